@@ -1,0 +1,37 @@
+"""
+# Backup of one relational database
+
+One dump in a single transaction. **No pause**: one snapshot sees every namespace, the Coordinator and ScalarDB's metadata at one instant.
+
+1. `preflight` asks everything that could spoil the backup, before anything is touched, and takes the topology's lease.
+2. `dump_<store>` fixes the instant, dumps from that snapshot, proves the dump complete and stores it, hashed.
+3. `midtime` returns the snapshot's instant.
+4. `publish` writes the manifest: only now the restore point can be seen, and drills that wait for it start.
+5. `release` gives the lease back, whatever happened.
+
+When it failed: the first red task's log says what to do. Nothing half-made is left; just run it again.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG
+
+from midtime.dag_parts import backup_arguments, restore_points, topologies
+from midtime.operators.dump import DumpOperator
+from midtime.operators.midtime import MidtimeOperator
+from midtime.operators.preflight import PreflightOperator
+from midtime.operators.publish import PublishOperator
+from midtime.operators.release import ReleaseBackupOperator
+
+for topology in topologies("backup", shape="single_rdb"):
+    store = topology.stores[0].name
+    with DAG(**backup_arguments(topology, __doc__)) as dag:
+        preflight = PreflightOperator(task_id="preflight", topology=topology)
+        dump = DumpOperator(task_id=f"dump_{store}", topology=topology, store=store)
+        midtime = MidtimeOperator(task_id="midtime", topology=topology, captures=[dump.output])
+        publish = PublishOperator(
+            task_id="publish", topology=topology, captures=[dump.output], midtime=midtime.output, asset=restore_points(topology)
+        )
+        release = ReleaseBackupOperator(task_id="release", topology=topology)
+
+        preflight >> dump >> midtime >> publish >> release.as_teardown(on_failure_fail_dagrun=True)

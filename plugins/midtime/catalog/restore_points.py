@@ -1,0 +1,251 @@
+"""Restore points in the object store: ``<destination>/<topology>/<id>/manifest.json`` and what lies beside it.
+
+A folder without a manifest is a backup in the making, or what is left of one: invisible to everybody, and swept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from midtime.catalog import artifacts, objects
+from midtime.catalog.leases import Leases
+from midtime.errors import CatalogError, ManifestError, RestorePointNotFoundError
+from midtime.model.instants import RESTORE_POINT_ID, id_instant, to_rfc3339, utc_now
+from midtime.model.restore_point import DrillReport, RestorePoint, State, StoreBackup
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
+MANIFEST = "manifest.json"
+INVALID = "invalid.json"
+BACKUP_LEASE = "backup"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a listing."""
+
+    id: str
+    state: State
+    reason: str = ""
+    """Why, when the state is ``INVALID``."""
+    restore_point: RestorePoint | None = None
+    """None when its manifest cannot be believed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        point = self.restore_point
+        body: dict[str, Any] = {"id": self.id, "state": self.state.value, "reason": self.reason}
+        if point:
+            body |= {"topology": point.topology, "midtime": to_rfc3339(point.midtime), "bytes": point.size}
+            body["stores"] = [
+                {"store": s.store, "engine": s.engine, "method": s.method, "bytes": s.size, "rows": s.rows} for s in point.stores
+            ]
+        return body
+
+
+class Catalog:
+    """All restore points of one topology.
+
+    :param destination: the topology's ``destination``, any ObjectStoragePath URL
+    :param topology: its name
+    """
+
+    def __init__(self, destination: str, topology: str) -> None:
+        self.destination = destination
+        self.topology = topology
+
+    @cached_property
+    def root(self) -> ObjectStoragePath:
+        """``<destination>/<topology>``."""
+        return objects.open_destination(self.destination) / self.topology
+
+    @cached_property
+    def leases(self) -> Leases:
+        """Who works on this topology."""
+        return Leases(self.root / ".leases")
+
+    def folder(self, restore_point: str) -> ObjectStoragePath:
+        """Where a restore point's manifest and artifacts lie."""
+        return self.root / restore_point
+
+    def folders(self) -> list[str]:
+        """Ids of all folders, newest first: finished, half-written and broken ones alike."""
+        return sorted((name for name in objects.names(self.root) if RESTORE_POINT_ID.match(name)), reverse=True)
+
+    def entries(self) -> Iterator[Entry]:
+        """Restore points, newest first; a manifest is only read when its entry is taken, so the newest cost nothing of the rest."""
+        for name in self.folders():
+            entry = self.entry(name)
+            if entry:
+                yield entry
+
+    def newest(self, limit: int) -> list[Entry]:
+        """The newest ``limit`` restore points."""
+        return list(islice(self.entries(), limit))
+
+    def entry(self, restore_point: str) -> Entry | None:
+        """One restore point with its state; None when it has no manifest."""
+        try:
+            point = self.load(restore_point)
+        except RestorePointNotFoundError:
+            return None
+        except ManifestError as error:
+            return Entry(restore_point, State.INVALID, error.message)
+        beside = objects.names(self.folder(restore_point))
+        if INVALID in beside:
+            return Entry(restore_point, State.INVALID, self._invalid_reason(restore_point), point)
+        drilled = "drills" in beside and any(report.good for report in self.drill_reports(restore_point))
+        return Entry(restore_point, State.DRILLED if drilled else State.RESTORABLE, "", point)
+
+    def load(self, restore_point: str) -> RestorePoint:
+        """Read and check one manifest.
+
+        :raises RestorePointNotFoundError: there is none of that id
+        :raises ManifestError: it cannot be believed
+        """
+        path = self.folder(restore_point) / MANIFEST
+        if not RESTORE_POINT_ID.match(restore_point):
+            raise RestorePointNotFoundError(f"{restore_point!r} is not a restore point id", fix=self._how_to_list)
+        try:
+            raw = objects.read(path)
+        except FileNotFoundError:
+            raise RestorePointNotFoundError(f"{self.topology} has no restore point {restore_point}", fix=self._how_to_list) from None
+        point = RestorePoint.unseal(raw, where=str(path))
+        if (point.id, point.topology) != (restore_point, self.topology):
+            raise ManifestError(
+                f"{path} belongs to {point.topology}/{point.id}", fix="put it back to where it was, or use another restore point"
+            )
+        return point
+
+    def resolve(self, wanted: str, *, at: datetime | None = None) -> RestorePoint:
+        """The restore point that a person means.
+
+        :param wanted: an id, or ``latest``: the newest restorable one
+        :param at: with ``latest``, the newest one that existed then
+        :raises RestorePointNotFoundError: there is none
+        :raises ManifestError: the named one cannot be restored
+        """
+        if wanted == "latest":
+            return self._latest(at)
+        point = self.load(wanted)
+        entry = self.entry(wanted)
+        if entry is None or entry.state is State.INVALID:
+            raise ManifestError(f"restore point {wanted} is invalid: {entry.reason if entry else 'gone'}", fix=self._how_to_list)
+        return point
+
+    def _latest(self, at: datetime | None) -> RestorePoint:
+        for name in self.folders():
+            if at and id_instant(name) > at:
+                continue
+            entry = self.entry(name)
+            if entry and entry.restore_point and entry.state in (State.RESTORABLE, State.DRILLED):
+                return entry.restore_point
+        until = f" at {to_rfc3339(at)}" if at else ""
+        raise RestorePointNotFoundError(f"{self.topology} had no restorable restore point{until}", fix=f"run {self.topology}__backup first")
+
+    def publish(self, point: RestorePoint) -> None:
+        """Make a finished backup visible: the last write of a backup.
+
+        :raises CatalogError: a restore point of that id is there already
+        """
+        try:
+            objects.create(self.folder(point.id) / MANIFEST, point.seal())
+        except FileExistsError:
+            raise CatalogError(f"restore point {point.id} is published already", fix="start a new run for a new restore point") from None
+        objects.remove_tree(self.folder(point.id) / "parts")
+
+    def invalidate(self, restore_point: str, reason: str) -> None:
+        """Say for good that a restore point is not to be used; the first reason stays."""
+        body = {"reason": reason, "at": to_rfc3339(utc_now())}
+        try:
+            objects.create(self.folder(restore_point) / INVALID, json.dumps(body, indent=2).encode() + b"\n")
+        except FileExistsError:
+            return
+
+    def add_drill_report(self, report: DrillReport) -> str:
+        """Keep what a drill measured beside the manifest.
+
+        :return: the file's address
+        """
+        path = self.folder(report.restore_point) / "drills" / f"{to_rfc3339(report.started_at).replace(':', '')}.json"
+        objects.replace(path, report.model_dump_json(indent=2).encode() + b"\n")
+        return str(path)
+
+    def drill_reports(self, restore_point: str) -> list[DrillReport]:
+        """All drills of a restore point, oldest first; an unreadable report counts as none."""
+        folder = self.folder(restore_point) / "drills"
+        reports = []
+        for name in sorted(objects.names(folder)):
+            try:
+                reports.append(DrillReport.model_validate_json(objects.read(folder / name)))
+            except (ValidationError, FileNotFoundError):
+                continue
+        return reports
+
+    def half_written(self) -> list[str]:
+        """Ids of folders that have no manifest."""
+        return [name for name in self.folders() if MANIFEST not in objects.names(self.folder(name))]
+
+    def sweep_half_written(self, *, holder: str = "") -> list[str]:
+        """Remove what dead backups left; nothing while a backup of this topology lives.
+
+        :param holder: the run that holds the backup lease, if it is the one that asks and has not begun to write
+        :return: the ids that were removed
+        """
+        lease = self.leases.current(BACKUP_LEASE)
+        if lease and lease.live(utc_now()) and lease.holder != holder:
+            return []
+        swept = self.half_written()
+        for name in swept:
+            self.discard_half_written(name)
+        return swept
+
+    def discard_half_written(self, restore_point: str) -> None:
+        """Remove a folder that never got its manifest; a published restore point is never touched.
+
+        :raises CatalogError: it has a manifest
+        """
+        if MANIFEST in objects.names(self.folder(restore_point)):
+            raise CatalogError(f"{restore_point} is a published restore point", fix="leave its removal to retention")
+        objects.remove_tree(self.folder(restore_point))
+
+    def add_part(self, restore_point: str, part: StoreBackup) -> None:
+        """Keep one store's part until all parts make the manifest."""
+        path = self.folder(restore_point) / "parts" / f"{part.store}.json"
+        objects.replace(path, part.model_dump_json(indent=2).encode() + b"\n")
+
+    def parts(self, restore_point: str, stores: Iterable[str]) -> tuple[StoreBackup, ...]:
+        """The parts of these stores, their artifacts looked at once more.
+
+        :raises CatalogError: a part is missing
+        :raises ArtifactError: an artifact is missing or has another size
+        """
+        parts = tuple(self._part(restore_point, store) for store in stores)
+        artifacts.check_sizes((artifact for part in parts for artifact in part.artifacts), self.folder(restore_point))
+        return parts
+
+    def _part(self, restore_point: str, store: str) -> StoreBackup:
+        path = self.folder(restore_point) / "parts" / f"{store}.json"
+        try:
+            return StoreBackup.model_validate_json(objects.read(path))
+        except (FileNotFoundError, ValidationError) as error:
+            raise CatalogError(f"{path}: the part of store {store!r} is missing or unreadable", fix="start a new run") from error
+
+    def _invalid_reason(self, restore_point: str) -> str:
+        try:
+            return str(json.loads(objects.read(self.folder(restore_point) / INVALID))["reason"])
+        except (ValueError, KeyError, TypeError, FileNotFoundError):
+            return "its invalid.json is unreadable"
+
+    @property
+    def _how_to_list(self) -> str:
+        return f"`midtime list {self.topology}` shows those there are"

@@ -1,0 +1,150 @@
+"""What the files in ``dags/`` have in common: which topologies, under which names, with which arguments. The chains are written there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param, get_parsing_context
+
+from midtime.errors import TopologyError
+from midtime.model.restore_point import State
+from midtime.model.topology import Shape, Topology, load_named, load_topologies, topologies_folder
+
+DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "include" / "topologies"
+RESTORE_POINT_PATTERN = r"^(latest|\d{8}T\d{6}Z-[0-9a-f]{6})$"
+
+
+def folder() -> Path:
+    """Where the topology files are: ``MIDTIME_TOPOLOGIES``, or ``include/topologies`` beside ``plugins``."""
+    return topologies_folder(DEFAULT_FOLDER)
+
+
+def topologies(suffix: str, *, shape: Shape | None = None) -> Iterator[Topology]:
+    """The topologies for which a DAG file makes ``<topology>__<suffix>``.
+
+    All of them when the file is parsed; only the one that is needed when a task imports the file. Bad files are passed over here and
+    shown as an import error of ``topology_errors.py``: an error in this file would take all good topologies with it.
+    """
+    wanted = get_parsing_context().dag_id
+    if wanted is None:
+        found = load_topologies(folder())[0]
+    else:
+        name, _, kind = wanted.rpartition("__")
+        found = [load_named(folder(), name)] if kind == suffix else []
+    yield from (topology for topology in found if shape in (None, topology.shape))
+
+
+def all_topologies() -> list[Topology]:
+    """Every good topology, for housekeeping."""
+    return load_topologies(folder())[0]
+
+
+def topology_errors() -> list[TopologyError]:
+    """What is wrong with the topology files."""
+    return load_topologies(folder())[1]
+
+
+def restore_points(topology: Topology) -> Asset:
+    """The asset that gets an event whenever a restore point becomes restorable."""
+    return Asset(name=f"{topology.name}__restore_points", uri=f"midtime://{topology.name}/restore_points", group="midtime")
+
+
+def backup_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
+    """Arguments of ``<topology>__backup``."""
+    schedule = CronTriggerTimetable(topology.schedule, timezone=topology.timezone) if topology.schedule else None
+    return {**_arguments(topology, "backup", doc), "schedule": schedule, "max_active_runs": 1}
+
+
+def restore_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
+    """Arguments of ``<topology>__restore``: only ever started by a person or a program, never by a clock."""
+    params = {
+        "restore_point": _restore_point_param("The newest restorable one, or the id of any other (`midtime list`)."),
+        "targets": _targets_param(topology, "A store that is not named is restored beside the original, under a generated name."),
+        "in_place": Param(
+            False,
+            type="boolean",
+            title="In place",
+            description="Replace the live databases. Products are stopped, what is replaced is kept under another name.",
+        ),
+        "approve": Param(
+            True,
+            type="boolean",
+            title="Ask for approval",
+            description="A person approves before anything live is replaced. Without it a restore in place is refused.",
+        ),
+    }
+    return {**_arguments(topology, "restore", doc), "schedule": None, "params": params, "max_active_runs": 1}
+
+
+def drill_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
+    """Arguments of ``<topology>__drill``."""
+    params = {
+        "restore_point": _restore_point_param(
+            "The one that started the run; in a backfill the newest one at the run's date; else the newest one. Or the id of any other."
+        ),
+        "targets": _targets_param(
+            topology, "A store that is not named goes to the topology's drill target, or beside the original. Always removed."
+        ),
+    }
+    return {**_arguments(topology, "drill", doc), "schedule": _drill_schedule(topology), "params": params, "max_active_runs": 4}
+
+
+def _drill_schedule(topology: Topology) -> Any:
+    assets = [restore_points(topology)] if topology.drill.after_backup else []
+    if topology.drill.schedule is None:
+        return assets or None
+    timetable = CronTriggerTimetable(topology.drill.schedule, timezone=topology.timezone)
+    return AssetOrTimeSchedule(timetable=timetable, assets=assets) if assets else timetable
+
+
+def _restore_point_param(meaning: str) -> Param:
+    return Param(
+        "latest",
+        type="string",
+        pattern=RESTORE_POINT_PATTERN,
+        title="Restore point",
+        description_md=f"`latest`: {meaning} A restore point must be {State.RESTORABLE} or {State.DRILLED}.",
+    )
+
+
+def _targets_param(topology: Topology, otherwise: str) -> Param:
+    names = [store.name for store in topology.stores]
+    return Param(
+        {},
+        type="object",
+        properties={name: {"type": "string"} for name in names},
+        additionalProperties=False,
+        title="Targets",
+        description_md=f'`{{"{names[0]}": "<connection or database name>"}}`. {otherwise}',
+    )
+
+
+def _arguments(topology: Topology, kind: str, doc: str | None) -> dict[str, Any]:
+    return {
+        "dag_id": f"{topology.name}__{kind}",
+        "description": topology.description or f"{kind.capitalize()} of {topology.name}",
+        "catchup": False,
+        "doc_md": _doc(topology, doc),
+        "tags": ["midtime", kind, topology.name, *topology.tags],
+        "default_args": {"owner": topology.owner, "retries": 2, "retry_delay": timedelta(seconds=20)},
+        "on_failure_callback": _notifiers(topology) or None,
+    }
+
+
+def _doc(topology: Topology, doc: str | None) -> str:
+    rows = "\n".join(f"| {store.name} | {store.engine} | {store.method} | {', '.join(store.namespaces)} |" for store in topology.stores)
+    facts = f"| store | engine | method | namespaces |\n|---|---|---|---|\n{rows}\n\nDestination: `{topology.destination}/{topology.name}`"
+    return f"{doc or ''}\n\n## {topology.name}\n\n{topology.description or ''}\n\n{facts}\n"
+
+
+def _notifiers(topology: Topology) -> list[Any]:
+    return [_class(each.notifier)(**each.args) for each in topology.notifications.on_failure]
+
+
+def _class(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)

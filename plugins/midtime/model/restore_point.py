@@ -1,0 +1,189 @@
+"""Restore point: the immutable record (manifest) of one backup, typed, versioned and sealed by a digest.
+
+A manifest is written last and never changed. What may change (drilled, invalid) is kept beside it, and its state is derived.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+
+from midtime.errors import ManifestError
+from midtime.model.instants import RESTORE_POINT_ID, to_rfc3339
+
+MANIFEST_VERSION = 1
+Instant = Annotated[AwareDatetime, PlainSerializer(to_rfc3339, return_type=str)]
+
+
+class State(StrEnum):
+    """Where a restore point stands in its life. The value is what people see."""
+
+    MARKED = "MARKED"
+    RESTORABLE = "RESTORABLE"
+    DRILLED = "DRILLED"
+    EXPIRED = "EXPIRED"
+    INVALID = "INVALID"
+
+
+class Record(BaseModel):
+    """Base of everything in a manifest: frozen, and nothing unknown is let in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _relative(path: str) -> str:
+    parts = path.split("/")
+    if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
+        raise ValueError(f"{path!r} leaves the restore point's folder")
+    return path
+
+
+class Artifact(Record):
+    """One file of a backup."""
+
+    path: Annotated[str, AfterValidator(_relative)]
+    """Relative to the restore point's folder."""
+    size: Annotated[int, Field(ge=0)]
+    """In bytes."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class TableContent(Record):
+    """How many rows a table held at the capture, and a digest for each bucket of its keys."""
+
+    name: str
+    """``namespace.table``."""
+    rows: Annotated[int, Field(ge=0)]
+    buckets: tuple[str, ...] = ()
+    """Digest of bucket i of the keys at index i, whatever the order of the rows."""
+    method: str = ""
+    """How the digests were made; only like methods can be compared."""
+
+
+class StoreBackup(Record):
+    """One database's part of a restore point."""
+
+    store: str
+    engine: str
+    method: str
+    midtime: Instant
+    """The restore point's instant in this store's own clock."""
+    server: str
+    """Version of the server, as it says it."""
+    client: str
+    """Version of the tool that copied."""
+    seconds: float
+    """How long capture and copy took."""
+    artifacts: tuple[Artifact, ...]
+    tables: tuple[TableContent, ...]
+    details: dict[str, Any] = Field(default_factory=dict)
+    """What this engine needs to know again when it restores."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all artifacts."""
+        return sum(artifact.size for artifact in self.artifacts)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables at the capture."""
+        return sum(table.rows for table in self.tables)
+
+
+class Origin(Record):
+    """Who made a restore point."""
+
+    midtime_version: str
+    dag_id: str
+    run_id: str
+    host: str
+
+
+class RestorePoint(Record):
+    """One backup of a whole topology, brought to one instant."""
+
+    version: Literal[1] = 1
+    id: Annotated[str, Field(pattern=RESTORE_POINT_ID.pattern)]
+    topology: str
+    topology_digest: str
+    midtime: Instant
+    started_at: Instant
+    finished_at: Instant
+    stores: Annotated[tuple[StoreBackup, ...], Field(min_length=1)]
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    """Why the instant may be believed: for a single transaction its snapshot, for a pause window its polls."""
+    origin: Origin
+
+    @property
+    def size(self) -> int:
+        """Bytes of all artifacts of all stores."""
+        return sum(store.size for store in self.stores)
+
+    def store(self, name: str) -> StoreBackup:
+        """The part of the named store."""
+        for backup in self.stores:
+            if backup.store == name:
+                return backup
+        raise ManifestError(
+            f"restore point {self.id} has no store {name!r}", fix="choose one of " + ", ".join(s.store for s in self.stores)
+        )
+
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """All artifacts, store after store."""
+        return tuple(artifact for store in self.stores for artifact in store.artifacts)
+
+    def seal(self) -> bytes:
+        """The manifest file: the record with a SHA-256 over its canonical JSON."""
+        body = self.model_dump(mode="json")
+        return json.dumps({**body, "digest": digest_of(body)}, indent=2, sort_keys=True).encode() + b"\n"
+
+    @classmethod
+    def unseal(cls, raw: bytes, *, where: str) -> RestorePoint:
+        """Read a manifest file and check its digest.
+
+        :param where: the file's address, for the message
+        :raises ManifestError: unreadable, edited, or of a version that this code does not know
+        """
+        try:
+            body = json.loads(raw)
+            claimed = body.pop("digest")
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ManifestError(f"{where} is unreadable ({error})", fix="use another restore point; keep the file for diagnosis") from error
+        if body.get("version") != MANIFEST_VERSION:
+            raise ManifestError(f"{where} is of version {body.get('version')!r}, known is {MANIFEST_VERSION}", fix="use a newer Midtime")
+        if digest_of(body) != claimed:
+            raise ManifestError(f"{where} was edited after it was written: its digest does not fit", fix="use another restore point")
+        try:
+            return cls.model_validate(body)
+        except ValidationError as error:
+            raise ManifestError(f"{where} breaks the manifest's rules: {error}", fix="use another restore point") from error
+
+
+def digest_of(body: Any) -> str:
+    """SHA-256 of the canonical JSON of a JSON-able value."""
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class DrillReport(Record):
+    """What one drill (or restore) of a restore point measured; lies beside the manifest, in ``drills/``."""
+
+    version: Literal[1] = 1
+    restore_point: str
+    topology: str
+    started_at: Instant
+    finished_at: Instant
+    rto_seconds: float
+    """From the start of the run to a verified set."""
+    rpo_seconds: float
+    """Age of the restore point when the drill began: what a loss at that moment would have cost."""
+    store_seconds: dict[str, float]
+    bytes: int
+    rows: int
+    verdict: dict[str, Any]
+    good: bool
+    dag_id: str
+    run_id: str

@@ -1,0 +1,162 @@
+"""Managed services: DynamoDB, Cosmos DB, RDS, Aurora, Azure Database for MySQL and PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from midtime.model.durations import PositiveDuration, parse_duration
+from midtime.model.topology.base import ConnId, Count, ServiceUrl, Text, broken
+from midtime.model.topology.commands import Action
+from midtime.model.topology.store import DumpKeys, ManagedKeys, MysqlClient, Region, StoreBase, SubscriptionId
+
+_DATA = "Airflow connection (`postgres` or `mysql`) to the database itself: clock, fence rows, verification, dump."
+_METHOD = "`pitr`: the service's own point-in-time restore. `dump`: a dump through `data_conn_id`, for a copy outside the cloud."
+
+
+class Dynamodb(ManagedKeys, StoreBase):
+    """Amazon DynamoDB tables with point-in-time recovery."""
+
+    target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "data_conn_id", "prefix", "region"})
+    identity_keys: ClassVar[tuple[str, ...]] = ("conn_id", "region", "prefix", "endpoint")
+
+    engine: Literal["dynamodb"] = Field(description="Amazon DynamoDB.")
+    method: Literal["pitr"] = Field(default="pitr", description="`pitr`: the tables' point-in-time recovery.")
+    conn_id: ConnId = Field(default="aws_default", description="Airflow connection of type `aws`: the control plane.")
+    data_conn_id: ConnId | None = Field(
+        default=None, description="Airflow connection of type `aws` that reads and writes items. Default: `conn_id`."
+    )
+    region: Region = Field(description="AWS region of the tables.")
+    prefix: Text | None = Field(default=None, description="The product's `scalar.db.dynamo.namespace.prefix`, if it has one.")
+    endpoint: ServiceUrl | None = Field(default=None, description="Address of the service, if not Amazon's own.")
+    parallel_restores: Count = Field(default=50, le=1000, description="Tables restored at once; Amazon's default quota is 50 per account.")
+
+    @property
+    def lists_namespaces(self) -> bool:
+        """Tables carry their namespace in their names."""
+        return True
+
+
+class Cosmosdb(ManagedKeys, StoreBase):
+    """An Azure Cosmos DB account (API for NoSQL) with continuous backup."""
+
+    target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "name", "resource_group", "location"})
+    identity_keys: ClassVar[tuple[str, ...]] = ("subscription_id", "account")
+
+    engine: Literal["cosmosdb"] = Field(description="Azure Cosmos DB for NoSQL.")
+    method: Literal["pitr"] = Field(default="pitr", description="`pitr`: restore of the continuous backup into a new account.")
+    conn_id: ConnId = Field(default="azure_default", description="Airflow connection of type `azure`: the control plane.")
+    data_conn_id: ConnId = Field(description="Airflow connection of type `azure_cosmos`: endpoint and key of the account.")
+    subscription_id: SubscriptionId = Field(description="Azure subscription.")
+    resource_group: Text = Field(description="Resource group of the account.")
+    account: Text = Field(description="Name of the account.")
+    repair: Action | None = Field(
+        default=None,
+        description="Command that puts ScalarDB's stored procedures back after a restore (its schema loader's `--repair-all`). "
+        "Default: Midtime does.",
+    )
+    endpoint: ServiceUrl | None = Field(default=None, description="Address of Azure Resource Manager, if not Azure's own.")
+
+    @property
+    def lists_namespaces(self) -> bool:
+        """Each namespace is a database of the account."""
+        return True
+
+
+class CloudDatabase(ManagedKeys, DumpKeys, StoreBase):
+    """Keys of the managed relational services."""
+
+    relational: ClassVar[bool] = True
+    only_for: ClassVar[dict[str, str]] = {
+        "jobs": "dump",
+        "compression": "dump",
+        "client": "dump",
+        "client_path": "dump",
+        "staging": "dump",
+        "restorable_timeout": "pitr",
+        "restorable_after": "pitr",
+    }
+
+    method: Literal["pitr", "dump"] = Field(default="pitr", description=_METHOD)
+    data_conn_id: ConnId | None = Field(default=None, description=f"{_DATA} Needed by `method: dump` and in a pause.")
+    database: Text | None = Field(default=None, description="Database (not for MySQL). Default: the data connection's.")
+    client: MysqlClient = Field(default="auto", description="Dump client for MySQL. `auto`: the one of the server's family.")
+    endpoint: ServiceUrl | None = Field(default=None, description="Address of the service, if not the cloud's own.")
+
+    @property
+    def lists_namespaces(self) -> bool:
+        """A MySQL dump is told which databases to take; everything else goes by the whole instance or database."""
+        return self.method == "dump" and getattr(self, "dialect", "") == "mysql"
+
+    @model_validator(mode="after")
+    def _dump_needs_connection(self) -> Self:
+        if self.method == "dump" and self.data_conn_id is None:
+            broken("`method: dump` needs `data_conn_id`, a connection to the database itself")
+        return self
+
+
+class Rds(CloudDatabase):
+    """An Amazon RDS instance."""
+
+    target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "name", "instance_class", "subnet_group", "database", "prefix"})
+    identity_keys: ClassVar[tuple[str, ...]] = ("conn_id", "region", "instance", "database")
+
+    engine: Literal["rds"] = Field(description="Amazon RDS.")
+    dialect: Literal["mysql", "postgresql", "oracle", "sqlserver"] = Field(description="What runs on the instance.")
+    conn_id: ConnId = Field(default="aws_default", description="Airflow connection of type `aws`: the control plane.")
+    region: Region = Field(description="AWS region of the instance.")
+    instance: Text = Field(description="DB instance identifier.")
+
+    @model_validator(mode="after")
+    def _dumpable(self) -> Self:
+        if self.method == "dump" and self.dialect in ("oracle", "sqlserver"):
+            broken(f"{self.dialect} has no client that dumps in one transaction here: only `method: pitr` is possible", "method")
+        return self
+
+
+class Aurora(CloudDatabase):
+    """An Amazon Aurora cluster."""
+
+    target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "name", "instance_class", "subnet_group", "clone", "database", "prefix"})
+    identity_keys: ClassVar[tuple[str, ...]] = ("conn_id", "region", "cluster", "database")
+
+    engine: Literal["aurora"] = Field(description="Amazon Aurora.")
+    dialect: Literal["mysql", "postgresql"] = Field(description="What the cluster speaks.")
+    conn_id: ConnId = Field(default="aws_default", description="Airflow connection of type `aws`: the control plane.")
+    region: Region = Field(description="AWS region of the cluster.")
+    cluster: Text = Field(description="DB cluster identifier.")
+
+
+class AzureDatabase(CloudDatabase):
+    """Keys of Azure's flexible servers."""
+
+    target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "name", "resource_group", "sku", "database", "prefix"})
+    identity_keys: ClassVar[tuple[str, ...]] = ("subscription_id", "resource_group", "server", "database")
+
+    conn_id: ConnId = Field(default="azure_default", description="Airflow connection of type `azure`: the control plane.")
+    subscription_id: SubscriptionId = Field(description="Azure subscription.")
+    resource_group: Text = Field(description="Resource group of the server.")
+    server: Text = Field(description="Name of the flexible server.")
+
+
+class AzurePostgresql(AzureDatabase):
+    """Azure Database for PostgreSQL, flexible server."""
+
+    dialect: ClassVar[str] = "postgresql"
+
+    engine: Literal["azure_postgresql"] = Field(description="Azure Database for PostgreSQL.")
+    restorable_after: PositiveDuration = Field(
+        default=parse_duration("15m"), description="Age at which a midtime counts as restorable; Azure has no field that says so."
+    )
+
+
+class AzureMysql(AzureDatabase):
+    """Azure Database for MySQL, flexible server."""
+
+    dialect: ClassVar[str] = "mysql"
+
+    engine: Literal["azure_mysql"] = Field(description="Azure Database for MySQL.")
+    restorable_after: PositiveDuration = Field(
+        default=parse_duration("10m"), description="Age at which a midtime counts as restorable; Azure has no field that says so."
+    )

@@ -1,0 +1,54 @@
+"""Where a drill or a restore puts a store."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field, model_validator
+
+from midtime.model.topology.base import AbsolutePath, ConnId, Flag, Port, Section, Text, short_form
+from midtime.model.topology.cassandra import Access, Nodes
+from midtime.model.topology.store import Region
+
+
+class Target(Section):
+    """Target of one store. Plain text is short for `to`; which other keys fit depends on the store's engine."""
+
+    model_config = ConfigDict(json_schema_extra=short_form({"type": "string"}))
+
+    to: Text | None = Field(
+        default=None,
+        description="Connection of the server or cluster to restore into (databases, Cassandra), prefix of the new tables (DynamoDB), "
+        "or name of the new account, instance, cluster or server (other managed services).",
+    )
+    conn_id: ConnId | None = Field(default=None, description="Airflow connection to restore through. Default: the store's.")
+    data_conn_id: ConnId | None = Field(
+        default=None, description="Airflow connection to the restored data (DynamoDB). Default: the store's."
+    )
+    database: Text | None = Field(default=None, description="Name of the restored database (PostgreSQL). Default: generated.")
+    prefix: Text | None = Field(
+        default=None, description="What stands before the names of restored tables (DynamoDB) or databases (MySQL). Default: generated."
+    )
+    path: AbsolutePath | None = Field(default=None, description="File of the restored database (SQLite). Default: generated.")
+    data_dir: AbsolutePath | None = Field(
+        default=None, description="Data directory of a fresh server for `method: pitr` (PostgreSQL, MySQL)."
+    )
+    port: Port | None = Field(default=None, description="Port of that fresh server.")
+    nodes: Nodes | None = Field(default=None, min_length=1, description="Nodes of the throw-away cluster (Cassandra).")
+    access: Access | None = Field(default=None, description="How those nodes are reached (Cassandra). Default: as the store's.")
+    region: Region | None = Field(default=None, description="AWS region (DynamoDB). Default: the store's.")
+    name: Text | None = Field(
+        default=None,
+        description="Name of the new account, instance, cluster or server (Cosmos DB, RDS, Aurora, Azure). Default: generated.",
+    )
+    instance_class: Text | None = Field(
+        default=None, description="Class of the new instances (RDS, Aurora). Default: the smallest allowed."
+    )
+    subnet_group: Text | None = Field(default=None, description="DB subnet group (RDS, Aurora). Default: the source's.")
+    clone: Flag | None = Field(default=None, description="Clone copy-on-write instead of a full restore (Aurora).")
+    resource_group: Text | None = Field(default=None, description="Resource group (Cosmos DB, Azure). Default: the source's.")
+    location: Text | None = Field(default=None, description="Azure location (Cosmos DB). Default: the source's.")
+    sku: Text | None = Field(default=None, description="SKU of the new server (Azure). Default: the smallest allowed.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: object) -> object:
+        return {"to": value} if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""The verbs: one file each, thin, knowing no engine."""

@@ -1,0 +1,161 @@
+"""What a run of a restore or a drill asks for, read and resolved before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from midtime.catalog import Catalog, Lease
+from midtime.catalog.artifacts import check_sizes
+from midtime.errors import RequestError
+from midtime.model.instants import from_rfc3339, run_suffix, to_rfc3339, utc_now
+from midtime.model.restore_point import RestorePoint
+from midtime.model.topology import Target as TargetWish
+from midtime.model.topology import Topology
+from midtime.stores import open_store
+from midtime.stores.base import Target
+
+
+class RestoreRequest(BaseModel):
+    """The conf of a restore or a drill (DESIGN.md 8, fixed)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    restore_point: str = "latest"
+    targets: dict[str, str] = Field(default_factory=dict)
+    in_place: bool = False
+    approve: bool = True
+
+    @classmethod
+    def parse(cls, conf: Mapping[str, Any], topology: Topology) -> RestoreRequest:
+        """Read a run's conf.
+
+        :raises RequestError: an unknown key, a wrong type, an unknown store, or an unattended restore in place
+        """
+        try:
+            request = cls.model_validate(dict(conf))
+        except ValidationError as error:
+            said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise RequestError(f"the run's parameters are wrong: {said}", fix=f"allowed are {', '.join(cls.model_fields)}") from error
+        known = {store.name for store in topology.stores}
+        if unknown := sorted(request.targets.keys() - known):
+            raise RequestError(f"targets name unknown stores: {', '.join(unknown)}", fix=f"{topology.name} has {', '.join(sorted(known))}")
+        if request.in_place and not request.approve:
+            raise RequestError("a restore in place replaces live databases and is never done without approval", fix="set approve to true")
+        return request
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is going to do. Small and plain: it travels as XCom."""
+
+    kind: str
+    """``restore`` or ``drill``."""
+    restore_point: str
+    midtime: datetime
+    started_at: datetime
+    in_place: bool
+    targets: tuple[Target, ...]
+    lease: str
+
+    @property
+    def replaces(self) -> bool:
+        """Whether something that is there gives way."""
+        return any(target.aside for target in self.targets)
+
+    @property
+    def age(self) -> timedelta:
+        """How old the restore point is: what a loss at the start of this run would cost."""
+        return self.started_at - self.midtime
+
+    def target(self, store: str) -> Target:
+        """The target of one store."""
+        return next(target for target in self.targets if target.store == store)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For XCom."""
+        return {
+            "kind": self.kind,
+            "restore_point": self.restore_point,
+            "midtime": to_rfc3339(self.midtime),
+            "started_at": to_rfc3339(self.started_at),
+            "in_place": self.in_place,
+            "targets": [target.to_dict() for target in self.targets],
+            "lease": self.lease,
+            "summary": self.summary(),
+        }
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Plan:
+        """Read what :meth:`to_dict` wrote."""
+        fields = {key: value for key, value in body.items() if key != "summary"}
+        fields["midtime"], fields["started_at"] = from_rfc3339(body["midtime"]), from_rfc3339(body["started_at"])
+        fields["targets"] = tuple(Target.from_dict(target) for target in body["targets"])
+        return cls(**fields)
+
+    def summary(self) -> str:
+        """What a person has to know before approving, as Markdown."""
+        lines = [f"Restore point **{self.restore_point}**, midtime {to_rfc3339(self.midtime)}, {_age(self.age)} old.", ""]
+        lines += ["| store | restored to | what is there now |", "|---|---|---|"]
+        for target in self.targets:
+            fate = f"kept aside as `{target.aside}`" if target.aside else "nothing"
+            lines.append(f"| {target.store} | `{target.final}` through connection `{target.conn_id}` | {fate} |")
+        if self.replaces:
+            lines += [
+                "",
+                "**Products are stopped, then live databases are replaced.** Everything that was committed after the midtime is in the kept copies only.",
+            ]
+        return "\n".join(lines)
+
+
+def make_plan(topology: Topology, request: RestoreRequest, point: RestorePoint, *, kind: str, run: str) -> Plan:
+    """Name every target. Nothing is touched.
+
+    :raises RequestError: the restore point holds a store that the topology has no more
+    """
+    known = {store.name for store in topology.stores}
+    if gone := sorted({backup.store for backup in point.stores} - known):
+        raise RequestError(
+            f"restore point {point.id} holds stores that {topology.name} has no more: {', '.join(gone)}",
+            fix="all stores are restored or none: put them back into the topology file",
+        )
+    targets = tuple(
+        open_store(topology, backup.store).target(
+            _wish(topology, request, backup.store, drill=kind == "drill"),
+            run=run_suffix(run),
+            drill=kind == "drill",
+            in_place=request.in_place,
+        )
+        for backup in point.stores
+    )
+    return Plan(kind, point.id, point.midtime, utc_now(), request.in_place, targets, f"{kind}-{run_suffix(run)}")
+
+
+def _wish(topology: Topology, request: RestoreRequest, store: str, *, drill: bool) -> TargetWish | None:
+    if store in request.targets:
+        return TargetWish(to=request.targets[store])
+    return topology.drill.targets.get(store) if drill else None
+
+
+def reserve(catalog: Catalog, plan: Plan, holder: str) -> Lease:
+    """Take the run's lease: it keeps the restore point from retention, and tells the sweeper what to remove should this run die."""
+    details = {"kind": plan.kind, "restore_point": plan.restore_point, "targets": [target.to_dict() for target in plan.targets]}
+    return catalog.leases.acquire(plan.lease, holder, details=details)
+
+
+def look_at_artifacts(catalog: Catalog, point: RestorePoint) -> None:
+    """Refuse early what cannot work; the SHA-256 of each is checked when it is fetched.
+
+    :raises ArtifactError: missing or truncated
+    """
+    check_sizes(point.artifacts(), catalog.folder(point.id))
+
+
+def _age(age: timedelta) -> str:
+    minutes = int(age.total_seconds() // 60)
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    return f"{days} d {hours} h" if days else f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -1,0 +1,32 @@
+"""The databases that Midtime knows: one folder or file each, loaded only when a topology uses it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from midtime.errors import RequestError
+
+if TYPE_CHECKING:
+    from midtime.model.topology import Topology
+    from midtime.stores.base import CopiedStore
+
+ENGINES = {("postgresql", "dump"): "midtime.stores.postgresql.store:PostgresqlStore"}
+"""(engine, method) -> module:class."""
+
+
+def open_store(topology: Topology, name: str) -> CopiedStore:
+    """The store of that name. Opens no connection.
+
+    :raises RequestError: this version of Midtime cannot work with it
+    """
+    spec = topology.store(name)
+    try:
+        module, _, attribute = ENGINES[spec.engine, spec.method].partition(":")
+    except KeyError:
+        raise RequestError(
+            f"store {name!r} of {topology.name}: engine {spec.engine}, method {spec.method} is not supported yet",
+            fix="supported are " + ", ".join(f"{engine} ({method})" for engine, method in ENGINES),
+        ) from None
+    store: CopiedStore = getattr(import_module(module), attribute)(topology, name)
+    return store

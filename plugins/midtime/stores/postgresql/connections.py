@@ -1,0 +1,91 @@
+"""Connections to PostgreSQL: through the provider's hook, so that every extra (TLS, IAM tokens) that Airflow knows works here too."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from midtime.errors import StoreAccessError, StoreError, StoreUnreachableError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+CONNECT_TIMEOUT = 10
+"""Seconds; a connection's own ``connect_timeout`` wins."""
+_REFUSED = re.compile(
+    r"authentication failed|no pg_hba|does not exist|permission denied|no password supplied|SSL|certificate", re.IGNORECASE
+)
+
+
+def airflow_connection(conn_id: str) -> Connection | None:
+    """The Airflow connection of that id, if there is one."""
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
+
+    try:
+        return BaseHook.get_connection(conn_id)
+    except (AirflowNotFoundException, AirflowRuntimeError):
+        return None
+
+
+def connect(conn_id: str, database: str | None = None) -> psycopg.Connection[tuple[Any, ...]]:
+    """Open an autocommit session.
+
+    :param conn_id: Airflow connection of type ``postgres``
+    :param database: another database than the connection's
+    :raises StoreAccessError: no such connection, or the server refuses us
+    :raises StoreUnreachableError: the server does not answer
+    """
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    connection = airflow_connection(conn_id)
+    if connection is None:
+        raise StoreAccessError(
+            f"there is no Airflow connection {conn_id!r}", fix=f"airflow connections add {conn_id} --conn-type postgres ..."
+        )
+    hook = PostgresHook(postgres_conn_id=conn_id, connection=_with_defaults(connection), database=database)
+    try:
+        session: Any = hook.get_conn()
+    except psycopg.Error as error:
+        raise _connect_error(conn_id, connection, database, error) from error
+    session.autocommit = True
+    return session  # type: ignore[no-any-return]
+
+
+def _with_defaults(connection: Connection) -> Connection:
+    import json
+    from copy import copy
+
+    changed = copy(connection)
+    changed.extra = json.dumps({"connect_timeout": CONNECT_TIMEOUT, "application_name": "midtime", **connection.extra_dejson})
+    return changed
+
+
+def _connect_error(conn_id: str, connection: Connection, database: str | None, error: psycopg.Error) -> StoreError:
+    where = f"{connection.host}:{connection.port or 5432}/{database or connection.schema}"
+    text = str(error).strip().replace("\n", " ")
+    if _REFUSED.search(text):
+        return StoreAccessError(
+            f"{where} refuses connection {conn_id!r}: {text}",
+            fix="correct login, password, database or TLS extras of the Airflow connection",
+        )
+    return StoreUnreachableError(
+        f"{where} (connection {conn_id!r}) does not answer: {text}", fix="check that the server is up and reachable from the worker"
+    )
+
+
+def tool_environment(session: psycopg.Connection[Any]) -> dict[str, str]:
+    """Environment variables with which libpq's tools open the same connection; the password is in no argument and no log."""
+    variables = {option.keyword.decode(): option.envvar.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.envvar}
+    parameters = {**session.info.get_parameters(), "password": session.info.password}
+    return {variables[key]: value for key, value in parameters.items() if key in variables and value}
+
+
+def maintenance_session(conn_id: str, besides: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """A session in another database than ``besides``, from which that one may be created, renamed or dropped."""
+    try:
+        return connect(conn_id, "postgres" if besides != "postgres" else "template1")
+    except StoreAccessError:
+        return connect(conn_id, "template1")

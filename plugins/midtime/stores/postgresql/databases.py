@@ -1,0 +1,151 @@
+"""Databases on a PostgreSQL server: made, measured, renamed into place and dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from psycopg import Connection, sql
+from psycopg.errors import DuplicateDatabase, InsufficientPrivilege, ObjectInUse
+
+from midtime.errors import StoreAccessError, StoreUnreachableError, TargetExistsError
+
+Session = Connection[tuple[Any, ...]]
+
+_PROPERTIES = """
+    SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype
+    FROM pg_database WHERE datname = current_database()"""
+_SETTINGS = """
+    SELECT r.rolname, setting
+    FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) setting
+    WHERE d.datname = current_database() ORDER BY 1, 2"""
+_GRANTS = """
+    SELECT coalesce(r.rolname, 'public'), a.privilege_type, a.is_grantable
+    FROM pg_database d, aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+    WHERE d.datname = current_database() ORDER BY 1, 2"""
+# Owners and grantees of anything in this database: what a restore needs to exist to keep them.
+_ROLES = """
+    SELECT DISTINCT r.rolname FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
+    WHERE s.refclassid = 'pg_authid'::regclass AND s.dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+      AND (s.dbid <> 0 OR s.objid = (SELECT oid FROM pg_database WHERE datname = current_database()))
+    UNION SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()
+    ORDER BY 1"""
+
+
+def properties(session: Session) -> dict[str, Any]:
+    """What ``pg_dump`` leaves out of a database: encoding, locale, owner, settings, privileges, and the roles that its objects name."""
+    row = session.execute(_PROPERTIES).fetchone()
+    if row is None:
+        raise StoreUnreachableError("the database vanished while it was being described")
+    return {
+        "owner": row[0],
+        "encoding": row[1],
+        "collate": row[2],
+        "ctype": row[3],
+        "settings": [list(each) for each in session.execute(_SETTINGS)],
+        "grants": [list(each) for each in session.execute(_GRANTS)],
+        "roles": [name for (name,) in session.execute(_ROLES)],
+    }
+
+
+def exists(session: Session, name: str) -> bool:
+    """Whether the server has a database of that name."""
+    return session.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None
+
+
+def missing_roles(session: Session, described: dict[str, Any]) -> list[str]:
+    """Roles that the restored objects name and this server lacks."""
+    known = {name for (name,) in session.execute("SELECT rolname FROM pg_roles")}
+    return sorted(set(described.get("roles", ())) - known)
+
+
+def create(session: Session, name: str, described: dict[str, Any], *, owners: bool) -> None:
+    """An empty database shaped like the one that was described.
+
+    :raises TargetExistsError: the name is taken
+    :raises StoreAccessError: this login may not create databases
+    """
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(
+        sql.Identifier(name), *(sql.Literal(described[key]) for key in ("encoding", "collate", "ctype"))
+    )
+    try:
+        session.execute(statement)
+        if owners:
+            session.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(sql.Identifier(name), sql.Identifier(described["owner"])))
+    except DuplicateDatabase:
+        raise TargetExistsError(f"database {name!r} exists already", fix="choose another target") from None
+    except InsufficientPrivilege as error:
+        raise StoreAccessError(
+            f"cannot create database {name!r}: {error}", fix="grant CREATEDB (and the owner's role) to the connection's login"
+        ) from error
+
+
+def apply_properties(session: Session, name: str, described: dict[str, Any]) -> None:
+    """Give a database the settings and privileges of the one that was described; its roles must exist."""
+    database = sql.Identifier(name)
+    for role, setting in described.get("settings", ()):
+        key, _, value = setting.partition("=")
+        subject = (
+            sql.SQL("ALTER ROLE {} IN DATABASE {}").format(sql.Identifier(role), database)
+            if role
+            else sql.SQL("ALTER DATABASE {}").format(database)
+        )
+        session.execute(sql.SQL("{} SET {} TO {}").format(subject, sql.SQL(_setting_name(key)), sql.Literal(value)))
+    if described.get("grants"):
+        session.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+    for role, privilege, grantable in described.get("grants", ()):
+        grantee = sql.SQL("PUBLIC") if role == "public" else sql.Identifier(role)
+        option = sql.SQL(" WITH GRANT OPTION" if grantable else "")
+        session.execute(sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(sql.SQL(_privilege(privilege)), database, grantee, option))
+
+
+def _setting_name(key: str) -> str:
+    if not all(part.isidentifier() for part in key.split(".")):
+        raise ValueError(f"{key!r} is not the name of a setting")
+    return key
+
+
+def _privilege(name: str) -> str:
+    if name not in ("CREATE", "CONNECT", "TEMPORARY"):
+        raise ValueError(f"{name!r} is not a privilege of a database")
+    return name
+
+
+def drop(session: Session, name: str) -> None:
+    """Remove a database and whoever is connected to it; one that is not there is as good."""
+    session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def swap(session: Session, *, working: str, final: str, aside: str) -> None:
+    """Rename ``final`` to ``aside`` and ``working`` to ``final``, both or neither. ``final`` need not exist.
+
+    :raises StoreUnreachableError: somebody stays connected to ``final``
+    """
+    replaced = exists(session, final)
+    for name in (final, working) if replaced else (working,):
+        _evict(session, name)
+    try:
+        with session.transaction():
+            if replaced:
+                _rename(session, final, aside)
+            _rename(session, working, final)
+    except ObjectInUse as error:
+        raise StoreUnreachableError(
+            f"database {final!r} is in use: {error}", fix="stop whoever connects to it again and again, then retry"
+        ) from error
+    finally:
+        for name in (final, aside, working):
+            if exists(session, name):
+                _allow(session, name, True)
+
+
+def _rename(session: Session, old: str, new: str) -> None:
+    session.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new)))
+
+
+def _evict(session: Session, name: str) -> None:
+    _allow(session, name, False)  # first, or a pool reconnects at once
+    session.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()", (name,))
+
+
+def _allow(session: Session, name: str, allowed: bool) -> None:
+    session.execute(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}").format(sql.Identifier(name), sql.Literal(allowed)))

@@ -1,0 +1,330 @@
+"""The PostgreSQL store: preflight, capture, copy, restore, place, discard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, cast
+
+from psycopg import Connection, Error
+
+from midtime.catalog.artifacts import download, upload
+from midtime.errors import CopyError, MidtimeError, StoreAccessError, StoreUnreachableError, TargetExistsError, ToolError
+from midtime.model.restore_point import StoreBackup, TableContent
+from midtime.model.topology import Topology
+from midtime.model.topology.relational import Postgresql
+from midtime.model.topology.targets import Target as TargetWish
+from midtime.stores.base import CopiedStore, Question, Say, Shelf, Target
+from midtime.stores.postgresql import content, databases, tools
+from midtime.stores.postgresql.capture import Snapshot, open_snapshot
+from midtime.stores.postgresql.connections import airflow_connection, connect, maintenance_session, tool_environment
+from midtime.stores.postgresql.records import PostgresCoordinator, PostgresRecords
+from midtime.stores.staging import check_room, staging, staging_root
+
+Session = Connection[tuple[Any, ...]]
+OLDEST_SERVER = 140000
+WORKING_PREFIX = "midtime_tmp_"
+_UNREADABLE = """
+    SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE (n.nspname, c.relname) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+      AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')) LIMIT 10""".replace("%I", "%%I")
+
+
+class PostgresqlStore(CopiedStore):
+    """One PostgreSQL database, dumped as a whole."""
+
+    def __init__(self, topology: Topology, name: str) -> None:
+        super().__init__(topology, name)
+        self.spec = cast(Postgresql, topology.store(name))
+
+    # -- backup ---------------------------------------------------------------------------------------------------------------------
+
+    def questions(self) -> Iterator[Question]:
+        """Connection, version, namespaces, Coordinator, privileges, client tools, staging space."""
+        yield "is reachable", self._check_server
+        yield "has every namespace", self._check_namespaces
+        yield "lets us read every table", self._check_privileges
+        yield "has client tools", self._check_tools
+        yield "has staging space", self._check_staging
+
+    def _check_server(self) -> str:
+        with self._connect() as session:
+            version = session.info.server_version
+            if version < OLDEST_SERVER:
+                raise StoreAccessError(f"{self._where(session)} is PostgreSQL {version // 10000}", fix="14 is the oldest that is supported")
+            return f"{self._where(session)}, PostgreSQL {_version_text(session)}"
+
+    def _check_namespaces(self) -> str:
+        with self._connect() as session:
+            found = {schema for (schema,) in session.execute("SELECT nspname FROM pg_namespace")}
+            wanted = self.topology.all_namespaces(self.name)
+            missing = [each for each in wanted if each not in found]
+            if missing:
+                raise StoreAccessError(
+                    f"{self._where(session)} has no schema {', '.join(missing)}",
+                    fix="correct namespaces, coordinators or metadata_namespace of the topology",
+                )
+            for namespace in self.topology.coordinator_namespaces(self.name):
+                if not PostgresCoordinator(session, self.name, namespace).exists():
+                    raise StoreAccessError(
+                        f"{self._where(session)} has no Coordinator table {namespace}.state", fix="correct scalardb.coordinators"
+                    )
+            return ", ".join(wanted)
+
+    def _check_privileges(self) -> str:
+        with self._connect() as session:
+            tables = content.tables(session)
+            denied = [name for (name,) in session.execute(_UNREADABLE, ([t[0] for t in tables], [t[1] for t in tables]))]
+            if denied:
+                raise StoreAccessError(
+                    f"the login of {self.spec.conn_id!r} may not read {', '.join(denied)}", fix="GRANT pg_read_all_data to it"
+                )
+            return f"{len(tables)} tables"
+
+    def _check_tools(self) -> str:
+        with self._connect() as session:
+            clients = self._clients(session)
+        return f"pg_dump {clients.version_text} in {clients.pg_dump.parent}, compression {tools.choose_compression(clients, self.spec.compression)}"
+
+    def _check_staging(self) -> str:
+        with self._connect() as session:
+            needed = self._expected_size(session)
+        root = staging_root(self.spec.staging)
+        check_room(root, needed)
+        return f"{needed:,} bytes below {root}"
+
+    @contextmanager
+    def capture(self) -> Iterator[Snapshot]:
+        """An exported snapshot of the whole database."""
+        with self._connect() as listing, self._connect() as session, open_snapshot(session, listing) as snapshot:
+            yield snapshot
+
+    def copy(self, capture: Snapshot, shelf: Shelf, say: Say) -> StoreBackup:
+        """Dump the snapshot, prove the dump complete and store it; counts and digests are taken from the same snapshot meanwhile."""
+        started = time.monotonic()
+        with self._connect() as session:
+            clients = self._clients(session)
+            request = tools.DumpRequest(
+                capture.id, self.spec.jobs, tools.choose_compression(clients, self.spec.compression), len(capture.tables)
+            )
+            version, env, needed = _version_text(session), tool_environment(session), self._expected_size(session)
+        details = {**capture.describe(), "compression": request.compression, "snapshot": capture.id}
+        with staging(staging_root(self.spec.staging), needed=needed) as folder:
+            dump = folder / "dump"
+            with _beside(capture) as counted:
+                tools.dump(clients, request, dump, env=env, say=say)
+                tables = _result(counted)
+            tools.check_complete(clients, dump, capture.tables)
+            say(f"dump complete: {len(capture.tables)} tables; storing it")
+            artifacts = upload(dump, shelf.folder, shelf.prefix)
+        return StoreBackup(
+            store=self.name,
+            engine=self.spec.engine,
+            method=self.spec.method,
+            midtime=capture.midtime,
+            server=version,
+            client=clients.version_text,
+            seconds=round(time.monotonic() - started, 3),
+            artifacts=artifacts,
+            tables=tables,
+            details=details,
+        )
+
+    # -- restore --------------------------------------------------------------------------------------------------------------------
+
+    def target(self, wish: TargetWish | None, *, run: str, drill: bool, in_place: bool) -> Target:
+        """``to`` names a connection (its server, and its database when it has one) or a database on the store's own server."""
+        conn_id, database = self.spec.conn_id, None
+        if wish:
+            conn_id, database = wish.conn_id or conn_id, wish.database
+            connection = airflow_connection(wish.to) if wish.to else None
+            if wish.to and connection:
+                conn_id, database = wish.to, database or connection.schema
+            elif wish.to:
+                database = wish.to
+        working = _fit(f"{WORKING_PREFIX}{run}_{self.name}".replace("-", "_"))
+        if drill:
+            return Target(self.name, conn_id, working, working)
+        if in_place:
+            final = database or self._database
+            return Target(self.name, conn_id, working, final, _fit(final, f"_before_{run}"))
+        return Target(self.name, conn_id, working, database or _fit(self._database, f"_restored_{run}"))
+
+    def restore_questions(self, target: Target, backup: StoreBackup) -> Iterator[Question]:
+        """Target server, its rights, its names, client tools and staging space."""
+        yield "can be restored to", lambda: self._check_target_server(target)
+        yield "is free", lambda: self._check_target_free(target)
+        yield "has client tools", lambda: self._check_restore_tools(target, backup)
+        yield "has staging space", lambda: self._check_restore_staging(backup)
+
+    def _check_target_server(self, target: Target) -> str:
+        with maintenance_session(target.conn_id, target.final) as session:
+            allowed = session.execute("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
+            if not (allowed and allowed[0]):
+                raise StoreAccessError(f"the login of {target.conn_id!r} may not create databases", fix="ALTER ROLE ... CREATEDB")
+            return f"{session.info.host}:{session.info.port}, PostgreSQL {_version_text(session)}"
+
+    def _check_target_free(self, target: Target) -> str:
+        with maintenance_session(target.conn_id, target.final) as session:
+            if not target.aside and target.final != target.working and databases.exists(session, target.final):
+                raise TargetExistsError(
+                    f"database {target.final!r} exists on the target of store {self.name!r}",
+                    fix="choose another target, or set in_place to replace it after approval",
+                )
+            if target.aside and databases.exists(session, target.aside):
+                raise TargetExistsError(
+                    f"database {target.aside!r} exists already", fix="remove it once nobody needs it, or start a new run"
+                )
+        return target.final
+
+    def _check_restore_tools(self, target: Target, backup: StoreBackup) -> str:
+        with maintenance_session(target.conn_id, target.final) as session:
+            clients = self._clients(session)
+        if clients.version[0] < int(backup.client.split(".")[0]):
+            raise ToolError(
+                f"{clients.pg_restore} is older than the pg_dump {backup.client} that made the artifacts", fix="install a newer client"
+            )
+        tools.choose_compression(clients, str(backup.details["compression"]))
+        return f"pg_restore {clients.version_text} in {clients.pg_restore.parent}"
+
+    def _check_restore_staging(self, backup: StoreBackup) -> str:
+        check_room(staging_root(self.spec.staging), backup.size)
+        return f"{backup.size:,} bytes below {staging_root(self.spec.staging)}"
+
+    def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> None:
+        """Fetch and check every artifact first, then restore into a new database under the working name."""
+        with staging(staging_root(self.spec.staging), needed=backup.size) as folder:
+            download(backup.artifacts, shelf.folder, shelf.prefix, folder)
+            say(f"{len(backup.artifacts)} artifacts fetched, their SHA-256 as in the manifest")
+            with maintenance_session(target.conn_id, target.final) as session:
+                owners = not databases.missing_roles(session, backup.details)
+                databases.drop(session, target.working)
+                databases.create(session, target.working, backup.details, owners=owners)
+                clients = self._clients(session)
+            with connect(target.conn_id, target.working) as session:
+                tools.restore(clients, folder, jobs=self.spec.jobs, owners=owners, env=tool_environment(session))
+                session.execute("ANALYZE")
+
+    @contextmanager
+    def restored(self, backup: StoreBackup, target: Target) -> Iterator[RestoredDatabase]:
+        """The database under the working name."""
+        with connect(target.conn_id, target.working) as session, connect(target.conn_id, target.working) as streaming:
+            content.prepare(session)
+            yield RestoredDatabase(self.topology, backup, session, streaming)
+
+    def place(self, backup: StoreBackup, target: Target) -> None:
+        """Rename into place; what had the name is kept under ``aside``."""
+        if target.final == target.working:
+            return
+        with maintenance_session(target.conn_id, target.final) as session:
+            if not databases.exists(session, target.working) and databases.exists(session, target.final):
+                return  # done by an earlier try
+            if not databases.missing_roles(session, backup.details):
+                databases.apply_properties(session, target.working, backup.details)
+            databases.swap(session, working=target.working, final=target.final, aside=target.aside or "")
+
+    def discard(self, target: Target) -> None:
+        """Drop the database under the working name, and never another."""
+        if not target.working.startswith(WORKING_PREFIX):
+            raise TargetExistsError(f"{target.working!r} is no working name", fix="remove it by hand if it is yours")
+        with maintenance_session(target.conn_id, target.final) as session:
+            databases.drop(session, target.working)
+
+    # -- shared ---------------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _database(self) -> str:
+        with self._connect() as session:
+            return session.info.dbname
+
+    @contextmanager
+    def _connect(self) -> Iterator[Session]:
+        with connect(self.spec.conn_id, self.spec.database) as session:
+            try:
+                yield session
+            except Error as error:
+                raise self._lost(error) from error
+
+    def _lost(self, error: Error) -> MidtimeError:
+        if error.sqlstate is None or error.sqlstate.startswith(("08", "57")):
+            return StoreUnreachableError(f"store {self.name!r} broke the connection: {error}", fix="check the server's log, then run again")
+        return CopyError(f"store {self.name!r}: {error}", fix="check the server's log, then run again")
+
+    def _clients(self, session: Session) -> tools.Clients:
+        return tools.find_clients(session.info.server_version, folder=self.spec.client_path)
+
+    def _expected_size(self, session: Session) -> int:
+        row = session.execute("SELECT pg_database_size(current_database())").fetchone()
+        return int(row[0]) if row else 0
+
+    def _where(self, session: Session) -> str:
+        return f"{session.info.host}:{session.info.port}/{session.info.dbname}"
+
+
+class RestoredDatabase:
+    """A restored database, open for verification."""
+
+    def __init__(self, topology: Topology, backup: StoreBackup, session: Session, streaming: Session) -> None:
+        self.topology = topology
+        self.backup = backup
+        self.session = session
+        self.streaming = streaming
+
+    def content(self) -> tuple[TableContent, ...]:
+        """Counts and digests of every table that is there now."""
+        return content.content(self.session, content.tables(self.session))
+
+    def schema_differences(self) -> Sequence[str]:
+        """Tables whose columns, constraints, indexes or triggers are not those of the capture."""
+        captured: dict[str, str] = self.backup.details["shapes"]
+        found = content.shapes(self.session, content.tables(self.session))
+        return [f"table {name} has another shape" for name in sorted(captured.keys() & found.keys()) if captured[name] != found[name]]
+
+    def records(self) -> PostgresRecords:
+        """Records are streamed on a connection of their own: the Coordinator is asked meanwhile."""
+        skip = [f"{namespace}.state" for namespace in self._coordinator_namespaces]
+        return PostgresRecords(self.streaming, self.backup.store, skip)
+
+    def coordinators(self) -> list[PostgresCoordinator]:
+        """The Coordinators that the topology puts into this store."""
+        return [PostgresCoordinator(self.session, self.backup.store, namespace) for namespace in self._coordinator_namespaces]
+
+    @property
+    def _coordinator_namespaces(self) -> tuple[str, ...]:
+        return self.topology.coordinator_namespaces(self.backup.store)
+
+    def scalar(self, query: str) -> Any:
+        """The first value of the first row; the query cannot change anything."""
+        with self.session.transaction():
+            self.session.execute("SET TRANSACTION READ ONLY")
+            row = self.session.execute(query.encode()).fetchone()
+        return row[0] if row else None
+
+
+@contextmanager
+def _beside(snapshot: Snapshot) -> Iterator[Any]:
+    """Count and digest on the snapshot's own session while ``pg_dump`` reads through others; stopped when the dump fails."""
+    with ThreadPoolExecutor(1, thread_name_prefix="digests") as pool:
+        counted = pool.submit(snapshot.content)
+        try:
+            yield counted
+        except BaseException:
+            snapshot.session.cancel_safe()
+            raise
+
+
+def _result(counted: Any) -> tuple[TableContent, ...]:
+    tables: tuple[TableContent, ...] = counted.result()
+    return tables
+
+
+def _fit(name: str, end: str = "") -> str:
+    """A database name of at most 63 bytes, PostgreSQL's limit; what is cut is never the end."""
+    return name.encode()[: 63 - len(end.encode())].decode(errors="ignore") + end
+
+
+def _version_text(session: Session) -> str:
+    return session.info.parameter_status("server_version") or ""

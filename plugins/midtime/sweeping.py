@@ -1,0 +1,42 @@
+"""What dead runs left behind, removed: half-written backups and working copies. Everything else is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from midtime.catalog import Catalog, Lease
+from midtime.catalog.restore_points import BACKUP_LEASE
+from midtime.errors import MidtimeError
+from midtime.model.instants import utc_now
+from midtime.model.topology import Topology
+from midtime.stores import open_store
+from midtime.stores.base import Target
+
+
+def sweep(topology: Topology) -> Iterator[str]:
+    """Sweep one topology; only what an expired lease names, and folders without a manifest that no living backup can be writing.
+
+    :return: a sentence for each thing that was removed
+    """
+    catalog = Catalog(topology.destination, topology.name)
+    if catalog.leases.names():
+        for point in catalog.sweep_half_written():
+            yield f"removed {point}: a backup that never ended"
+    for name in catalog.leases.names():
+        lease = catalog.leases.current(name)
+        if name != BACKUP_LEASE and lease and not lease.released and not lease.live(utc_now()):
+            yield from _sweep_run(topology, catalog, lease)
+
+
+def _sweep_run(topology: Topology, catalog: Catalog, lease: Lease) -> Iterator[str]:
+    failed = False
+    for body in lease.details.get("targets", ()):
+        target = Target.from_dict(body)
+        try:
+            open_store(topology, target.store).discard(target)
+            yield f"removed {target.working} of store {target.store}: {lease.holder} died"
+        except MidtimeError as error:
+            failed = True
+            yield f"could not remove {target.working} of store {target.store}, will try again: {error}"
+    if not failed:
+        catalog.leases.release(lease.name, lease.holder)

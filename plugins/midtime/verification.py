@@ -1,0 +1,136 @@
+"""Is a restored set what was backed up? Schema, counts, digests, ScalarDB's records and the user's own questions, in one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from midtime.errors import ContentError, MidtimeError, TornError, VerificationError
+from midtime.model.restore_point import RestorePoint
+from midtime.model.topology import Topology
+from midtime.stores import open_store
+from midtime.stores.base import RestoredSet, Target
+from midtime.verify.content import compare
+from midtime.verify.facts import Bounds, TopologyFacts
+from midtime.verify.judge import judge
+from midtime.verify.verdict import Outcome, Verdict
+
+SHOWN = 20
+"""Differences that a message spells out; the count is exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Everything that was found out about a restored set."""
+
+    verdict: Verdict | None
+    """What the records say; None where ScalarDB's transaction manager leaves none."""
+    differences: tuple[str, ...] = ()
+    """Schema, counts, digests."""
+    failed_checks: tuple[str, ...] = ()
+    """The user's questions that got another answer."""
+    tables: int = 0
+    rows: int = 0
+    checks: int = field(default=0)
+
+    @property
+    def good(self) -> bool:
+        """Whether the set may be put in place."""
+        return not self.differences and not self.failed_checks and (self.verdict is None or self.verdict.passed)
+
+    def summary(self) -> str:
+        """A few words for people."""
+        if self.good:
+            said = self.verdict.summary() if self.verdict else "no transactional records"
+            return f"good: {self.tables} tables, {self.rows:,} rows as captured; {said}" + (
+                f"; {self.checks} checks passed" if self.checks else ""
+            )
+        parts = [*self.differences[:3], *self.failed_checks[:3]]
+        if self.verdict and not self.verdict.passed:
+            parts.append(self.verdict.summary())
+        return "not good: " + "; ".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For reports and XCom."""
+        return {
+            "good": self.good,
+            "summary": self.summary(),
+            "differences": list(self.differences[:SHOWN]),
+            "difference_count": len(self.differences),
+            "failed_checks": list(self.failed_checks),
+            "tables": self.tables,
+            "rows": self.rows,
+            "records": self.verdict.to_dict() if self.verdict else None,
+        }
+
+    def error(self) -> VerificationError | None:
+        """The error that a set like this deserves; None when it is good."""
+        if self.good:
+            return None
+        torn = self.verdict is not None and self.verdict.outcome is Outcome.TORN
+        kind = TornError if torn else ContentError
+        return kind(self.summary(), fix="do not use this set; drill an older restore point and find out what happened to this one")
+
+
+def verify(topology: Topology, point: RestorePoint, targets: Iterable[Target]) -> Verification:
+    """Read a restored set from end to end. Runs before any ScalarDB process touches it.
+
+    :param targets: where the stores were restored to, under their working names
+    :raises StoreError: a restored store does not answer
+    """
+    with ExitStack() as stack:
+        sets: dict[str, RestoredSet] = {
+            target.store: stack.enter_context(open_store(topology, target.store).restored(point.store(target.store), target))
+            for target in targets
+        }
+        differences = [f"{store}: {said}" for store, restored in sets.items() for said in _differences(point, store, restored)]
+        return Verification(
+            verdict=_judge(topology, point, sets),
+            differences=tuple(differences),
+            failed_checks=tuple(_failed_checks(topology, sets)),
+            tables=sum(len(backup.tables) for backup in point.stores),
+            rows=sum(backup.rows for backup in point.stores),
+            checks=len(topology.checks),
+        )
+
+
+def _differences(point: RestorePoint, store: str, restored: RestoredSet) -> list[str]:
+    return [*map(str, compare(point.store(store).tables, restored.content())), *restored.schema_differences()]
+
+
+def _judge(topology: Topology, point: RestorePoint, sets: Mapping[str, RestoredSet]) -> Verdict | None:
+    if topology.scalardb.transaction_manager != "consensus-commit":
+        return None
+    sources = {store: restored.records() for store, restored in sets.items()}
+    coordinators = [coordinator for restored in sets.values() for coordinator in restored.coordinators()]
+    return judge(sources, coordinators, _facts(topology), Bounds(int(point.midtime.timestamp() * 1000)))
+
+
+def _facts(topology: Topology) -> TopologyFacts:
+    said = topology.scalardb
+    return TopologyFacts(
+        one_phase_commit=said.one_phase_commit,
+        purge=said.purge,
+        coordinator_recreated=said.coordinator_recreated,
+        clock_bound_ms=int(said.clock_bound.total_seconds() * 1000),
+        allow_unexplained=said.allow_unexplained,
+    )
+
+
+def _failed_checks(topology: Topology, sets: Mapping[str, RestoredSet]) -> Iterable[str]:
+    for check in topology.checks:
+        label = f"check {check.name or check.sql!r} of store {check.store}"
+        try:
+            found = sets[check.store].scalar(check.sql)
+        except MidtimeError as error:
+            yield f"{label} could not be asked: {error}"
+            continue
+        if not _same(found, check.expect):
+            yield f"{label} gave {found!r}, expected {check.expect!r}"
+
+
+def _same(found: Any, expected: Any) -> bool:
+    """Drivers answer with Decimal or int where the file says 3 or "3"."""
+    return bool(found == expected) or (found is not None and expected is not None and str(found) == str(expected))

