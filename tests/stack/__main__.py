@@ -23,7 +23,7 @@ from tests.stack import launch
 from tests.stack.processes import MARKER, Processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-START_TIMEOUT = 180.0
+START_TIMEOUT = 400.0
 
 
 def state_dir() -> Path:

@@ -84,7 +84,7 @@ class LocalAirflow(AirflowApi):
         self._prepare()
         for name in COMPONENTS:
             self.start_component(name)
-        self._components["api-server"].wait_ready(self.healthy, timeout=120, every=0.2)
+        self._components["api-server"].wait_ready(self.healthy, timeout=240, every=0.2)
         return self
 
     def stop(self) -> None:
@@ -190,7 +190,7 @@ class LocalAirflow(AirflowApi):
         return settings
 
     def _prepare(self) -> None:
-        self._run([sys.executable, "-m", "tests.stack.airflow_settings", str(self.home)], timeout=120)
+        self._run([sys.executable, "-m", "tests.stack.airflow_settings", str(self.home)], timeout=240)
 
     def _run(self, command: list[str], timeout: float) -> str:
         done = subprocess.run(command, env=self.environment(), cwd=self.home, capture_output=True, text=True, timeout=timeout)

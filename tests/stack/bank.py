@@ -34,6 +34,7 @@ class Bank:
         self._stub = cache.stubs("scalardb_pb2_grpc").DistributedTransactionStub(self._channel)
         self._lock, self._stopping = threading.Lock(), threading.Event()
         self._threads: list[threading.Thread] = []
+        self._think = 0.0
 
     @property
     def expected_total(self) -> int:
@@ -48,8 +49,10 @@ class Bank:
             transaction.commit()
         return self
 
-    def start(self, threads: int = 4) -> Bank:
+    def start(self, threads: int = 4, think: float = 0.0) -> Bank:
+        """``think``: seconds between two transfers of a thread; 0 takes all of a small machine, and Airflow then starts slowly."""
         self._stopping.clear()
+        self._think = think
         self._threads = [threading.Thread(target=self._work, name=f"bank-{number}", daemon=True) for number in range(threads)]
         for thread in self._threads:
             thread.start()
@@ -95,6 +98,8 @@ class Bank:
         while not self._stopping.is_set():
             try:
                 self._transfer()
+                if self._think:
+                    self._stopping.wait(self._think)
             except TransactionError:
                 with self._lock:
                     self.aborts += 1
@@ -130,6 +135,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--think", type=float, default=0.0, help="seconds between two transfers of a thread")
     parser.add_argument("--accounts", type=int, default=50)
     parser.add_argument("--table", action="append", help="namespace.table, once for each; bank.acct by default")
     parser.add_argument("--load", action="store_true", help="create the accounts first")
@@ -140,7 +146,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: ended.set())
     if options.load:
         bank.load()
-    bank.start(options.threads)
+    bank.start(options.threads, options.think)
     ended.wait(None if options.seconds == float("inf") else options.seconds)
     bank.stop()
     print(json.dumps({**bank.summary(), "total": bank.total(), "expected": bank.expected_total}), flush=True)

