@@ -13,14 +13,14 @@ from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param,
 from midtime.errors import TopologyError
 from midtime.model.restore_point import State
 from midtime.model.topology import Shape, Topology, load_named, load_topologies, topologies_folder
+from midtime.settings import DEFAULT_TOPOLOGIES
 
-DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "include" / "topologies"
 RESTORE_POINT_PATTERN = r"^(latest|\d{8}T\d{6}Z-[0-9a-f]{6})$"
 
 
 def folder() -> Path:
     """Where the topology files are: ``MIDTIME_TOPOLOGIES``, or ``include/topologies`` beside ``plugins``."""
-    return topologies_folder(DEFAULT_FOLDER)
+    return topologies_folder(DEFAULT_TOPOLOGIES)
 
 
 def topologies(suffix: str, *, shape: Shape | None = None) -> Iterator[Topology]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 
 from midtime.errors import ProductRunningError, RequestError
 from midtime.model.topology import Action, Product, Topology, split_endpoint
-from midtime.stores.processes import run_tool
 
 POLL_SECONDS = 0.5
 
@@ -88,9 +89,25 @@ def _wait_answering(product: Product, seconds: float) -> None:
 
 
 def _run(product: Product, action: Action, verb: str) -> None:
-    def failed(tail: str) -> ProductRunningError:
-        return ProductRunningError(
-            f"the {verb} command of product {product.label} failed:\n{tail}", fix=f"{verb} it by hand, then run again"
-        )
-
-    run_tool(list(action.command or ()), env={}, failed=failed)
+    command = list(action.command or ())
+    # Into a file, not a pipe: what a start command leaves running may hold its output open for ever.
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=action.timeout.total_seconds(),
+                start_new_session=True,
+                check=False,
+            )
+            failed = f"exit code {done.returncode}" if done.returncode else ""
+        except (OSError, subprocess.TimeoutExpired) as error:
+            failed = str(error)
+        if failed:
+            output.seek(0)
+            raise ProductRunningError(
+                f"the {verb} command of product {product.label} failed: {failed}\n{output.read()[-2000:]}",
+                fix=f"{verb} it by hand, then run again",
+            )

@@ -23,7 +23,7 @@ from midtime.stores.base import Target
 class RestoreRequest(BaseModel):
     """The conf of a restore or a drill (DESIGN.md 8, fixed)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     restore_point: str = "latest"
     targets: dict[str, str] = Field(default_factory=dict)

@@ -118,8 +118,10 @@ def _truncated(path: object, artifact: Artifact, size: int) -> ArtifactError:
 
 def _staging_sink(writer: IO[bytes]) -> Sink:
     def sink(chunk: bytes) -> None:
+        left = memoryview(chunk)
         try:
-            writer.write(chunk)
+            while left:  # unbuffered, so that a full disk shows here; the last write before that may be short
+                left = left[writer.write(left) :]
         except OSError as error:
             raise StagingSpaceError(
                 f"cannot write {writer.name}: {error}", fix="make room there, or point MIDTIME_STAGING to a larger disk"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ WORKING = timedelta(seconds=60)
 """How long a lease outlives a process that renews it every quarter of this."""
 BETWEEN_TASKS = timedelta(minutes=15)
 """How long a lease waits for the next task of its run to be started."""
+
+_FILE = re.compile(r"(?P<name>[^.].*)\.(?P<generation>[1-9][0-9]{0,17})\.json", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,14 @@ class Leases:
 
     def current(self, name: str) -> Lease | None:
         """The generation that counts, live or not."""
-        generation = max((number for each, number in self._generations() if each == name), default=None)
-        return None if generation is None else self._read(name, generation)
+        while (generation := self._newest(name)) is not None:
+            try:
+                return self._read(name, generation)
+            except FileNotFoundError as error:
+                # Taken over, and the old generation forgotten, since we looked: look again.
+                if self._newest(name) == generation:
+                    raise _unreadable(self._path(name, generation), error) from error
+        return None
 
     def acquire(self, name: str, holder: str, *, details: Mapping[str, Any] | None = None, ttl: timedelta = BETWEEN_TASKS) -> Lease:
         """Take a lease, or find that this holder has it already.
@@ -91,7 +100,8 @@ class Leases:
         try:
             objects.create(self._path(name, generation), lease.encode())
         except FileExistsError:
-            raise _held(self._read(name, generation)) from None
+            raise _held(self.current(name) or lease) from None
+        self._still_newest(lease)  # `current` may be so old that this generation came and went since
         self._forget_older(name, generation)
         return lease
 
@@ -102,12 +112,10 @@ class Leases:
         """
         current = self.current(lease.name)
         if current is None or current.generation != lease.generation or current.released:
-            raise LeaseHeldError(
-                f"lease {lease.name!r} of {lease.holder} was lost" + (f" to {current.holder}" if current else ""),
-                fix="start a new run; this one may not go on",
-            )
+            raise _lost(lease, current)
         renewed = replace(lease, expires_at=utc_now() + ttl)
         objects.replace(self._path(lease.name, lease.generation), renewed.encode())
+        self._still_newest(renewed)
         return renewed
 
     def release(self, name: str, holder: str) -> None:
@@ -149,18 +157,24 @@ class Leases:
             except MidtimeError as error:
                 log.warning("Lease %s not renewed, trying again: %s", lease.name, error)
 
+    def _still_newest(self, lease: Lease) -> None:
+        if self._newest(lease.name) != lease.generation:
+            raise _lost(lease, self.current(lease.name))
+
+    def _newest(self, name: str) -> int | None:
+        return max((number for each, number in self._generations() if each == name), default=None)
+
     def _generations(self) -> Iterator[tuple[str, int]]:
         for entry in objects.names(self.folder):
-            name, _, generation = entry.removesuffix(".json").rpartition(".")
-            if entry.endswith(".json") and name and generation.isdigit() and not entry.startswith("."):
-                yield name, int(generation)
+            if match := _FILE.fullmatch(entry):
+                yield match["name"], int(match["generation"])
 
     def _read(self, name: str, generation: int) -> Lease:
         path = self._path(name, generation)
         try:
             return Lease.decode(name, generation, objects.read(path))
         except (ValueError, KeyError, TypeError) as error:
-            raise CatalogError(f"lease file {path} is unreadable ({error})", fix="remove that file when nothing runs") from error
+            raise _unreadable(path, error) from error
 
     def _path(self, name: str, generation: int) -> ObjectStoragePath:
         return self.folder / f"{name}.{generation}.json"
@@ -176,3 +190,14 @@ def _held(lease: Lease) -> LeaseHeldError:
         f"{lease.holder} works on {lease.name!r} until {to_rfc3339(lease.expires_at)} at least",
         fix="wait for it to end; if it died, its lease expires by itself",
     )
+
+
+def _lost(lease: Lease, current: Lease | None) -> LeaseHeldError:
+    return LeaseHeldError(
+        f"lease {lease.name!r} of {lease.holder} was lost" + (f" to {current.holder}" if current else ""),
+        fix="start a new run; this one may not go on",
+    )
+
+
+def _unreadable(path: object, error: Exception) -> CatalogError:
+    return CatalogError(f"lease file {path} is unreadable ({error})", fix="remove that file when nothing runs")

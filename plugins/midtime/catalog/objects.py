@@ -59,7 +59,7 @@ def create(path: ObjectStoragePath, content: bytes) -> None:
 
 
 def _create_local(target: Path, content: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent)
     draft = _draft(target, content)
     try:
         os.link(draft, target)  # unlike rename, refuses an existing name
@@ -72,11 +72,27 @@ def replace(path: ObjectStoragePath, content: bytes) -> None:
     """Write an object over whatever is there; readers see the old one or the new one."""
     with destination_errors(path, "write"):
         if local := local_path(path):
-            local.parent.mkdir(parents=True, exist_ok=True)
-            _draft(local, content).replace(local)
-            _sync(local.parent)
+            _replace_local(local, content)
         else:
             path.fs.pipe_file(path.path, content)
+
+
+def _replace_local(target: Path, content: bytes) -> None:
+    _make_folder(target.parent)
+    draft = _draft(target, content)
+    try:
+        draft.replace(target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    _sync(target.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # a file is in the way; it is not the object that somebody else created
+        raise NotADirectoryError(error.errno, "a file is where a folder should be", str(folder)) from error
 
 
 def _draft(target: Path, content: bytes) -> Path:
@@ -113,10 +129,10 @@ def local_path(path: ObjectStoragePath) -> Path | None:
 
 
 def names(folder: ObjectStoragePath) -> list[str]:
-    """Names directly below a folder, unsorted; none when the folder is not there."""
+    """Names directly below a folder, unsorted; none when the folder is not there, or is a stray file."""
     with destination_errors(folder, "list"):
         if local := local_path(folder):
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotADirectoryError):
                 return os.listdir(local)  # 100,000 names in 50 ms; fsspec's listing stats each of them
             return []
         with suppress(FileNotFoundError):
@@ -132,7 +148,10 @@ def read(path: ObjectStoragePath) -> bytes:
     :raises FileNotFoundError: no such object
     """
     with destination_errors(path, "read"):
-        content: bytes = path.fs.cat_file(path.path)
+        try:
+            content: bytes = path.fs.cat_file(path.path)
+        except NotADirectoryError as error:  # a stray file stands where the object's folder would be
+            raise FileNotFoundError(str(path)) from error
         return content
 
 

@@ -79,7 +79,7 @@ class Catalog:
 
     def folders(self) -> list[str]:
         """Ids of all folders, newest first: finished, half-written and broken ones alike."""
-        return sorted((name for name in objects.names(self.root) if RESTORE_POINT_ID.match(name)), reverse=True)
+        return sorted((name for name in objects.names(self.root) if RESTORE_POINT_ID.fullmatch(name)), reverse=True)
 
     def entries(self) -> Iterator[Entry]:
         """Restore points, newest first; a manifest is only read when its entry is taken, so the newest cost nothing of the rest."""
@@ -113,7 +113,7 @@ class Catalog:
         :raises ManifestError: it cannot be believed
         """
         path = self.folder(restore_point) / MANIFEST
-        if not RESTORE_POINT_ID.match(restore_point):
+        if not RESTORE_POINT_ID.fullmatch(restore_point):
             raise RestorePointNotFoundError(f"{restore_point!r} is not a restore point id", fix=self._how_to_list)
         try:
             raw = objects.read(path)
@@ -144,7 +144,7 @@ class Catalog:
 
     def _latest(self, at: datetime | None) -> RestorePoint:
         for name in self.folders():
-            if at and id_instant(name) > at:
+            if at and not _existed(name, at):
                 continue
             entry = self.entry(name)
             if entry and entry.restore_point and entry.state in (State.RESTORABLE, State.DRILLED):
@@ -185,6 +185,8 @@ class Catalog:
         folder = self.folder(restore_point) / "drills"
         reports = []
         for name in sorted(objects.names(folder)):
+            if name.startswith(".") or not name.endswith(".json"):
+                continue  # what a killed writer left of a report
             try:
                 reports.append(DrillReport.model_validate_json(objects.read(folder / name)))
             except (ValidationError, FileNotFoundError):
@@ -201,19 +203,26 @@ class Catalog:
         :param holder: the run that holds the backup lease, if it is the one that asks and has not begun to write
         :return: the ids that were removed
         """
-        lease = self.leases.current(BACKUP_LEASE)
-        if lease and lease.live(utc_now()) and lease.holder != holder:
+        if self._backup_lives(besides=holder):
             return []
         swept = self.half_written()
+        if self._backup_lives(besides=holder):
+            return []  # it began while we looked: its folder may be among them
         for name in swept:
             self.discard_half_written(name)
         return swept
 
+    def _backup_lives(self, *, besides: str) -> bool:
+        lease = self.leases.current(BACKUP_LEASE)
+        return lease is not None and lease.live(utc_now()) and lease.holder != besides
+
     def discard_half_written(self, restore_point: str) -> None:
         """Remove a folder that never got its manifest; a published restore point is never touched.
 
-        :raises CatalogError: it has a manifest
+        :raises CatalogError: it has a manifest, or is no restore point's folder
         """
+        if not RESTORE_POINT_ID.fullmatch(restore_point):
+            raise CatalogError(f"{restore_point!r} is not a restore point id", fix=self._how_to_list)
         if MANIFEST in objects.names(self.folder(restore_point)):
             raise CatalogError(f"{restore_point} is a published restore point", fix="leave its removal to retention")
         objects.remove_tree(self.folder(restore_point))
@@ -249,3 +258,10 @@ class Catalog:
     @property
     def _how_to_list(self) -> str:
         return f"`midtime list {self.topology}` shows those there are"
+
+
+def _existed(restore_point: str, at: datetime) -> bool:
+    try:
+        return id_instant(restore_point) <= at
+    except ValueError:
+        return False  # looks like an id, but there is no such day

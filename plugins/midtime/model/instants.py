@@ -6,7 +6,8 @@ import hashlib
 import re
 from datetime import UTC, datetime
 
-RESTORE_POINT_ID = re.compile(r"^(\d{8}T\d{6}Z)-[0-9a-f]{6}$")
+RESTORE_POINT_ID = re.compile(r"^([0-9]{8}T[0-9]{6}Z)-[0-9a-f]{6}$")
+"""For ``fullmatch``: Python's ``$`` alone lets a line break through."""
 _COMPACT = "%Y%m%dT%H%M%SZ"
 
 
@@ -41,6 +42,8 @@ def restore_point_id(midtime: datetime, run: str) -> str:
 
     :param run: whatever names the run for ever, e.g. ``dag id / run id``
     """
+    if midtime.tzinfo is None:
+        raise ValueError(f"{midtime!r} has no time zone")
     return f"{midtime.astimezone(UTC).strftime(_COMPACT)}-{run_suffix(run)}"
 
 
@@ -51,7 +54,7 @@ def run_suffix(run: str) -> str:
 
 def id_instant(restore_point: str) -> datetime:
     """The midtime, cut to seconds, that is spelled in a restore point's id."""
-    match = RESTORE_POINT_ID.match(restore_point)
+    match = RESTORE_POINT_ID.fullmatch(restore_point)
     if match is None:
         raise ValueError(f"{restore_point!r} is not a restore point id")
     return datetime.strptime(match[1], _COMPACT).replace(tzinfo=UTC)

@@ -151,7 +151,7 @@ class RestorePoint(Record):
         try:
             body = json.loads(raw)
             claimed = body.pop("digest")
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise ManifestError(f"{where} is unreadable ({error})", fix="use another restore point; keep the file for diagnosis") from error
         if body.get("version") != MANIFEST_VERSION:
             raise ManifestError(f"{where} is of version {body.get('version')!r}, known is {MANIFEST_VERSION}", fix="use a newer Midtime")

@@ -20,7 +20,13 @@ def open_store(topology: Topology, name: str) -> CopiedStore:
 
     :raises RequestError: this version of Midtime cannot work with it
     """
-    spec = topology.store(name)
+    try:
+        spec = topology.store(name)
+    except KeyError:
+        raise RequestError(
+            f"{topology.name} has no store {name!r} any more",
+            fix="put it back into the topology file; it has " + ", ".join(store.name for store in topology.stores),
+        ) from None
     try:
         module, _, attribute = ENGINES[spec.engine, spec.method].partition(":")
     except KeyError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import shutil
@@ -18,8 +17,15 @@ from midtime.errors import MidtimeError, ToolError
 
 TAIL = 40
 """Lines of a tool's output that an error shows."""
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+# Runs before the tool, in its process: asks the kernel to kill it when we die (PR_SET_PDEATHSIG), unless we died meanwhile. Python's own
+# preexec_fn would fork, which gRPC's threads do not survive.
+_LEASH = """
+import ctypes, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 def candidates(name: str, *, folder: str | None, patterns: Sequence[str]) -> list[Path]:
@@ -45,7 +51,7 @@ def version_of(tool: Path) -> tuple[int, ...]:
     :raises ToolError: it does not run, or prints none
     """
     try:
-        shown = subprocess.run([tool, "--version"], capture_output=True, text=True, timeout=30, check=False).stdout
+        shown = subprocess.run([tool, "--version"], capture_output=True, text=True, errors="replace", timeout=30, check=False).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise ToolError(f"{tool} does not run: {error}", fix="reinstall the database's client package") from error
     match = re.search(r"\d+(\.\d+)+", shown)
@@ -70,7 +76,7 @@ def run_tool(
     tail: list[str] = []
     # A session of its own: Ctrl-C and a task's SIGTERM come to us alone, and we end it in order.
     with subprocess.Popen(
-        [str(part) for part in argv],
+        [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *map(str, argv)],
         env={**os.environ, **env, "LC_ALL": "C"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -78,7 +84,6 @@ def run_tool(
         text=True,
         errors="replace",
         start_new_session=True,
-        preexec_fn=_die_with_parent,
     ) as process:
         try:
             for line in process.stdout or ():
@@ -93,20 +98,13 @@ def run_tool(
         raise failed("\n".join([*tail, _how_it_ended(code)]))
 
 
-def _die_with_parent() -> None:
-    # Between fork and exec: nothing but this one system call.
-    if _LIBC:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def _end(process: subprocess.Popen[str]) -> None:
     # The whole session: parallel tools fork workers.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)  # also when the leader obeyed: a worker may not have
 
 
 def _how_it_ended(code: int) -> str:

@@ -33,33 +33,40 @@ def staging(root: Path, *, needed: int) -> Iterator[Path]:
     :param needed: bytes that the caller expects to put there
     :raises StagingSpaceError: the disk has less
     """
-    check_room(root, needed)
     sweep(root)
+    check_room(root, needed)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
     try:
-        with (folder / _LOCK).open("w") as lock:
+        with (folder / f"{_LOCK}.new").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            os.rename(lock.name, folder / _LOCK)  # it is never seen unlocked while we live
             inner = folder / "files"
-            inner.mkdir()
+            inner.mkdir(mode=0o700)
             yield inner
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_room(root: Path, needed: int) -> None:
-    """Refuse to start what the disk cannot hold.
+    """Refuse to start what the disk cannot hold. What dead processes left behind makes way first.
 
     :raises StagingSpaceError: less than ``needed`` bytes free below ``root``, or no such folder
     """
-    try:
-        free = shutil.disk_usage(root).free
-    except OSError as error:
-        raise StagingSpaceError(f"staging folder {root} cannot be used: {error}", fix="create it, or set MIDTIME_STAGING") from error
+    free = _free(root)
+    if free < needed and sweep(root):
+        free = _free(root)
     if free < needed:
         raise StagingSpaceError(
             f"staging folder {root} has {free:,} bytes free, about {needed:,} are needed",
             fix="make room, or set MIDTIME_STAGING to a larger disk",
         )
+
+
+def _free(root: Path) -> int:
+    try:
+        return shutil.disk_usage(root).free
+    except OSError as error:
+        raise StagingSpaceError(f"staging folder {root} cannot be used: {error}", fix="create it, or set MIDTIME_STAGING") from error
 
 
 def sweep(root: Path) -> list[Path]:

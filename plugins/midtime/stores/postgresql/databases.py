@@ -11,9 +11,11 @@ from midtime.errors import StoreAccessError, StoreUnreachableError, TargetExists
 
 Session = Connection[tuple[Any, ...]]
 
+# The provider's own locale moved from column to column: daticulocale in 15 and 16, datlocale since 17; a row as JSON has whichever there is.
 _PROPERTIES = """
-    SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype
-    FROM pg_database WHERE datname = current_database()"""
+    SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype, to_jsonb(d)
+    FROM pg_database d WHERE datname = current_database()"""
+_PROVIDERS = {"i": ("icu", "ICU_LOCALE"), "b": ("builtin", "BUILTIN_LOCALE")}
 _SETTINGS = """
     SELECT r.rolname, setting
     FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole, unnest(s.setconfig) setting
@@ -41,6 +43,8 @@ def properties(session: Session) -> dict[str, Any]:
         "encoding": row[1],
         "collate": row[2],
         "ctype": row[3],
+        "locale_provider": row[4].get("datlocprovider"),
+        "locale": row[4].get("datlocale") or row[4].get("daticulocale"),
         "settings": [list(each) for each in session.execute(_SETTINGS)],
         "grants": [list(each) for each in session.execute(_GRANTS)],
         "roles": [name for (name,) in session.execute(_ROLES)],
@@ -64,8 +68,8 @@ def create(session: Session, name: str, described: dict[str, Any], *, owners: bo
     :raises TargetExistsError: the name is taken
     :raises StoreAccessError: this login may not create databases
     """
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}").format(
-        sql.Identifier(name), *(sql.Literal(described[key]) for key in ("encoding", "collate", "ctype"))
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {} {}").format(
+        sql.Identifier(name), *(sql.Literal(described[key]) for key in ("encoding", "collate", "ctype")), _provider(described)
     )
     try:
         session.execute(statement)
@@ -77,6 +81,13 @@ def create(session: Session, name: str, described: dict[str, Any], *, owners: bo
         raise StoreAccessError(
             f"cannot create database {name!r}: {error}", fix="grant CREATEDB (and the owner's role) to the connection's login"
         ) from error
+
+
+def _provider(described: dict[str, Any]) -> sql.Composable:
+    if described.get("locale_provider") not in _PROVIDERS:
+        return sql.SQL("")  # the C library's, whose locale has been given
+    provider, option = _PROVIDERS[described["locale_provider"]]
+    return sql.SQL("LOCALE_PROVIDER {} {} {}").format(sql.SQL(provider), sql.SQL(option), sql.Literal(described["locale"]))
 
 
 def apply_properties(session: Session, name: str, described: dict[str, Any]) -> None:

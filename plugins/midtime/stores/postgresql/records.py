@@ -84,12 +84,10 @@ class PostgresCoordinator:
 
     def exists(self) -> bool:
         """Whether the database has the table."""
-        return bool(self._columns)
+        return (self.schema, "state") in content.tables(self.session)
 
     @cached_property
     def _columns(self) -> set[str]:
-        if (self.schema, "state") not in content.tables(self.session):
-            return set()
         return {column.name for column in content.columns(self.session, self.schema, "state")}
 
     def lookup(self, tx_ids: Collection[str]) -> Mapping[str, CoordinatorRow]:

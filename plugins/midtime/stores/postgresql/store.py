@@ -12,7 +12,7 @@ from typing import Any, cast
 from psycopg import Connection, Error
 
 from midtime.catalog.artifacts import download, upload
-from midtime.errors import CopyError, MidtimeError, StoreAccessError, StoreUnreachableError, TargetExistsError, ToolError
+from midtime.errors import CopyError, MidtimeError, RequestError, StoreAccessError, StoreUnreachableError, TargetExistsError, ToolError
 from midtime.model.restore_point import StoreBackup, TableContent
 from midtime.model.topology import Topology
 from midtime.model.topology.relational import Postgresql
@@ -251,6 +251,8 @@ class PostgresqlStore(CopiedStore):
     def _lost(self, error: Error) -> MidtimeError:
         if error.sqlstate is None or error.sqlstate.startswith(("08", "57")):
             return StoreUnreachableError(f"store {self.name!r} broke the connection: {error}", fix="check the server's log, then run again")
+        if error.sqlstate == "42501":
+            return StoreAccessError(f"store {self.name!r}: {error}", fix=f"grant the login of {self.spec.conn_id!r} what it lacks")
         return CopyError(f"store {self.name!r}: {error}", fix="check the server's log, then run again")
 
     def _clients(self, session: Session) -> tools.Clients:
@@ -298,9 +300,12 @@ class RestoredDatabase:
 
     def scalar(self, query: str) -> Any:
         """The first value of the first row; the query cannot change anything."""
-        with self.session.transaction():
-            self.session.execute("SET TRANSACTION READ ONLY")
-            row = self.session.execute(query.encode()).fetchone()
+        try:
+            with self.session.transaction():
+                self.session.execute("SET TRANSACTION READ ONLY")
+                row = self.session.execute(query.encode()).fetchone()
+        except Error as error:
+            raise RequestError(f"{query!r} failed: {error}", fix="correct the check in the topology file") from error
         return row[0] if row else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,11 @@ def find_clients(server: int, *, folder: str | None = None) -> Clients:
     older: list[str] = []
     for pg_dump in candidates("pg_dump", folder=folder, patterns=_FOLDERS):
         pg_restore = pg_dump.with_name("pg_restore")
-        version = version_of(pg_dump)
+        try:
+            version = version_of(pg_dump)
+        except ToolError as error:
+            older.append(error.message)  # a broken installation hides no good one
+            continue
         if not pg_restore.exists():
             older.append(f"{pg_dump} has no pg_restore beside it")
         elif version[0] < major:
@@ -77,7 +82,7 @@ def choose_compression(clients: Clients, wanted: str) -> str:
 def _supports(pg_dump: Path, compression: str) -> bool:
     # Checked before it connects or writes, so a folder that cannot exist makes a probe without effect. Before version 16 only levels exist.
     argv: list[str | Path] = [pg_dump, "-Fd", f"--compress={compression}", "-f", "/dev/null/midtime", "-d", "host=/dev/null"]
-    shown = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False, env={"LC_ALL": "C"}).stderr
+    shown = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False, env={**os.environ, "LC_ALL": "C"}).stderr
     return not re.search(r"compression|invalid value|out of range", shown)
 
 
@@ -150,7 +155,8 @@ def check_complete(clients: Clients, folder: Path, tables: Sequence[tuple[str, s
     :param tables: (schema, name) of every table that the snapshot shows
     :raises CopyError: the table of contents is unreadable, or a table or its file is missing
     """
-    listed = subprocess.run([clients.pg_restore, "-l", folder], capture_output=True, text=True, check=False, env={"LC_ALL": "C"})
+    argv: list[str | Path] = [clients.pg_restore, "-l", folder]
+    listed = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
     if listed.returncode:
         raise CopyError(f"pg_restore cannot list the dump: {listed.stderr.strip()}", fix="run the backup again")
     entries = {match["rest"]: match["id"] for line in listed.stdout.splitlines() if (match := _TOC_ENTRY.match(line))}

@@ -1,0 +1,108 @@
+"""What each command does; how it looks is ``screen``'s affair."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from midtime.catalog import Catalog, Entry, artifacts
+from midtime.cli import screen
+from midtime.errors import RequestError, RestorePointNotFoundError
+from midtime.model.instants import RESTORE_POINT_ID
+from midtime.model.restore_point import RestorePoint
+from midtime.model.topology import Topology, load_named, load_topologies
+from midtime.model.topology.load import topologies_folder
+from midtime.preflight import backup_checks
+from midtime.settings import DEFAULT_TOPOLOGIES
+
+
+def check(arguments: argparse.Namespace) -> bool:
+    """``midtime check``: the preflight of a backup."""
+    topology = load_named(_folder(arguments), arguments.topology)
+    answers = []
+    with screen.checks(topology.name, quiet=arguments.json) as show:
+        for answer in backup_checks(topology, _catalog(topology)):
+            answers.append(answer)
+            show(answer)
+    good = all(answer.ok for answer in answers)
+    if arguments.json:
+        screen.as_json({"topology": topology.name, "good": good, "checks": [answer.to_dict() for answer in answers]})
+    return good
+
+
+def list_(arguments: argparse.Namespace) -> bool:
+    """``midtime list``: the newest restore points of one topology or of all."""
+    found = {topology.name: _catalog(topology).newest(arguments.limit) for topology in _topologies(arguments)}
+    if arguments.json:
+        screen.as_json([{"topology": name, **entry.to_dict()} for name, entries in found.items() for entry in entries])
+    else:
+        screen.listing(found)
+    return True
+
+
+def show(arguments: argparse.Namespace) -> bool:
+    """``midtime show``: one restore point with its drills."""
+    catalog, entry = _find(arguments)
+    drills = catalog.drill_reports(entry.id)
+    if arguments.json:
+        manifest = entry.restore_point.model_dump(mode="json") if entry.restore_point else None
+        screen.as_json({**entry.to_dict(), "manifest": manifest, "drills": [drill.model_dump(mode="json") for drill in drills]})
+    else:
+        screen.restore_point(entry, drills)
+    return entry.restore_point is not None
+
+
+def verify(arguments: argparse.Namespace) -> bool:
+    """``midtime verify``: size and SHA-256 of every artifact."""
+    catalog, entry = _find(arguments)
+    if entry.restore_point is None:
+        return _verified(arguments, entry.id, 0, 0, [entry.reason])
+    point: RestorePoint = entry.restore_point
+    with screen.progress(f"reading {point.id}", point.size, quiet=arguments.json) as advance:
+        wrong = artifacts.verify(point.artifacts(), catalog.folder(point.id), progress=advance)
+    return _verified(arguments, point.id, len(point.artifacts()), point.size, [error.message for error in wrong])
+
+
+def _verified(arguments: argparse.Namespace, point: str, files: int, size: int, wrong: list[str]) -> bool:
+    if arguments.json:
+        screen.as_json({"id": point, "good": not wrong, "artifacts": files, "bytes": size, "errors": wrong})
+    else:
+        screen.verified(point, files, size, wrong)
+    return not wrong
+
+
+def _topologies(arguments: argparse.Namespace) -> Iterator[Topology]:
+    if arguments.topology:
+        yield load_named(_folder(arguments), arguments.topology)
+        return
+    good, bad = load_topologies(_folder(arguments))
+    for error in bad:
+        screen.warn(str(error))
+    if not good and bad:
+        raise bad[0]
+    yield from good
+
+
+def _find(arguments: argparse.Namespace) -> tuple[Catalog, Entry]:
+    if arguments.id == "latest" and not arguments.topology:
+        raise RequestError("`latest` needs --topology: each topology has its own", fix="add --topology NAME, or give an id")
+    if arguments.id != "latest" and not RESTORE_POINT_ID.match(arguments.id):
+        raise RequestError(f"{arguments.id!r} is not a restore point id", fix="`midtime list` shows them, e.g. 20261121T020007Z-3fa9c1")
+    for topology in _topologies(arguments):
+        catalog = _catalog(topology)
+        wanted = catalog.resolve("latest").id if arguments.id == "latest" else arguments.id
+        if entry := catalog.entry(wanted):
+            return catalog, entry
+    raise RestorePointNotFoundError(f"no topology has a restore point {arguments.id}", fix="`midtime list` shows those there are")
+
+
+def _folder(arguments: argparse.Namespace) -> Path:
+    return arguments.topologies or topologies_folder(DEFAULT_TOPOLOGIES)
+
+
+def _catalog(topology: Topology) -> Catalog:
+    return Catalog(topology.destination, topology.name)
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], bool]] = {"check": check, "list": list_, "show": show, "verify": verify}

@@ -1,0 +1,99 @@
+"""Arguments in, exit code out: 0 good, 1 not good, 2 wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from midtime import __version__
+from midtime.errors import MidtimeError, RequestError, TopologyError
+
+_EPILOG = """\
+Topology files are read from the folder that MIDTIME_TOPOLOGIES names (or --topologies); connections come from Airflow.
+
+  midtime check bank              would a backup succeed? Nothing is paused, nothing is written but a probe
+  midtime list                    restore points of all topologies, newest first
+  midtime show 20261121T020007Z-3fa9c1
+  midtime verify 20261121T020007Z-3fa9c1 --json
+
+Exit code: 0 good, 1 not good, 2 wrong usage.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    root = argparse.ArgumentParser(
+        prog="midtime",
+        description="Restore points of the databases under ScalarDB and ScalarDL.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("--version", action="version", version=f"midtime {__version__}")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    check = _command(commands, "check", "ask everything that a backup needs, and change nothing")
+    check.add_argument("topology", metavar="TOPOLOGY")
+    listing = _command(commands, "list", "list restore points, newest first")
+    listing.add_argument("topology", metavar="TOPOLOGY", nargs="?", help="default: all")
+    listing.add_argument("--limit", type=_positive, default=20, metavar="N", help="of each topology, default 20")
+    show = _command(commands, "show", "show one restore point: stores, artifacts, evidence, drills")
+    show.add_argument("id", metavar="ID", help="a restore point's id, or `latest` with --topology")
+    show.add_argument("--topology", metavar="TOPOLOGY", help="where to look; default: everywhere")
+    verify = _command(commands, "verify", "read every artifact of a restore point again and compare it with its manifest")
+    verify.add_argument("id", metavar="ID", help="a restore point's id, or `latest` with --topology")
+    verify.add_argument("--topology", metavar="TOPOLOGY", help="where to look; default: everywhere")
+    return root
+
+
+def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, meaning: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=meaning, description=meaning.capitalize() + ".")
+    command.add_argument("--json", action="store_true", help="print JSON for programs")
+    command.add_argument("--topologies", type=Path, metavar="FOLDER", help="folder of the topology files; default: MIDTIME_TOPOLOGIES")
+    return command
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit."""
+    arguments = parser().parse_args(argv)
+    _quiet()
+    from midtime.cli import commands  # after _quiet: it imports Airflow
+
+    try:
+        sys.exit(0 if commands.COMMANDS[arguments.command](arguments) else 1)
+    except (RequestError, TopologyError) as error:
+        _fail(error, 2)
+    except MidtimeError as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (`| head`) went away; Python would complain again when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _fail(error: MidtimeError, code: int) -> NoReturn:
+    print(f"midtime: {error.message}", file=sys.stderr)
+    if error.fix:
+        print(f"  -> {error.fix}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _quiet() -> None:
+    # Airflow's own chatter is not an answer to the question; without this context it would not look into its database for connections.
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
+    warnings.simplefilter("ignore")
+    logging.getLogger().setLevel(logging.ERROR)

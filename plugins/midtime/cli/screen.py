@@ -1,0 +1,113 @@
+"""How answers look at a terminal; JSON for programs goes to standard output, everything else that is not an answer to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from midtime.catalog import Entry
+from midtime.model.instants import to_rfc3339
+from midtime.model.restore_point import DrillReport, RestorePoint, State
+from midtime.stores.base import Check
+
+_COLOURS = {State.RESTORABLE: "green", State.DRILLED: "bold green", State.INVALID: "bold red", State.EXPIRED: "dim", State.MARKED: "yellow"}
+
+
+def _console() -> Console:
+    # A pipe has no width: lines are for grep there, not to be cut at 80 columns.
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def as_json(body: Any) -> None:
+    """Print one JSON document."""
+    print(json.dumps(body, indent=2, ensure_ascii=False))
+
+
+def warn(message: str) -> None:
+    """A line beside the answer."""
+    print(f"midtime: {message}", file=sys.stderr)
+
+
+@contextmanager
+def checks(topology: str, *, quiet: bool) -> Iterator[Callable[[Check], None]]:
+    """Show each answer of a preflight as soon as it is there."""
+    console = Console(quiet=quiet, highlight=False, soft_wrap=True)
+    console.print(f"[bold]{escape(topology)}[/]")
+
+    def show(check: Check) -> None:
+        mark = "[green]✓[/]" if check.ok else "[bold red]✗[/]"
+        console.print(f"  {mark} {escape(check.subject)} {escape(check.question)}: {escape(check.detail)}")
+
+    yield show
+
+
+def listing(found: Mapping[str, Sequence[Entry]]) -> None:
+    """A table of restore points."""
+    table = Table("topology", "restore point", "midtime", "state", "size", "rows", "why", box=None, pad_edge=False)
+    for topology, entries in found.items():
+        for entry in entries:
+            table.add_row(topology, entry.id, *_columns(entry), escape(entry.reason))
+    if table.row_count:
+        _console().print(table)
+    else:
+        print("no restore points yet: run the DAG <topology>__backup")
+
+
+def _columns(entry: Entry) -> list[str]:
+    state = f"[{_COLOURS[entry.state]}]{entry.state}[/]"
+    point = entry.restore_point
+    if point is None:
+        return ["", state, "", ""]
+    return [to_rfc3339(point.midtime), state, decimal(point.size), f"{sum(store.rows for store in point.stores):,}"]
+
+
+def restore_point(entry: Entry, drills: Sequence[DrillReport]) -> None:
+    """Everything about one restore point."""
+    console = _console()
+    console.print(f"[bold]{entry.id}[/]  [{_COLOURS[entry.state]}]{entry.state}[/] {escape(entry.reason)}")
+    if entry.restore_point:
+        _manifest(console, entry.restore_point)
+    for drill in drills:
+        verdict = "[green]good[/]" if drill.good else "[bold red]not good[/]"
+        console.print(f"drilled {to_rfc3339(drill.started_at)}: {verdict}, RTO {drill.rto_seconds:.1f} s, RPO {drill.rpo_seconds:.0f} s")
+        console.print(f"  {escape(str(drill.verdict.get('summary', '')))}")
+
+
+def _manifest(console: Console, point: RestorePoint) -> None:
+    console.print(
+        f"topology {point.topology}, midtime {to_rfc3339(point.midtime)}, made by {escape(point.origin.dag_id)} {escape(point.origin.run_id)}"
+    )
+    console.print(f"evidence: {escape(str(point.evidence.get('kind', '')))}")
+    table = Table("store", "engine", "method", "server", "size", "files", "tables", "rows", "seconds", box=None, pad_edge=False)
+    for s in point.stores:
+        numbers = [decimal(s.size), str(len(s.artifacts)), str(len(s.tables)), f"{s.rows:,}", f"{s.seconds:.1f}"]
+        table.add_row(s.store, s.engine, s.method, escape(s.server), *numbers)
+    console.print(table)
+
+
+@contextmanager
+def progress(label: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], object]]:
+    """A bar on standard error, only at a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty(), transient=True)
+    with bar:
+        task = bar.add_task(label, total=total)
+        yield lambda count: bar.update(task, advance=count)
+
+
+def verified(point: str, files: int, size: int, wrong: Sequence[str]) -> None:
+    """The outcome of reading every artifact again."""
+    console = _console()
+    for message in wrong:
+        console.print(f"[bold red]✗[/] {escape(message)}")
+    if not wrong:
+        console.print(f"[green]✓[/] {point}: {files} artifacts, {decimal(size)}, all as their manifest says")

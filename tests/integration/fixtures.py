@@ -1,0 +1,106 @@
+"""A database as ScalarDB leaves it, a topology over it, and a catalog: what the tests of one store need. No ScalarDB runs here."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from midtime.catalog import Catalog
+from midtime.model.instants import restore_point_id
+from midtime.model.restore_point import StoreBackup
+from midtime.model.topology import Topology
+from midtime.stores import open_store
+from midtime.stores.base import CopiedStore, Shelf
+from tests.stack.postgres import Postgres
+
+SCHEMA = """
+CREATE SCHEMA bank; CREATE SCHEMA coordinator; CREATE SCHEMA scalardb;
+CREATE TABLE scalardb.metadata (full_table_name text, column_name text, data_type text, PRIMARY KEY (full_table_name, column_name));
+CREATE TABLE coordinator.state (tx_id text PRIMARY KEY, tx_child_ids text, tx_state int, tx_created_at bigint);
+CREATE TABLE bank.acct (
+    id int PRIMARY KEY, balance int, tx_id text, tx_state int, tx_version int, tx_prepared_at bigint, tx_committed_at bigint,
+    ratio float8, price numeric, note jsonb, name text);
+CREATE INDEX acct_name ON bank.acct (name);
+CREATE TABLE bank."Odd ""Name" (a int, b text);
+"""
+ROWS = """
+INSERT INTO coordinator.state SELECT 't' || g, NULL, 3, 1763700000000 + g FROM generate_series(1, 500) g;
+INSERT INTO bank.acct SELECT g, 1000, 't' || g, 3, 1, 1763700000000 + g, 1763700000001 + g, g / 7.0, g * 1.10, '{"a": [1]}', 'name ' || g
+    FROM generate_series(1, 500) g;
+INSERT INTO bank."Odd ""Name" VALUES (1, 'x'), (1, 'x'), (NULL, NULL);
+"""
+
+
+@dataclass
+class Database:
+    """One database on the real server, with an Airflow connection to it."""
+
+    server: Postgres
+    name: str
+    conn_id: str
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        return self.server.execute(statement, self.name)
+
+    def databases(self) -> set[str]:
+        """The names of all databases of the server that belong to this one's test."""
+        return {name for (name,) in self.server.execute("SELECT datname FROM pg_database")}
+
+
+@dataclass
+class Setting:
+    """A topology of one PostgreSQL store, and what belongs to it."""
+
+    topology: Topology
+    catalog: Catalog
+    database: Database
+
+    @property
+    def store(self) -> CopiedStore:
+        return open_store(self.topology, "accounts")
+
+    def back_up(self, run: str = "run") -> tuple[str, StoreBackup]:
+        """One backup without its manifest: the id and the store's part."""
+        store = self.store
+        with store.capture() as capture:
+            point = restore_point_id(capture.midtime, run)
+            return point, store.copy(capture, self.shelf(point), lambda _: None)
+
+    def shelf(self, point: str) -> Shelf:
+        return Shelf(self.catalog.folder(point), "accounts")
+
+
+@pytest.fixture
+def database(postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    name = f"test_{uuid.uuid4().hex[:8]}"
+    postgres_server.create_database(name)
+    postgres_server.execute(SCHEMA + ROWS, name)
+    monkeypatch.setenv("AIRFLOW_CONN_ACCOUNTS_DB", postgres_server.conn_uri(name))
+    monkeypatch.setenv("PATH", str(postgres_server.bin_dir), prepend=":")
+    before = {each for (each,) in postgres_server.execute("SELECT datname FROM pg_database")}
+    yield Database(postgres_server, name, "accounts_db")
+    after = {each for (each,) in postgres_server.execute("SELECT datname FROM pg_database")}
+    for each in (after - before) | {name}:
+        postgres_server.execute(f'DROP DATABASE IF EXISTS "{each}" WITH (FORCE)')
+
+
+def topology_of(folder: Path, **changes: Any) -> Topology:
+    """A topology with its destination below ``folder``."""
+    store = {"name": "accounts", "engine": "postgresql", "conn_id": "accounts_db", "namespaces": ["bank"], **changes.pop("store", {})}
+    body = {"name": "bank", "destination": f"file://{folder}/restore-points", "stores": [store], **changes}
+    return Topology.model_validate(json.loads(json.dumps(body)))
+
+
+@pytest.fixture
+def setting(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    monkeypatch.setenv("MIDTIME_STAGING", str(staging))
+    topology = topology_of(tmp_path)
+    return Setting(topology, Catalog(topology.destination, topology.name), database)

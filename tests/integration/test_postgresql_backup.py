@@ -1,0 +1,276 @@
+"""Backup of a real PostgreSQL: what the dump holds, at which instant, and every way in which it may fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from midtime.errors import CopyError, MidtimeError, StagingSpaceError, StoreAccessError, StoreUnreachableError, ToolError
+from midtime.preflight import backup_checks, require
+from midtime.stores.base import ask
+from midtime.stores.postgresql import tools
+from tests.integration.fixtures import Setting, topology_of
+
+pytestmark = pytest.mark.integration
+
+
+def failing(setting: Setting) -> MidtimeError:
+    """The error of the first question that fails."""
+    bad = [check for check in ask("accounts", setting.store.questions()) if not check.ok]
+    assert len(bad) == 1
+    assert bad[0].error is not None
+    return bad[0].error
+
+
+def test_a_good_store_answers_every_question(setting: Setting) -> None:
+    checks = require(backup_checks(setting.topology, setting.catalog))
+    assert [check.question for check in checks] == [
+        "can be written",
+        "is free",
+        "is reachable",
+        "has every namespace",
+        "lets us read every table",
+        "has client tools",
+        "has staging space",
+    ]
+
+
+def test_what_is_committed_after_the_capture_is_not_in_the_dump(setting: Setting) -> None:
+    """The instant is the capture's, not the dump's: rows come, a table is truncated, and the dump does not see it."""
+    store = setting.store
+    with store.capture() as capture:
+        setting.database.execute("INSERT INTO bank.acct (id) VALUES (9999)")
+        setting.database.execute("UPDATE bank.acct SET balance = 0 WHERE id = 1")
+        backup = store.copy(capture, setting.shelf("20260101T000000Z-000000"), lambda _: None)
+    rows = {table.name: table.rows for table in backup.tables}
+    assert rows == {"bank.acct": 500, 'bank.Odd "Name': 3, "coordinator.state": 500, "scalardb.metadata": 0}
+
+
+def test_what_is_committed_before_the_capture_is_in_the_dump(setting: Setting) -> None:
+    """Arming must not fix the snapshot: a row committed after the session was opened and before the capture is there."""
+    setting.database.execute("INSERT INTO bank.acct (id) VALUES (9999)")
+    _, backup = setting.back_up()
+    assert {table.rows for table in backup.tables if table.name == "bank.acct"} == {501}
+
+
+def test_truncate_waits_for_the_dump(setting: Setting) -> None:
+    """TRUNCATE ignores snapshots: without the locks the dump would hold no rows although the snapshot shows them."""
+    store = setting.store
+    with store.capture() as capture:
+        with psycopg.connect(setting.database.server.dsn(setting.database.name), autocommit=True) as other:
+            other.execute("SET lock_timeout = '300ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                other.execute("TRUNCATE bank.acct")
+        store.copy(capture, setting.shelf("20260101T000000Z-000000"), lambda _: None)
+
+
+def test_arming_fixes_no_snapshot(setting: Setting) -> None:
+    """A row that is committed while the tables are being locked, before the export, belongs to the capture."""
+    blocker = psycopg.connect(setting.database.server.dsn(setting.database.name))
+    blocker.execute("LOCK TABLE bank.acct IN ACCESS EXCLUSIVE MODE")
+    found: list[int] = []
+
+    def capture() -> None:
+        with setting.store.capture() as capture:
+            found.append(next(table.rows for table in capture.content() if table.name == "bank.acct"))  # type: ignore[attr-defined]
+
+    thread = threading.Thread(target=capture)
+    thread.start()
+    time.sleep(0.7)  # it has begun its transaction and waits for the lock
+    blocker.execute("INSERT INTO bank.acct (id) VALUES (9999)")
+    blocker.commit()
+    blocker.close()
+    thread.join(30)
+    assert found == [501]
+
+
+def test_artifacts_are_compressed_and_the_staging_disk_is_left_clean(setting: Setting, tmp_path: Path) -> None:
+    _, backup = setting.back_up()
+    assert backup.details["compression"] == "gzip"  # what this build of pg_dump and pg_restore has
+    assert any(artifact.path.endswith(".dat.gz") for artifact in backup.artifacts)
+    assert list((tmp_path / "staging").iterdir()) == []
+
+
+def test_uncompressed_on_request(setting: Setting, tmp_path: Path) -> None:
+    setting.topology = topology_of(tmp_path, store={"compression": "none"})
+    _, backup = setting.back_up()
+    assert not [artifact for artifact in backup.artifacts if artifact.path.endswith(".gz")]
+
+
+def test_a_compression_that_the_build_lacks_is_refused_before_anything_starts(setting: Setting, tmp_path: Path) -> None:
+    setting.topology = topology_of(tmp_path, store={"compression": "zstd"})
+    assert isinstance(failing(setting), ToolError)
+
+
+def test_wrong_password(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = setting.database.server
+    monkeypatch.setenv("AIRFLOW_CONN_ACCOUNTS_DB", server.conn_uri(setting.database.name).replace(server.password, "wrong-secret"))
+    error = failing(setting)
+    assert isinstance(error, StoreAccessError)
+    assert "password authentication failed" in str(error)
+    assert "wrong-secret" not in str(error)
+
+
+def test_unknown_connection(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_ACCOUNTS_DB")
+    error = failing(setting)
+    assert isinstance(error, StoreAccessError)
+    assert "accounts_db" in error.message
+    assert "airflow connections add" in error.fix
+
+
+def test_nobody_listens(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_ACCOUNTS_DB", "postgres://u:p@127.0.0.1:1/bank")
+    error = failing(setting)
+    assert isinstance(error, StoreUnreachableError)
+    assert error.retryable
+
+
+def test_missing_database(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_ACCOUNTS_DB", setting.database.server.conn_uri("no_such_database"))
+    assert isinstance(failing(setting), StoreAccessError)
+
+
+def test_missing_namespace(setting: Setting, tmp_path: Path) -> None:
+    setting.topology = topology_of(tmp_path, store={"namespaces": ["bank", "loans"]})
+    error = failing(setting)
+    assert "has no schema loans" in error.message
+
+
+def test_missing_coordinator_table(setting: Setting) -> None:
+    setting.database.execute("DROP TABLE coordinator.state")
+    assert "no Coordinator table coordinator.state" in failing(setting).message
+
+
+def test_a_login_that_may_not_read_everything(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, name = setting.database.server, setting.database.name
+    setting.database.execute(
+        "CREATE ROLE reader LOGIN PASSWORD 'reader'; GRANT USAGE ON SCHEMA bank TO reader; GRANT SELECT ON bank.acct TO reader"
+    )
+    try:
+        monkeypatch.setenv("AIRFLOW_CONN_ACCOUNTS_DB", f"postgres://reader:reader@{server.host}:{server.port}/{name}")
+        error = failing(setting)
+        assert "may not read" in error.message
+        assert "coordinator.state" in error.message
+        assert "bank.acct" not in error.message
+    finally:
+        setting.database.execute("DROP OWNED BY reader; DROP ROLE reader")
+
+
+def test_no_client_tools(setting: Setting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tools, "_FOLDERS", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    error = failing(setting)
+    assert isinstance(error, ToolError)
+    assert "postgresql-client-18" in error.fix
+
+
+def test_an_older_pg_dump_is_refused(setting: Setting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("pg_dump", "pg_restore"):
+        script = tmp_path / name
+        script.write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) 15.9'\n")
+        script.chmod(0o755)
+    monkeypatch.setattr(tools, "_FOLDERS", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    error = failing(setting)
+    assert isinstance(error, ToolError)
+    assert "is version 15" in error.message
+
+
+def test_the_password_is_in_no_argument(setting: Setting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A pg_dump that tells what it was given: arguments, and the environment that carries the password."""
+    real = shutil.which("pg_dump")
+    spy = tmp_path / "spy"
+    spy.mkdir()
+    (spy / "pg_dump").write_text(f'#!/bin/sh\necho "$0 $@" >> {spy}/argv\nexec {real} "$@"\n')
+    (spy / "pg_dump").chmod(0o755)
+    (spy / "pg_restore").symlink_to(str(shutil.which("pg_restore")))
+    monkeypatch.setenv("PATH", str(spy), prepend=":")
+    setting.back_up()
+    argv = (spy / "argv").read_text()
+    assert "--snapshot=" in argv
+    assert setting.database.server.password not in argv
+
+
+def test_a_killed_dump_process(setting: Setting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    killer = tmp_path / "killer"
+    killer.mkdir()
+    (killer / "pg_dump").write_text(f'#!/bin/sh\ncase "$*" in *--snapshot*) kill -9 $$;; *) exec {shutil.which("pg_dump")} "$@";; esac\n')
+    (killer / "pg_dump").chmod(0o755)
+    (killer / "pg_restore").symlink_to(str(shutil.which("pg_restore")))
+    monkeypatch.setenv("PATH", str(killer), prepend=":")
+    with pytest.raises(CopyError, match="SIGKILL"):
+        setting.back_up()
+    assert list((tmp_path / "staging").iterdir()) == []
+
+
+def test_a_dump_that_ends_well_but_lacks_a_table(setting: Setting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Exit code 0 proves nothing: this pg_dump leaves a table out."""
+    liar = tmp_path / "liar"
+    liar.mkdir()
+    (liar / "pg_dump").write_text(
+        f'#!/bin/sh\ncase "$*" in *--snapshot*) exec {shutil.which("pg_dump")} "$@" --exclude-table-data=coordinator.state;; '
+        f'*) exec {shutil.which("pg_dump")} "$@";; esac\n'
+    )
+    (liar / "pg_dump").chmod(0o755)
+    (liar / "pg_restore").symlink_to(str(shutil.which("pg_restore")))
+    monkeypatch.setenv("PATH", str(liar), prepend=":")
+    with pytest.raises(CopyError, match=r"lacks the data of coordinator\.state"):
+        setting.back_up()
+
+
+def test_the_database_goes_away_during_the_dump(setting: Setting) -> None:
+    store = setting.store
+    with pytest.raises(MidtimeError) as caught, store.capture() as capture:
+        setting.database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'midtime'")
+        store.copy(capture, setting.shelf("20260101T000000Z-000000"), lambda _: None)
+    assert caught.value.retryable
+
+
+def test_too_little_staging_space_is_found_before_the_dump(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    assert isinstance(failing(setting), StagingSpaceError)
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=3m none "$MIDTIME_STAGING" && exec "$0" -m tests.integration.back_up_once
+"""
+
+
+def test_a_disk_that_fills_up_during_the_dump(setting: Setting, tmp_path: Path) -> None:
+    """A real file system of 3 MB, in a mount namespace of its own."""
+    setting.database.execute("INSERT INTO bank.acct (id, name) SELECT g, repeat(md5(g::text), 40) FROM generate_series(1000, 9000) g")
+    isolate = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
+    environment = {**os.environ, "MIDTIME_TEST_FOLDER": str(tmp_path), "MIDTIME_TEST_COMPRESSION": "none", "PYTHONPATH": os.getcwd()}
+    import sys
+
+    done = subprocess.run([*isolate, "sh", "-c", FULL_DISK, sys.executable], env=environment, capture_output=True, text=True, timeout=120)
+    assert "StagingSpaceError" in done.stdout, done.stdout + done.stderr
+    assert "filled up during pg_dump" in done.stdout
+    assert "left in staging: []" in done.stdout
+
+
+def test_kill_nine_during_the_dump_leaves_nothing_visible(setting: Setting, tmp_path: Path) -> None:
+    """The process dies in the middle; its pg_dump dies with it; the next backup clears up and succeeds."""
+    import sys
+
+    environment = {**os.environ, "MIDTIME_TEST_FOLDER": str(tmp_path), "MIDTIME_TEST_HANG": "1", "PYTHONPATH": os.getcwd()}
+    child = subprocess.Popen([sys.executable, "-m", "tests.integration.back_up_once"], env=environment, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline().startswith("dumping")
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    assert list(setting.catalog.entries()) == []
+    assert len(list((tmp_path / "staging").iterdir())) == 1
+    setting.back_up()
+    assert list((tmp_path / "staging").iterdir()) == []
