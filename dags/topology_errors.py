@@ -1,4 +1,7 @@
-"""Shows what is wrong with topology files as import errors. In a file of its own: an error here hides no DAG of a good topology."""
+"""Shows what is wrong with topology files as an import error of Airflow. In a file of its own: an error here hides no good topology's DAG.
+
+Airflow passes over a file in which the words airflow and dag do not both occur.
+"""
 
 from __future__ import annotations
 

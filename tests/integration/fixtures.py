@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from midtime.catalog import Catalog
 from midtime.model.instants import restore_point_id
@@ -17,7 +18,11 @@ from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.stores import open_store
 from midtime.stores.base import CopiedStore, Shelf
+from tests.integration import faults
+from tests.stack.airflow import LocalAirflow
 from tests.stack.postgres import Postgres
+from tests.stack.processes import poll
+from tests.stack.stack import Stack
 
 SCHEMA = """
 CREATE SCHEMA bank; CREATE SCHEMA coordinator; CREATE SCHEMA scalardb;
@@ -104,3 +109,68 @@ def setting(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("MIDTIME_STAGING", str(staging))
     topology = topology_of(tmp_path)
     return Setting(topology, Catalog(topology.destination, topology.name), database)
+
+
+@dataclass
+class Installation:
+    """The real Airflow, with topologies that tests add."""
+
+    airflow: LocalAirflow
+    stack: Stack
+    folder: Path
+
+    def add_topology(self, name: str, database: str, **changes: Any) -> Topology:
+        """Write a topology file over one database of the real server, and wait until Airflow shows its DAGs."""
+        conn_id = f"{name.replace('-', '_')}_db"
+        self.airflow.add_connection(conn_id, self.stack.postgres.conn_uri(database))
+        store = {"name": changes.pop("store_name", "accounts"), "engine": "postgresql", "conn_id": conn_id, "namespaces": ["bank"]}
+        store |= changes.pop("store", {})
+        body = {"name": name, "destination": f"file://{self.folder}/restore-points", "stores": [store], **changes}
+        topology = Topology.model_validate(body)
+        (self.stack.topologies_dir or self.folder).joinpath(f"{name}.yaml").write_text(yaml.safe_dump(body))
+        for kind in ("backup", "restore", "drill"):
+            self.airflow.wait_dag(f"{name}__{kind}", timeout=90)
+        return topology
+
+    def catalog(self, topology: Topology) -> Catalog:
+        return Catalog(topology.destination, topology.name)
+
+    def run(self, dag_id: str, conf: dict[str, Any] | None = None, *, timeout: float = 180) -> str:
+        """Start a run and see it succeed."""
+        run_id = self.airflow.trigger(dag_id, conf)
+        self.succeeded(dag_id, run_id, timeout=timeout)
+        return run_id
+
+    def succeeded(self, dag_id: str, run_id: str, *, timeout: float = 180) -> None:
+        assert self.airflow.wait_run(dag_id, run_id, timeout) == "success", self.airflow.failure_report(dag_id, run_id)
+
+    def stop_at(self, topology: str, place: str) -> Path:
+        """From now on tasks of this topology stop there (``faults.py``)."""
+        flag = self.folder / "faults" / f"{topology}.{place}"
+        flag.touch()
+        return flag
+
+    def reached(self, flag: Path, timeout: float = 120) -> int:
+        """Wait until a task has stopped there; its process id."""
+        reached = flag.with_name(f"{flag.name}.reached")
+        return int(poll(f"a task at {flag.name}", lambda: (reached.exists() and reached.read_text()) or None, timeout))
+
+
+@pytest.fixture(scope="session")
+def installation(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    folder = tmp_path_factory.mktemp("installation")
+    (folder / "faults").mkdir()
+    config = stack.directory / "airflow" / "config"
+    config.mkdir(parents=True)
+    (config / "airflow_local_settings.py").write_text(Path(faults.__file__).read_text())
+    stack.airflow_options["env"] = {faults.FOLDER: str(folder / "faults")}
+    return Installation(stack.airflow, stack, folder)
+
+
+@pytest.fixture
+def copied_database(postgres_server: Postgres) -> str:
+    """A database of its own for one test, shaped as ScalarDB leaves it."""
+    name = f"app_{uuid.uuid4().hex[:8]}"
+    postgres_server.create_database(name)
+    postgres_server.execute(SCHEMA + ROWS, name)
+    return name

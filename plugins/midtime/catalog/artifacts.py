@@ -38,7 +38,8 @@ def upload(source: Path, folder: ObjectStoragePath, prefix: str, *, progress: Pr
     :return: one artifact a file, sorted by path
     """
     files = sorted(path for path in source.rglob("*") if path.is_file())
-    (folder / prefix).mkdir(parents=True, exist_ok=True)
+    with destination_errors(folder / prefix, "write"):
+        (folder / prefix).mkdir(parents=True, exist_ok=True)
 
     def one(path: Path) -> Artifact:
         return _upload_file(path, folder, f"{prefix}/{path.relative_to(source).as_posix()}", progress)

@@ -24,7 +24,8 @@ def open_destination(url: str) -> ObjectStoragePath:
     """The folder that a topology's ``destination`` names; the credentials come from the connection in the URL."""
     from airflow.sdk import ObjectStoragePath  # slow to import: not at parse time
 
-    return ObjectStoragePath(url)
+    with destination_errors(url, "open"):
+        return ObjectStoragePath(url)
 
 
 @contextmanager
@@ -150,7 +151,7 @@ def read(path: ObjectStoragePath) -> bytes:
     with destination_errors(path, "read"):
         try:
             content: bytes = path.fs.cat_file(path.path)
-        except NotADirectoryError as error:  # a stray file stands where the object's folder would be
+        except (NotADirectoryError, IsADirectoryError) as error:  # a stray file in place of its folder, a folder in its own
             raise FileNotFoundError(str(path)) from error
         return content
 

@@ -1,0 +1,203 @@
+"""Every DAG of every example topology: it loads, it is documented, its chain is the one that the docs promise, and its failures show."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FILES = sorted(path for path in (REPOSITORY / "dags").glob("*.py"))
+TOPOLOGY = """
+name: bank
+destination: file:///tmp/restore-points
+schedule: "0 2 * * *"
+timezone: Asia/Tokyo
+drill: {schedule: "0 5 * * 0"}
+notifications: {on_failure: [{notifier: airflow.providers.smtp.notifications.smtp.SmtpNotifier, args: {to: ops@example.com, from_email: m@example.com}}]}
+stores:
+  - {name: accounts, engine: postgresql, conn_id: accounts_db, namespaces: [bank]}
+"""
+
+
+@pytest.fixture(scope="module")
+def dags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """All DAGs by id, made as Airflow's dag-processor makes them."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    folder = tmp_path_factory.mktemp("topologies")
+    (folder / "bank.yaml").write_text(TOPOLOGY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIDTIME_TOPOLOGIES", str(folder))
+        bag = DagBag(dag_folder=str(REPOSITORY / "dags"), collect_dags=True, bundle_name="dags")
+    assert bag.import_errors == {}
+    return dict(bag.dags)
+
+
+def edges(dag: Any) -> dict[str, list[str]]:
+    return {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}
+
+
+def test_the_dags_of_one_topology(dags: dict[str, Any]) -> None:
+    assert sorted(dags) == ["bank__backup", "bank__drill", "bank__restore", "midtime__sweep"]
+
+
+def test_the_chain_of_a_backup(dags: dict[str, Any]) -> None:
+    assert edges(dags["bank__backup"]) == {
+        "preflight": ["dump_accounts"],
+        "dump_accounts": ["midtime", "publish"],
+        "midtime": ["publish"],
+        "publish": ["done", "release"],
+        "release": [],
+        "done": [],
+    }
+
+
+def test_the_chain_of_a_restore(dags: dict[str, Any]) -> None:
+    assert edges(dags["bank__restore"]) == {
+        "plan": ["approve", "place", "restore_accounts", "verify"],
+        "approve": ["restore_accounts"],
+        "restore_accounts": ["verify"],
+        "verify": ["place"],
+        "place": ["done", "release"],
+        "release": [],
+        "done": [],
+    }
+
+
+def test_the_chain_of_a_drill(dags: dict[str, Any]) -> None:
+    assert edges(dags["bank__drill"]) == {
+        "plan": ["report", "restore_accounts", "verify"],
+        "restore_accounts": ["verify"],
+        "verify": ["report"],
+        "report": ["discard", "done"],
+        "discard": [],
+        "done": [],
+    }
+
+
+def test_a_failure_makes_the_run_fail(dags: dict[str, Any]) -> None:
+    """A teardown that may fail its run hides the tasks before it, unless something else stands beside it (facts of Airflow 3.3.2)."""
+    for dag in dags.values():
+        teardowns = [task for task in dag.tasks if task.is_teardown]
+        assert all(task.on_failure_fail_dagrun for task in teardowns)
+        for teardown in teardowns:
+            for upstream in teardown.upstream_task_ids:
+                beside = [dag.get_task(each) for each in dag.get_task(upstream).downstream_task_ids]
+                assert [task for task in beside if not task.is_teardown and not task.downstream_task_ids], (dag.dag_id, upstream)
+
+
+def test_every_dag_is_documented_tagged_owned_and_told_of(dags: dict[str, Any]) -> None:
+    for dag in dags.values():
+        assert dag.doc_md
+        assert "midtime" in dag.tags
+        assert dag.catchup is False
+        assert dag.dagrun_timeout is None
+        assert {task.owner for task in dag.tasks} == {"midtime"}
+        if dag.dag_id.startswith("bank"):
+            assert [type(each).__name__ for each in dag.on_failure_callback] == ["SmtpNotifier"]
+            assert "| accounts | postgresql | dump | bank |" in dag.doc_md
+
+
+def test_schedules(dags: dict[str, Any]) -> None:
+    backup, drill = dags["bank__backup"].timetable, dags["bank__drill"].timetable
+    assert (backup.expression, backup.timezone) == ("0 2 * * *", "Asia/Tokyo")
+    assert dags["bank__restore"].schedule is None
+    assert (drill.timetable.expression, drill.timetable.timezone) == ("0 5 * * 0", "Asia/Tokyo")
+    assert [asset.name for asset in drill.asset_condition.objects] == ["bank__restore_points"]
+    assert dags["bank__backup"].max_active_runs == 1
+    assert dags["bank__restore"].max_active_runs == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "good"),
+    [
+        ("restore_point", "latest", True),
+        ("restore_point", "20261121T020007Z-3fa9c1", True),
+        ("restore_point", "yesterday", False),
+        ("targets", {"accounts": "copy"}, True),
+        ("targets", {"loans": "copy"}, False),
+        ("targets", {"accounts": 3}, False),
+        ("targets", "copy", False),
+        ("in_place", "yes", False),
+        ("approve", None, False),
+    ],
+)
+def test_the_trigger_form_refuses_what_makes_no_sense(dags: dict[str, Any], name: str, value: Any, good: bool) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    param = dags["bank__restore"].params.get_param(name)
+    if good:
+        param.resolve(value)
+    else:
+        with pytest.raises(ParamValidationError):
+            param.resolve(value)
+
+
+PARSE = """
+import json, runpy, socket, sys
+def refuse(*_, **__): raise AssertionError("network at parse time")
+socket.socket.connect = refuse
+socket.getaddrinfo = refuse
+heavy = ("boto3", "botocore", "azure", "kubernetes", "grpc", "psycopg", "s3fs", "adlfs", "croniter_", "rich.progress")
+before = set(sys.modules)
+import airflow.sdk
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param
+airflows = set(sys.modules)
+found = runpy.run_path(sys.argv[1])
+print(json.dumps([name for name in set(sys.modules) - airflows if name.partition(".")[0] in heavy]))
+"""
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_parsing_uses_no_network_and_nothing_heavy(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "bank.yaml").write_text(TOPOLOGY)
+    environment = {"MIDTIME_TOPOLOGIES": str(tmp_path), "AIRFLOW_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", PARSE, str(file)], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_a_task_builds_only_its_own_dag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from midtime import dag_parts
+
+    for name in ("bank", "loans"):
+        (tmp_path / f"{name}.yaml").write_text(TOPOLOGY.replace("name: bank", f"name: {name}"))
+    monkeypatch.setenv("MIDTIME_TOPOLOGIES", str(tmp_path))
+
+    class Parsing:
+        dag_id = "loans__backup"
+
+    monkeypatch.setattr(dag_parts, "get_parsing_context", lambda: Parsing)
+    assert [topology.name for topology in dag_parts.topologies("backup", shape="single_rdb")] == ["loans"]
+    assert list(dag_parts.topologies("restore")) == []
+    assert list(dag_parts.topologies("backup", shape="multi_storage")) == []
+
+
+def test_a_bad_file_hides_no_good_topology(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from midtime import dag_parts
+
+    (tmp_path / "bank.yaml").write_text(TOPOLOGY)
+    (tmp_path / "bad.yaml").write_text("name: [")
+    monkeypatch.setenv("MIDTIME_TOPOLOGIES", str(tmp_path))
+    assert [topology.name for topology in dag_parts.topologies("restore")] == ["bank"]
+    assert ["bad.yaml" in str(error) for error in dag_parts.topology_errors()] == [True]
+
+
+def test_airflow_does_not_pass_over_any_file() -> None:
+    """Its dag-processor skips a file in which the words airflow and dag do not both occur."""
+    for file in FILES:
+        text = file.read_text().lower()
+        assert "airflow" in text, file.name
+        assert "dag" in text, file.name
+
+
+def test_the_plugin_loader_leaves_the_package_alone() -> None:
+    """It would import every file of it under its bare name (facts/style.md 0.1)."""
+    assert (REPOSITORY / "plugins" / ".airflowignore").read_text().split() == ["midtime/"]

@@ -1,0 +1,173 @@
+"""Faults in a real Airflow: whatever is killed, no half restore point is seen, nothing live is touched, and the next try succeeds."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from midtime.catalog.restore_points import BACKUP_LEASE
+from midtime.model.topology import Topology
+from midtime.stores import open_store
+from tests.integration.fixtures import Installation
+from tests.stack.postgres import Postgres
+from tests.stack.processes import poll
+
+pytestmark = [pytest.mark.integration, pytest.mark.airflow]
+MANUAL = {"drill": {"after_backup": False}}
+
+
+def kill_worker(task: int) -> None:
+    """The task and the executor's worker above it, which supervises it: nobody is left to clean up."""
+    worker = int(Path(f"/proc/{task}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(worker, signal.SIGKILL)
+    os.kill(task, signal.SIGKILL)
+
+
+@pytest.fixture
+def topology(installation: Installation, copied_database: str, request: pytest.FixtureRequest) -> Topology:
+    name = f"t-{copied_database.replace('_', '-')}"
+    return installation.add_topology(name, copied_database, **MANUAL)
+
+
+def test_a_worker_killed_anywhere_in_a_backup(installation: Installation, postgres_server: Postgres) -> None:
+    """Three topologies at once: killed during the dump, during the upload, and between upload and manifest."""
+    places = ("dump", "upload", "publish")
+    topologies = {place: _topology(installation, postgres_server, place) for place in places}
+    flags = {place: installation.stop_at(topology.name, place) for place, topology in topologies.items()}
+    runs = {place: installation.airflow.trigger(f"{topology.name}__backup") for place, topology in topologies.items()}
+    for place, topology in topologies.items():
+        pid = installation.reached(flags[place])
+        kill_worker(pid)
+        assert list(installation.catalog(topology).entries()) == []
+    for flag in flags.values():
+        flag.unlink()
+    for place, topology in topologies.items():
+        installation.succeeded(f"{topology.name}__backup", runs[place], timeout=180)
+        catalog = installation.catalog(topology)
+        assert len(list(catalog.entries())) == 1
+        assert catalog.half_written() == []
+        installation.run(f"{topology.name}__drill")
+
+
+def _topology(installation: Installation, server: Postgres, place: str) -> Topology:
+    from tests.integration.fixtures import ROWS, SCHEMA
+
+    name = f"kill-{place}"
+    database = name.replace("-", "_")
+    server.create_database(database)
+    server.execute(SCHEMA + ROWS, database)
+    return installation.add_topology(name, database, **MANUAL)
+
+
+def test_a_worker_killed_during_a_restore(installation: Installation, postgres_server: Postgres) -> None:
+    """What is live keeps its rows; the working copy is removed; the next try succeeds."""
+    topology = _topology(installation, postgres_server, "restore")
+    installation.run("kill-restore__backup")
+    (installation.folder / "faults" / "accounts.restore").touch()
+    run_id = installation.airflow.trigger("kill-restore__restore", {"targets": {"accounts": "kill_restore_copy"}})
+    flag = installation.folder / "faults" / "accounts.restore"
+    kill_worker(installation.reached(flag))
+    databases = {name for (name,) in postgres_server.execute("SELECT datname FROM pg_database")}
+    assert "kill_restore_copy" not in databases
+    assert postgres_server.execute("SELECT count(*) FROM bank.acct", "kill_restore") == [(500,)]
+    flag.unlink()
+    installation.succeeded("kill-restore__restore", run_id)
+    assert postgres_server.execute("SELECT count(*) FROM bank.acct", "kill_restore_copy") == [(500,)]
+    assert topology.name == "kill-restore"
+    _no_working_copies(postgres_server)
+
+
+def _no_working_copies(server: Postgres, timeout: float = 30) -> None:
+    find = "SELECT datname FROM pg_database WHERE datname LIKE 'midtime_tmp_%'"
+    poll("the end of all working copies", lambda: None if server.execute(find) else True, timeout)
+
+
+def test_two_backups_of_a_topology_at_once(installation: Installation, topology: Topology) -> None:
+    """Another installation is at work: the preflight fails and says who it is; when that one is done the retry succeeds."""
+    catalog = installation.catalog(topology)
+    catalog.leases.acquire(BACKUP_LEASE, "another airflow/manual__1")
+    run_id = installation.airflow.trigger(f"{topology.name}__backup")
+    installation.airflow.wait_task(f"{topology.name}__backup", run_id, "preflight", lambda state: state == "up_for_retry", 90)
+    assert "another airflow/manual__1 works on 'backup'" in installation.airflow.task_log(f"{topology.name}__backup", run_id, "preflight")
+    catalog.leases.release(BACKUP_LEASE, "another airflow/manual__1")
+    installation.succeeded(f"{topology.name}__backup", run_id)
+
+
+def test_a_drill_whose_machine_died_is_swept(installation: Installation, topology: Topology, postgres_server: Postgres) -> None:
+    """No task of the run lives to clean up: ``midtime__sweep`` removes what the expired lease names, within two minutes."""
+    store = open_store(topology, "accounts")
+    os.environ[f"AIRFLOW_CONN_{topology.name.replace('-', '_').upper()}_DB"] = postgres_server.conn_uri()
+    target = store.target(None, run="dead00", drill=True, in_place=False)
+    postgres_server.create_database(target.working)
+    leases = installation.catalog(topology).leases
+    leases.acquire("drill-dead00", "dead/run", details={"targets": [target.to_dict()]}, ttl=timedelta(seconds=-1))
+    half = installation.catalog(topology).folder("20260101T000000Z-dead00")
+    half.mkdir(parents=True)
+    (half / "rest.dat").write_bytes(b"x")  # type: ignore[no-untyped-call]
+    _no_working_copies(postgres_server, timeout=150)
+    poll("the lease to be released", lambda: getattr(leases.current("drill-dead00"), "released", None) or None, 20)
+    assert not half.exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: _flip(next(folder.glob("accounts/*.dat.gz"))), "SHA-256 differs"),
+        (lambda folder: _cut(next(folder.glob("accounts/*.dat.gz"))), "bytes, its manifest says"),
+        (lambda folder: next(folder.glob("accounts/*.dat.gz")).unlink(), "is missing"),
+        (lambda folder: _edit(folder / "manifest.json"), "was edited"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), "is unreadable"),
+    ],
+    ids=["flipped", "truncated", "missing", "edited", "unreadable"],
+)
+def test_drills_and_restores_refuse_what_was_damaged(
+    installation: Installation, damaged: Topology, postgres_server: Postgres, damage: Callable[[Path], Any], said: str
+) -> None:
+    """And say which file it is; nothing is created."""
+    point = installation.airflow.xcom(f"{damaged.name}__backup", installation.run(f"{damaged.name}__backup"), "publish")
+    folder = installation.folder / "restore-points" / damaged.name / point
+    damage(folder)
+    for kind in ("drill", "restore"):
+        run_id = installation.airflow.trigger(f"{damaged.name}__{kind}", {"restore_point": point})
+        assert installation.airflow.wait_run(f"{damaged.name}__{kind}", run_id) == "failed"
+        report = installation.airflow.failure_report(f"{damaged.name}__{kind}", run_id)
+        assert said in report
+        assert str(folder) in report
+    _no_working_copies(postgres_server)
+
+
+@pytest.fixture(scope="module")
+def damaged(installation: Installation, postgres_server: Postgres) -> Topology:
+    return _topology(installation, postgres_server, "damage")
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _edit(path: Path) -> None:
+    path.write_text(path.read_text().replace('"rows": 500', '"rows": 499'))
+
+
+def test_the_database_goes_away_and_comes_back(installation: Installation, postgres_server: Postgres, topology: Topology) -> None:
+    """The retry of the preflight finds it again; a short outage at two in the morning wakes nobody."""
+    postgres_server.kill()
+    try:
+        run_id = installation.airflow.trigger(f"{topology.name}__backup")
+        installation.airflow.wait_task(f"{topology.name}__backup", run_id, "preflight", lambda state: state == "up_for_retry", 90)
+        assert "does not answer" in installation.airflow.task_log(f"{topology.name}__backup", run_id, "preflight")
+    finally:
+        postgres_server.start()
+    installation.succeeded(f"{topology.name}__backup", run_id)
