@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 
 from midtime.catalog import Catalog, objects
@@ -58,7 +59,7 @@ def _destination_questions(catalog: Catalog) -> Iterator[Question]:
 
 
 def _probe(catalog: Catalog) -> str:
-    path = catalog.root / ".leases" / ".probe"
+    path = catalog.root / ".leases" / f".probe-{uuid.uuid4().hex}"
     objects.replace(path, to_rfc3339(utc_now()).encode())
     objects.read(path)
     objects.remove_tree(path)

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from midtime.catalog import Catalog, Lease
+from midtime.catalog.leases import BETWEEN_TASKS
 from midtime.catalog.artifacts import check_sizes
 from midtime.errors import RequestError
 from midtime.model.instants import from_rfc3339, run_suffix, to_rfc3339, utc_now
@@ -18,6 +19,9 @@ from midtime.model.topology import Target as TargetWish
 from midtime.model.topology import Topology
 from midtime.stores import open_store
 from midtime.stores.base import Target
+
+APPROVAL_TIME = timedelta(hours=24)
+"""How long a plan waits for a person; its restore point is kept so long."""
 
 
 class RestoreRequest(BaseModel):
@@ -144,7 +148,8 @@ def _wish(topology: Topology, request: RestoreRequest, store: str, *, drill: boo
 def reserve(catalog: Catalog, plan: Plan, holder: str) -> Lease:
     """Take the run's lease: it keeps the restore point from retention, and tells the sweeper what to remove should this run die."""
     details = {"kind": plan.kind, "restore_point": plan.restore_point, "targets": [target.to_dict() for target in plan.targets]}
-    return catalog.leases.acquire(plan.lease, holder, details=details)
+    ttl = APPROVAL_TIME + BETWEEN_TASKS if plan.replaces else BETWEEN_TASKS
+    return catalog.leases.acquire(plan.lease, holder, details=details, ttl=ttl)
 
 
 def look_at_artifacts(catalog: Catalog, point: RestorePoint) -> None:

@@ -205,7 +205,7 @@ def test_no_password_in_any_log_or_xcom(installation: Installation, bank_topolog
     logs = [path for path in (installation.airflow.home / "logs").rglob("*") if path.is_file()]
     assert logs
     assert [path for path in logs if password.encode() in path.read_bytes()] == []
-    manifests = [path for path in installation.folder.rglob("*.json")]
+    manifests = list(installation.folder.rglob("*.json"))
     assert manifests
     assert [path for path in manifests if password.encode() in path.read_bytes()] == []
     xcoms = installation.stack.metadata.execute("SELECT count(*) FROM xcom WHERE value::text LIKE %s", "airflow", (f"%{password}%",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -105,6 +106,47 @@ def test_in_place_keeps_what_was_there(setting: Setting) -> None:
     assert setting.database.execute("SELECT sum(balance) FROM bank.acct") == [(500_000,)]
 
 
+def test_in_place_of_a_database_that_is_lost(setting: Setting) -> None:
+    """The disaster itself: there is nothing to connect to, and nothing to keep aside."""
+    point, backup = setting.back_up()
+    manifest = publish(setting, point, backup)
+    setting.database.server.execute(f"DROP DATABASE {setting.database.name}")
+    target = setting.store.target(None, run="abc123", drill=False, in_place=True)
+    assert target.final == setting.database.name
+    assert all(check.ok for check in ask("accounts", setting.store.restore_questions(target, backup)))
+    setting.store.restore(backup, setting.shelf(point), target, lambda _: None)
+    assert look(setting, manifest, target).good
+    setting.store.place(backup, target)
+    assert setting.database.execute("SELECT sum(balance) FROM bank.acct") == [(500_000,)]
+
+
+def test_clients_that_connect_again_and_again_do_not_keep_it_from_its_name(setting: Setting) -> None:
+    """A connection pool that nobody stopped: the rename wins, and nobody is locked out afterwards."""
+    manifest, target = restored(setting, in_place=True)
+    stop = threading.Event()
+
+    def pool() -> None:
+        while not stop.is_set():
+            try:
+                with psycopg.connect(setting.database.server.dsn(setting.database.name)) as session:
+                    session.execute("SELECT pg_sleep(10)")
+            except psycopg.Error:
+                continue
+
+    threads = [threading.Thread(target=pool) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        setting.store.place(manifest.stores[0], target)
+        assert target.aside in setting.database.databases()
+    finally:
+        stop.set()
+        evict = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ANY(%s)"
+        setting.database.server.execute(evict, parameters=([target.final, target.aside],))
+        for thread in threads:
+            thread.join(20)
+
+
 def test_in_place_gives_back_settings_and_privileges(setting: Setting) -> None:
     name = setting.database.name
     setting.database.execute(f"ALTER DATABASE {name} SET work_mem = '7MB'; REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
@@ -128,8 +170,9 @@ def test_a_swap_that_fails_changes_nothing(setting: Setting) -> None:
     """The second rename hits an existing name: the first one is undone with it."""
     _, target = restored(setting, in_place=True)
     setting.database.server.create_database(target.aside or "")
-    with maintenance_session("accounts_db", target.final) as session, pytest.raises((psycopg.Error, StoreUnreachableError)):
-        databases.swap(session, working=target.working, final=target.final, aside=target.aside or "")
+    with maintenance_session("accounts_db", target.final) as session, maintenance_session("accounts_db", target.final) as other:
+        with pytest.raises((psycopg.Error, StoreUnreachableError)):
+            databases.swap(session, other, working=target.working, final=target.final, aside=target.aside or "")
     assert setting.database.execute("SELECT count(*) FROM bank.acct") == [(500,)]
     assert target.working in setting.database.databases()
 

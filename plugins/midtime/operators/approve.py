@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
-from midtime.restoring import Plan
+from midtime.restoring import APPROVAL_TIME, Plan
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -17,7 +17,7 @@ class ApproveRestoreOperator(ApprovalOperator):
     """
     Wait for a person to approve a plan that replaces something; a plan that replaces nothing needs nobody.
 
-    Parks without a slot. A rejection skips everything after it.
+    Parks without a slot. A rejection skips everything after it; no answer within a day is a rejection.
 
     :param plan: what the planning task returned (templated)
     """
@@ -25,7 +25,7 @@ class ApproveRestoreOperator(ApprovalOperator):
     template_fields: Sequence[str] = (*ApprovalOperator.template_fields, "plan")
 
     def __init__(self, *, plan: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(response_timeout=APPROVAL_TIME, defaults=ApprovalOperator.REJECT, **kwargs)
         self.plan = plan
 
     def execute(self, context: Context) -> Any:

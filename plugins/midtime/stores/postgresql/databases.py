@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from psycopg import Connection, sql
@@ -126,37 +129,38 @@ def drop(session: Session, name: str) -> None:
     session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def swap(session: Session, *, working: str, final: str, aside: str) -> None:
+def swap(session: Session, evictor: Session, *, working: str, final: str, aside: str) -> None:
     """Rename ``final`` to ``aside`` and ``working`` to ``final``, both or neither. ``final`` need not exist.
 
-    :raises StoreUnreachableError: somebody stays connected to ``final``
+    Nothing else is changed on the way: a process that dies here leaves the live database open to its users.
+
+    :param evictor: another session, which ends those of others meanwhile
+    :raises StoreUnreachableError: somebody keeps hold of one of them
     """
-    replaced = exists(session, final)
-    for name in (final, working) if replaced else (working,):
-        _evict(session, name)
+    renames = [(final, aside), (working, final)] if exists(session, final) else [(working, final)]
+    oids = [oid for (oid,) in session.execute("SELECT oid FROM pg_database WHERE datname = ANY(%s)", ([old for old, _ in renames],))]
     try:
-        with session.transaction():
-            if replaced:
-                _rename(session, final, aside)
-            _rename(session, working, final)
+        with _evicting(evictor, oids), session.transaction():
+            for old, new in renames:
+                session.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new)))
     except ObjectInUse as error:
-        raise StoreUnreachableError(
-            f"database {final!r} is in use: {error}", fix="stop whoever connects to it again and again, then retry"
-        ) from error
+        raise StoreUnreachableError(f"database {final!r} is in use: {error}", fix="stop whoever connects to it, then run again") from error
+
+
+@contextmanager
+def _evicting(evictor: Session, oids: list[int]) -> Iterator[None]:
+    """A rename locks new sessions out and waits five seconds for the others: they are ended in that time, however fast they came back before."""
+    stop = threading.Event()
+
+    def evict() -> None:
+        while not stop.is_set():
+            evictor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datid = ANY(%s)", (oids,))
+            stop.wait(0.1)
+
+    thread = threading.Thread(target=evict, name="evict", daemon=True)
+    thread.start()
+    try:
+        yield
     finally:
-        for name in (final, aside, working):
-            if exists(session, name):
-                _allow(session, name, True)
-
-
-def _rename(session: Session, old: str, new: str) -> None:
-    session.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new)))
-
-
-def _evict(session: Session, name: str) -> None:
-    _allow(session, name, False)  # first, or a pool reconnects at once
-    session.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()", (name,))
-
-
-def _allow(session: Session, name: str, allowed: bool) -> None:
-    session.execute(sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}").format(sql.Identifier(name), sql.Literal(allowed)))
+        stop.set()
+        thread.join()

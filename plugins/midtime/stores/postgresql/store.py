@@ -219,12 +219,12 @@ class PostgresqlStore(CopiedStore):
         """Rename into place; what had the name is kept under ``aside``."""
         if target.final == target.working:
             return
-        with maintenance_session(target.conn_id, target.final) as session:
+        with maintenance_session(target.conn_id, target.final) as session, maintenance_session(target.conn_id, target.final) as evictor:
             if not databases.exists(session, target.working) and databases.exists(session, target.final):
                 return  # done by an earlier try
             if not databases.missing_roles(session, backup.details):
                 databases.apply_properties(session, target.working, backup.details)
-            databases.swap(session, working=target.working, final=target.final, aside=target.aside or "")
+            databases.swap(session, evictor, working=target.working, final=target.final, aside=target.aside or "")
 
     def discard(self, target: Target) -> None:
         """Drop the database under the working name, and never another."""
@@ -237,8 +237,9 @@ class PostgresqlStore(CopiedStore):
 
     @cached_property
     def _database(self) -> str:
-        with self._connect() as session:
-            return session.info.dbname
+        """Its name, known without it: it may be lost, which is when it is restored."""
+        connection = airflow_connection(self.spec.conn_id)
+        return self.spec.database or (connection and (connection.schema or connection.login)) or "postgres"
 
     @contextmanager
     def _connect(self) -> Iterator[Session]:

@@ -1,0 +1,93 @@
+"""`make demo` as a newcomer runs it: it shows all of the main path, ends by itself, and leaves nothing behind, however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.stack import launch
+from tests.stack.demo import MARK, REPOSITORY
+
+pytestmark = [pytest.mark.integration, pytest.mark.airflow]
+
+
+class Newcomer:
+    """Runs the demo in a state directory of his own; everything below him carries his mark in its environment."""
+
+    def __init__(self, state: Path) -> None:
+        self.state, self.mark = state, f"MIDTIME_NEWCOMER={uuid.uuid4().hex}"
+
+    def start(self) -> subprocess.Popen[str]:
+        name, _, value = self.mark.partition("=")
+        environment = {**os.environ, name: value, "MIDTIME_STATE": str(self.state), "KEEP": ""}
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.stack.demo"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=REPOSITORY, env=environment,
+        )  # fmt: skip
+
+    def processes(self) -> list[int]:
+        return launch.marked(self.mark)
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path) -> Newcomer:
+    return Newcomer(tmp_path)
+
+
+@pytest.mark.timeout(400)
+def test_the_demo_shows_the_main_path_and_ends(newcomer: Newcomer) -> None:
+    with newcomer.start() as demo:
+        output = demo.communicate(timeout=390)[0]
+    assert demo.returncode == 0, output
+    assert newcomer.processes() == []
+
+    steps = re.findall(r"^✓ ([^:]+):", output, re.MULTILINE)
+    assert steps == ["PostgreSQL", "ScalarDB Server", "Airflow", "Bank", "Check", "Backup", "List", "Drill", "Restore", "Count"]
+    assert re.search(r"http://127\.0\.0\.1:\d+, login admin / admin", output)
+
+    summary = dict(re.findall(r"^([A-Z][\w' ]*?)  +(\S.*?) *$", output.partition("What happened")[2], re.MULTILINE))
+    point = summary["Restore point"].partition(",")[0]
+    folder = newcomer.state / "demo" / "restore-points" / "bank" / point
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (report,) = ((json.loads(file.read_text())) for file in (folder / "drills").glob("*.json"))
+    assert summary["Restore point"].endswith("DRILLED")
+    assert summary["Midtime"].startswith(manifest["midtime"])
+    assert summary["RTO"].startswith(f"{report['rto_seconds']:.1f} s")
+    assert summary["RPO"].startswith(f"{report['rpo_seconds']:.1f} s")
+    assert summary["Drill"].startswith("good")
+    assert summary["Restore"].startswith("good")
+    assert summary["The bank's sum"] == "50,000 restored, 50,000 live, 50,000 expected: exact"
+    assert "during the backup" in summary["No pause"]
+    assert str(folder) in output
+
+
+@pytest.mark.timeout(120)
+def test_an_interrupted_demo_leaves_nothing_behind(newcomer: Newcomer) -> None:
+    with newcomer.start() as demo:
+        assert demo.stdout is not None
+        while "Airflow: starting" not in (line := demo.stdout.readline()):
+            assert line, "the demo ended early"
+        demo.send_signal(signal.SIGINT)
+        output = demo.stdout.read()
+    assert demo.returncode == 130, output
+    assert newcomer.processes() == []
+
+
+def test_a_folder_that_is_not_the_demos_is_not_touched(newcomer: Newcomer) -> None:
+    (newcomer.state / "demo").mkdir()
+    precious = newcomer.state / "demo" / "precious"
+    precious.touch()
+    with newcomer.start() as demo:
+        output = demo.communicate(timeout=60)[0]
+    assert demo.returncode == 1
+    assert "is not touched" in output
+    assert precious.exists()
+    assert not (newcomer.state / "demo" / MARK).exists()
