@@ -170,9 +170,12 @@ def test_a_swap_that_fails_changes_nothing(setting: Setting) -> None:
     """The second rename hits an existing name: the first one is undone with it."""
     _, target = restored(setting, in_place=True)
     setting.database.server.create_database(target.aside or "")
-    with maintenance_session("accounts_db", target.final) as session, maintenance_session("accounts_db", target.final) as other:
-        with pytest.raises((psycopg.Error, StoreUnreachableError)):
-            databases.swap(session, other, working=target.working, final=target.final, aside=target.aside or "")
+    with (
+        maintenance_session("accounts_db", target.final) as session,
+        maintenance_session("accounts_db", target.final) as other,
+        pytest.raises((psycopg.Error, StoreUnreachableError)),
+    ):
+        databases.swap(session, other, working=target.working, final=target.final, aside=target.aside or "")
     assert setting.database.execute("SELECT count(*) FROM bank.acct") == [(500,)]
     assert target.working in setting.database.databases()
 
