@@ -121,6 +121,17 @@ class Installation:
 
     def add_topology(self, name: str, database: str, **changes: Any) -> Topology:
         """Write a topology file over one database of the real server, and wait until Airflow shows its DAGs."""
+        topology = self.write_topology(name, database, **changes)
+        self.wait_for(topology)
+        return topology
+
+    def wait_for(self, topology: Topology) -> None:
+        """Wait until Airflow shows the DAGs."""
+        for kind in ("backup", "restore", "drill"):
+            self.airflow.wait_dag(f"{topology.name}__{kind}", timeout=90)
+
+    def write_topology(self, name: str, database: str, **changes: Any) -> Topology:
+        """The same without waiting."""
         conn_id = f"{name.replace('-', '_')}_db"
         self.airflow.add_connection(conn_id, self.stack.postgres.conn_uri(database))
         store = {"name": changes.pop("store_name", "accounts"), "engine": "postgresql", "conn_id": conn_id, "namespaces": ["bank"]}
@@ -128,8 +139,6 @@ class Installation:
         body = {"name": name, "destination": f"file://{self.folder}/restore-points", "stores": [store], **changes}
         topology = Topology.model_validate(body)
         (self.stack.topologies_dir or self.folder).joinpath(f"{name}.yaml").write_text(yaml.safe_dump(body))
-        for kind in ("backup", "restore", "drill"):
-            self.airflow.wait_dag(f"{name}__{kind}", timeout=90)
         return topology
 
     def catalog(self, topology: Topology) -> Catalog:
@@ -165,12 +174,3 @@ def installation(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Inst
     (config / "airflow_local_settings.py").write_text(Path(faults.__file__).read_text())
     stack.airflow_options["env"] = {faults.FOLDER: str(folder / "faults")}
     return Installation(stack.airflow, stack, folder)
-
-
-@pytest.fixture
-def copied_database(postgres_server: Postgres) -> str:
-    """A database of its own for one test, shaped as ScalarDB leaves it."""
-    name = f"app_{uuid.uuid4().hex[:8]}"
-    postgres_server.create_database(name)
-    postgres_server.execute(SCHEMA + ROWS, name)
-    return name

@@ -14,7 +14,7 @@ import pytest
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.model.topology import Topology
 from midtime.stores import open_store
-from tests.integration.fixtures import Installation
+from tests.integration.fixtures import ROWS, SCHEMA, Installation
 from tests.stack.postgres import Postgres
 from tests.stack.processes import poll
 
@@ -29,16 +29,23 @@ def kill_worker(task: int) -> None:
     os.kill(task, signal.SIGKILL)
 
 
-@pytest.fixture
-def topology(installation: Installation, copied_database: str, request: pytest.FixtureRequest) -> Topology:
-    name = f"t-{copied_database.replace('_', '-')}"
-    return installation.add_topology(name, copied_database, **MANUAL)
+@pytest.fixture(scope="module")
+def fleet(installation: Installation, postgres_server: Postgres) -> dict[str, Topology]:
+    """A topology and a database for each test: Airflow finds all of them at once."""
+    found = {}
+    for place in ("dump", "upload", "publish", "restore", "rivals", "swept", "damage", "outage"):
+        database = f"kill_{place}"
+        postgres_server.create_database(database)
+        postgres_server.execute(SCHEMA + ROWS, database)
+        found[place] = installation.write_topology(f"kill-{place}", database, **MANUAL)
+    for topology in found.values():
+        installation.wait_for(topology)
+    return found
 
 
-def test_a_worker_killed_anywhere_in_a_backup(installation: Installation, postgres_server: Postgres) -> None:
+def test_a_worker_killed_anywhere_in_a_backup(installation: Installation, fleet: dict[str, Topology]) -> None:
     """Three topologies at once: killed during the dump, during the upload, and between upload and manifest."""
-    places = ("dump", "upload", "publish")
-    topologies = {place: _topology(installation, postgres_server, place) for place in places}
+    topologies = {place: fleet[place] for place in ("dump", "upload", "publish")}
     flags = {place: installation.stop_at(topology.name, place) for place, topology in topologies.items()}
     runs = {place: installation.airflow.trigger(f"{topology.name}__backup") for place, topology in topologies.items()}
     for place, topology in topologies.items():
@@ -55,19 +62,9 @@ def test_a_worker_killed_anywhere_in_a_backup(installation: Installation, postgr
         installation.run(f"{topology.name}__drill")
 
 
-def _topology(installation: Installation, server: Postgres, place: str) -> Topology:
-    from tests.integration.fixtures import ROWS, SCHEMA
-
-    name = f"kill-{place}"
-    database = name.replace("-", "_")
-    server.create_database(database)
-    server.execute(SCHEMA + ROWS, database)
-    return installation.add_topology(name, database, **MANUAL)
-
-
-def test_a_worker_killed_during_a_restore(installation: Installation, postgres_server: Postgres) -> None:
+def test_a_worker_killed_during_a_restore(installation: Installation, fleet: dict[str, Topology], postgres_server: Postgres) -> None:
     """What is live keeps its rows; the working copy is removed; the next try succeeds."""
-    topology = _topology(installation, postgres_server, "restore")
+    topology = fleet["restore"]
     installation.run("kill-restore__backup")
     (installation.folder / "faults" / "accounts.restore").touch()
     run_id = installation.airflow.trigger("kill-restore__restore", {"targets": {"accounts": "kill_restore_copy"}})
@@ -88,8 +85,9 @@ def _no_working_copies(server: Postgres, timeout: float = 30) -> None:
     poll("the end of all working copies", lambda: None if server.execute(find) else True, timeout)
 
 
-def test_two_backups_of_a_topology_at_once(installation: Installation, topology: Topology) -> None:
+def test_two_backups_of_a_topology_at_once(installation: Installation, fleet: dict[str, Topology]) -> None:
     """Another installation is at work: the preflight fails and says who it is; when that one is done the retry succeeds."""
+    topology = fleet["rivals"]
     catalog = installation.catalog(topology)
     catalog.leases.acquire(BACKUP_LEASE, "another airflow/manual__1")
     run_id = installation.airflow.trigger(f"{topology.name}__backup")
@@ -99,10 +97,13 @@ def test_two_backups_of_a_topology_at_once(installation: Installation, topology:
     installation.succeeded(f"{topology.name}__backup", run_id)
 
 
-def test_a_drill_whose_machine_died_is_swept(installation: Installation, topology: Topology, postgres_server: Postgres) -> None:
+def test_a_drill_whose_machine_died_is_swept(
+    installation: Installation, fleet: dict[str, Topology], postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No task of the run lives to clean up: ``midtime__sweep`` removes what the expired lease names, within two minutes."""
+    topology = fleet["swept"]
+    monkeypatch.setenv("AIRFLOW_CONN_KILL_SWEPT_DB", postgres_server.conn_uri("kill_swept"))
     store = open_store(topology, "accounts")
-    os.environ[f"AIRFLOW_CONN_{topology.name.replace('-', '_').upper()}_DB"] = postgres_server.conn_uri()
     target = store.target(None, run="dead00", drill=True, in_place=False)
     postgres_server.create_database(target.working)
     leases = installation.catalog(topology).leases
@@ -127,24 +128,20 @@ def test_a_drill_whose_machine_died_is_swept(installation: Installation, topolog
     ids=["flipped", "truncated", "missing", "edited", "unreadable"],
 )
 def test_drills_and_restores_refuse_what_was_damaged(
-    installation: Installation, damaged: Topology, postgres_server: Postgres, damage: Callable[[Path], Any], said: str
+    installation: Installation, fleet: dict[str, Topology], postgres_server: Postgres, damage: Callable[[Path], Any], said: str
 ) -> None:
     """And say which file it is; nothing is created."""
+    damaged = fleet["damage"]
     point = installation.airflow.xcom(f"{damaged.name}__backup", installation.run(f"{damaged.name}__backup"), "publish")
     folder = installation.folder / "restore-points" / damaged.name / point
     damage(folder)
-    for kind in ("drill", "restore"):
-        run_id = installation.airflow.trigger(f"{damaged.name}__{kind}", {"restore_point": point})
+    runs = {kind: installation.airflow.trigger(f"{damaged.name}__{kind}", {"restore_point": point}) for kind in ("drill", "restore")}
+    for kind, run_id in runs.items():
         assert installation.airflow.wait_run(f"{damaged.name}__{kind}", run_id) == "failed"
         report = installation.airflow.failure_report(f"{damaged.name}__{kind}", run_id)
         assert said in report
         assert str(folder) in report
     _no_working_copies(postgres_server)
-
-
-@pytest.fixture(scope="module")
-def damaged(installation: Installation, postgres_server: Postgres) -> Topology:
-    return _topology(installation, postgres_server, "damage")
 
 
 def _flip(path: Path) -> None:
@@ -161,8 +158,9 @@ def _edit(path: Path) -> None:
     path.write_text(path.read_text().replace('"rows": 500', '"rows": 499'))
 
 
-def test_the_database_goes_away_and_comes_back(installation: Installation, postgres_server: Postgres, topology: Topology) -> None:
+def test_the_database_goes_away_and_comes_back(installation: Installation, postgres_server: Postgres, fleet: dict[str, Topology]) -> None:
     """The retry of the preflight finds it again; a short outage at two in the morning wakes nobody."""
+    topology = fleet["outage"]
     postgres_server.kill()
     try:
         run_id = installation.airflow.trigger(f"{topology.name}__backup")

@@ -12,6 +12,10 @@ import httpx
 from tests.stack.processes import StackError, poll
 
 FINAL = {"success", "failed"}
+#: of a log entry: its text, what is no use to a reader, and the run and task that the reader asked for
+SHOWN_ELSEWHERE = {"event", "timestamp", "level", "logger", "filename", "lineno", "loc"} | {
+    "dag_id", "run_id", "task_id", "map_index", "try_number", "ti_id",
+}  # fmt: skip
 
 
 class AirflowApi:
@@ -178,5 +182,5 @@ def _name(task: Mapping[str, Any]) -> str:
 def _line(entry: Any) -> str:
     if not isinstance(entry, dict):
         return str(entry)
-    details = {key: value for key, value in entry.items() if key not in ("event", "timestamp", "level", "logger", "filename", "lineno")}
+    details = {key: value for key, value in entry.items() if key not in SHOWN_ELSEWHERE}
     return f"{entry.get('event', '')}" + (f" {json.dumps(details, default=str)}" if details else "")

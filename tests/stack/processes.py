@@ -148,7 +148,7 @@ class Process:
             try:
                 if ready():
                     return
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the server is not ready yet
                 reason = repr(error)
             time.sleep(every)
         what = f"not ready after {timeout:g} s" if self.alive else f"ended with exit status {self._guard.returncode}"
