@@ -10,8 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from midtime.catalog import Catalog, Lease
-from midtime.catalog.leases import BETWEEN_TASKS
 from midtime.catalog.artifacts import check_sizes
+from midtime.catalog.leases import BETWEEN_TASKS
 from midtime.errors import RequestError
 from midtime.model.instants import from_rfc3339, run_suffix, to_rfc3339, utc_now
 from midtime.model.restore_point import RestorePoint

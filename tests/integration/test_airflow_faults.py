@@ -37,7 +37,8 @@ def fleet(installation: Installation, postgres_server: Postgres) -> dict[str, To
         database = f"kill_{place}"
         postgres_server.create_database(database)
         postgres_server.execute(SCHEMA + ROWS, database)
-        found[place] = installation.write_topology(f"kill-{place}", database, **MANUAL)
+        notifier = {"notifier": "tests.integration.notifier.FileNotifier", "args": {"path": str(installation.folder / "failures")}}
+        found[place] = installation.write_topology(f"kill-{place}", database, **MANUAL, notifications={"on_failure": [notifier]})
     for topology in found.values():
         installation.wait_for(topology)
     return found
@@ -141,7 +142,15 @@ def test_drills_and_restores_refuse_what_was_damaged(
         report = installation.airflow.failure_report(f"{damaged.name}__{kind}", run_id)
         assert said in report
         assert str(folder) in report
+        told = f"{damaged.name}__{kind} {run_id}"
+        poll("the notification", lambda told=told: told in _failures(installation) or None, 60)  # type: ignore[misc]
     _no_working_copies(postgres_server)
+
+
+def _failures(installation: Installation) -> list[str]:
+    """The runs for which Airflow called the notifier that the topology names."""
+    path = installation.folder / "failures"
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def _flip(path: Path) -> None:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from midtime.catalog import artifacts, objects
 from midtime.catalog.leases import Leases
-from midtime.errors import CatalogError, ManifestError, RestorePointNotFoundError
+from midtime.errors import ArtifactError, CatalogError, ManifestError, RestorePointNotFoundError
 from midtime.model.instants import RESTORE_POINT_ID, id_instant, to_rfc3339, utc_now
 from midtime.model.restore_point import DrillReport, RestorePoint, State, StoreBackup
 
@@ -155,12 +155,21 @@ class Catalog:
     def publish(self, point: RestorePoint) -> None:
         """Make a finished backup visible: the last write of a backup.
 
+        Looked at once more after that: a publisher that stood still for longer than its lease may have been swept meanwhile. Such a
+        restore point says of itself that it is invalid.
+
         :raises CatalogError: a restore point of that id is there already
+        :raises ArtifactError: an artifact is missing or has another size
         """
         try:
             objects.create(self.folder(point.id) / MANIFEST, point.seal())
         except FileExistsError:
             raise CatalogError(f"restore point {point.id} is published already", fix="start a new run for a new restore point") from None
+        try:
+            artifacts.check_sizes(point.artifacts(), self.folder(point.id))
+        except ArtifactError as error:
+            self.invalidate(point.id, error.message)
+            raise
         objects.remove_tree(self.folder(point.id) / "parts")
 
     def invalidate(self, restore_point: str, reason: str) -> None:

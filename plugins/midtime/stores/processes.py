@@ -24,7 +24,10 @@ import ctypes, os, sys
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, 9)
 if os.getppid() == int(sys.argv[1]):
-    os.execvp(sys.argv[2], sys.argv[2:])
+    try:
+        os.execvp(sys.argv[2], sys.argv[2:])
+    except OSError as error:
+        sys.exit(f"error: {sys.argv[2]} does not run: {error.strerror}")
 """
 
 
@@ -46,7 +49,7 @@ def candidates(name: str, *, folder: str | None, patterns: Sequence[str]) -> lis
 
 
 def version_of(tool: Path) -> tuple[int, ...]:
-    """The first dotted number that ``tool --version`` prints.
+    """The first dotted number that ``tool --version`` prints, or the number of a version to come (``19beta1``).
 
     :raises ToolError: it does not run, or prints none
     """
@@ -54,7 +57,7 @@ def version_of(tool: Path) -> tuple[int, ...]:
         shown = subprocess.run([tool, "--version"], capture_output=True, text=True, errors="replace", timeout=30, check=False).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise ToolError(f"{tool} does not run: {error}", fix="reinstall the database's client package") from error
-    match = re.search(r"\d+(\.\d+)+", shown)
+    match = re.search(r"\d+((\.\d+)+|(?=alpha|beta|rc|devel))", shown)
     if match is None:
         raise ToolError(f"{tool} --version printed {shown.strip()!r}, no version", fix="reinstall the database's client package")
     return tuple(int(part) for part in match[0].split("."))

@@ -62,7 +62,10 @@ class ScalarDb(Section):
     coordinator_recreated: Flag = Field(
         default=False, description="The Coordinator was once truncated, re-created or moved; older records have no row in it."
     )
-    allow_unexplained: CountOrZero = Field(default=0, description="Unexplained findings (transactions, or records with an odd stamp or state) that a verdict may have and still be good.")
+    allow_unexplained: CountOrZero = Field(
+        default=0,
+        description="Unexplained findings (transactions, or records with an odd stamp or state) that a verdict may have and still be good.",
+    )
     clock_bound: Duration = Field(
         default=parse_duration("500ms"), description="How far the products' clocks may be off where they cannot be measured."
     )

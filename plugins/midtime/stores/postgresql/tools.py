@@ -13,8 +13,8 @@ from midtime.errors import CopyError, MidtimeError, RestoreFailedError, StagingS
 from midtime.stores.base import Say
 from midtime.stores.processes import candidates, run_tool, version_of
 
-COMPRESSIONS = ("zstd", "lz4", "gzip", "none")
-"""Best first: what ``auto`` tries."""
+COMPRESSIONS = ("zstd", "lz4", "gzip", "6", "none", "0")
+"""Best first: what ``auto`` tries. Before version 16 ``pg_dump`` knows levels only."""
 _FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 _NO_ROOM = re.compile(r"No space left on device|File too large|Disk quota exceeded")
 _TABLE_BEGUN = re.compile(r'dumping contents of table "(.+)"$')
@@ -76,11 +76,11 @@ def choose_compression(clients: Clients, wanted: str) -> str:
         if not _supports(clients.pg_dump, wanted):
             raise ToolError(f"{clients.pg_dump} cannot compress with {wanted}", fix="set compression: auto, or install a build that can")
         return wanted
-    return next(method for method in COMPRESSIONS if method == "none" or _supports(clients.pg_dump, method))
+    return next((method for method in COMPRESSIONS if _supports(clients.pg_dump, method)), COMPRESSIONS[-1])
 
 
 def _supports(pg_dump: Path, compression: str) -> bool:
-    # Checked before it connects or writes, so a folder that cannot exist makes a probe without effect. Before version 16 only levels exist.
+    # Checked before it connects or writes, so a folder that cannot exist makes a probe without effect.
     argv: list[str | Path] = [pg_dump, "-Fd", f"--compress={compression}", "-f", "/dev/null/midtime", "-d", "host=/dev/null"]
     shown = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False, env={**os.environ, "LC_ALL": "C"}).stderr
     return not re.search(r"compression|invalid value|out of range", shown)
@@ -164,6 +164,10 @@ def check_complete(clients: Clients, folder: Path, tables: Sequence[tuple[str, s
     missing = [f"{schema}.{name}" for schema, name in tables if _data_id(entries, schema, name) not in files]
     if missing:
         raise CopyError(f"the dump lacks the data of {', '.join(missing[:10])} ({len(missing)} tables)", fix="run the backup again")
+    # Names with blanks are ambiguous in the listing: a table must not pass for another.
+    held = sum(rest.startswith("TABLE DATA ") and number in files for rest, number in entries.items())
+    if held < len(tables):
+        raise CopyError(f"the dump holds the data of {held} tables, the snapshot shows {len(tables)}", fix="run the backup again")
 
 
 def _data_id(entries: Mapping[str, str], schema: str, name: str) -> str | None:

@@ -1,0 +1,69 @@
+"""From a topology's store to the code that knows its engine."""
+
+from __future__ import annotations
+
+import pytest
+
+from midtime import stores
+from midtime.errors import RequestError
+from midtime.stores import ENGINES, open_store
+from midtime.stores.base import Check, Target, ask
+from tests.unit.builders import topology
+from tests.unit.fakes import FakeStore
+
+
+def test_opens_what_the_table_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeStore.install(monkeypatch)
+    bank = topology()
+    store = open_store(bank, "accounts")
+    assert isinstance(store, FakeStore)
+    assert (store.topology, store.name) == (bank, "accounts")
+
+
+@pytest.mark.parametrize("key", sorted(ENGINES))
+def test_every_line_of_the_table_exists(key: tuple[str, str]) -> None:
+    from importlib import import_module
+
+    module, _, name = ENGINES[key].partition(":")
+    assert issubclass(getattr(import_module(module), name), stores.base.CopiedStore)
+
+
+def test_an_engine_that_is_not_there_yet() -> None:
+    bank = topology(stores=[{"name": "lite", "engine": "sqlite", "path": "/x.db"}])
+    with pytest.raises(RequestError, match=r"engine sqlite, method .* is not supported yet") as caught:
+        open_store(bank, "lite")
+    assert "postgresql (dump)" in caught.value.fix
+
+
+def test_a_store_that_the_topology_has_no_more() -> None:
+    with pytest.raises(RequestError, match="bank has no store 'gone' any more") as caught:
+        open_store(topology(), "gone")
+    assert "accounts" in caught.value.fix
+
+
+def test_the_first_bad_answer_ends_the_questions() -> None:
+    def bad() -> str:
+        raise RequestError("no", fix="do")
+
+    answers = list(ask("s", iter([("a", lambda: "fine"), ("b", bad), ("c", lambda: pytest.fail("asked"))])))
+    assert [(each.question, each.ok, each.detail) for each in answers] == [("a", True, "fine"), ("b", False, "no — do")]
+    assert isinstance(answers[1].error, RequestError)
+    assert answers[1].to_dict() == {"subject": "s", "question": "b", "ok": False, "detail": "no — do"}
+
+
+def test_what_nobody_foresaw_is_not_an_answer() -> None:
+    def broken() -> str:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(ask("s", iter([("a", broken)])))
+
+
+def test_a_check_is_plain() -> None:
+    assert Check("s", "q", True, "d").to_dict() == {"subject": "s", "question": "q", "ok": True, "detail": "d"}
+
+
+@pytest.mark.parametrize("aside", [None, "bank_before_abcdef"])
+def test_a_target_there_and_back(aside: str | None) -> None:
+    target = Target("accounts", "db", "working", "final", aside)
+    assert Target.from_dict(target.to_dict()) == target

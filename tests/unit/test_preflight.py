@@ -1,0 +1,126 @@
+"""Preflight: every bad answer is told, with the error of the first, and nothing is changed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from midtime.catalog import Catalog, objects
+from midtime.catalog.restore_points import BACKUP_LEASE
+from midtime.errors import CatalogError, DestinationError, MidtimeError, StoreAccessError, StoreUnreachableError, ToolError
+from midtime.preflight import backup_checks, require, restore_checks
+from midtime.stores.base import Check, Target
+from tests.unit.builders import part, point, topology
+from tests.unit.fakes import FakeStore
+
+GOOD = Check("accounts", "is reachable", True, "yes")
+
+
+def bad(subject: str, error: MidtimeError | None) -> Check:
+    return Check(subject, "is reachable", False, str(error) if error else "no", error)
+
+
+@pytest.fixture(autouse=True)
+def fake_store(monkeypatch: pytest.MonkeyPatch) -> type[FakeStore]:
+    return FakeStore.install(monkeypatch)
+
+
+class TestRequire:
+    def test_good(self) -> None:
+        assert require(iter([GOOD, GOOD])) == [GOOD, GOOD]
+        assert require([]) == []
+
+    @pytest.mark.parametrize("kind", [StoreUnreachableError, ToolError, DestinationError])
+    def test_the_first_bad_answer_decides_what_is_raised(self, kind: type[MidtimeError]) -> None:
+        error = kind("it is gone", fix="bring it back")
+        with pytest.raises(kind) as caught:
+            require([GOOD, bad("points", error), GOOD])
+        assert (caught.value.message, caught.value.fix, caught.value.__cause__) == ("points: it is gone", "bring it back", error)
+        assert caught.value.retryable == kind.retryable
+
+    def test_all_bad_answers_are_told(self) -> None:
+        answers = [bad("a", StoreUnreachableError("one")), GOOD, bad("b", ToolError("two", fix="do")), bad("c", None)]
+        with pytest.raises(StoreUnreachableError) as caught:
+            require(answers)
+        assert caught.value.message == "a: one\nb is reachable: two — do\nc is reachable: no"
+
+    def test_a_bad_answer_without_an_error(self) -> None:
+        with pytest.raises(MidtimeError, match=r"^c: no$"):
+            require([bad("c", None)])
+
+    def test_everything_is_asked_before_anything_is_raised(self) -> None:
+        asked: list[str] = []
+
+        def answers() -> object:
+            for name in "abc":
+                asked.append(name)
+                yield bad(name, ToolError(name))
+
+        with pytest.raises(ToolError):
+            require(answers())  # type: ignore[arg-type]
+        assert asked == ["a", "b", "c"]
+
+
+class TestBackup:
+    def test_good(self, catalog: Catalog) -> None:
+        answers = require(backup_checks(topology("accounts", "points"), catalog))
+        assert [(each.subject, each.question) for each in answers] == [
+            ("destination", "can be written"),
+            ("destination", "is free"),
+            ("accounts", "is reachable"),
+            ("accounts", "has client tools"),
+            ("points", "is reachable"),
+            ("points", "has client tools"),
+        ]
+
+    def test_leaves_nothing(self, any_catalog: Catalog) -> None:
+        require(backup_checks(topology(), any_catalog))
+        assert objects.names(any_catalog.leases.folder) == []
+        assert any_catalog.leases.names() == []
+        assert any_catalog.newest(1) == []
+
+    def test_one_bad_store_hides_no_other(self, catalog: Catalog) -> None:
+        FakeStore.failures = {"accounts": StoreUnreachableError("down"), "points": StoreAccessError("denied")}
+        with pytest.raises(StoreUnreachableError, match=r"accounts: down\npoints is reachable: denied"):
+            require(backup_checks(topology("accounts", "points"), catalog))
+
+    def test_a_destination_that_is_full(self, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(DestinationError, match="destination: cannot write"):
+            require(backup_checks(topology(), catalog))
+
+    def test_a_destination_that_cannot_be(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"")
+        for url in (f"file://{tmp_path}/file/below", "nosuchscheme://bucket"):
+            answers = list(backup_checks(topology(), Catalog(url, "bank")))
+            assert [(each.subject, each.ok) for each in answers] == [("destination", False), ("accounts", True), ("accounts", True)]
+
+    def test_says_who_is_at_work(self, catalog: Catalog) -> None:
+        catalog.leases.acquire(BACKUP_LEASE, "somebody")
+        answers = require(backup_checks(topology(), catalog))
+        assert "somebody is at work until" in answers[1].detail
+        catalog.leases.release(BACKUP_LEASE, "somebody")
+        assert require(backup_checks(topology(), catalog))[1].detail == "no backup is running"
+
+    def test_an_unreadable_lease(self, catalog: Catalog) -> None:
+        objects.create(catalog.leases.folder / f"{BACKUP_LEASE}.1.json", b"")
+        with pytest.raises(CatalogError, match="destination: lease file"):
+            require(backup_checks(topology(), catalog))
+
+    def test_an_engine_that_is_not_there_yet(self, catalog: Catalog) -> None:
+        bank = topology(stores=[{"name": "lite", "engine": "sqlite", "path": "/x.db"}])
+        answers = list(backup_checks(bank, catalog))
+        assert (answers[-1].subject, answers[-1].question, answers[-1].ok) == ("lite", "is supported", False)
+
+
+def test_restore_asks_every_target() -> None:
+    targets = {name: Target(name, "db", f"w_{name}", f"f_{name}") for name in ("accounts", "points")}
+    both = point(stores=(part("accounts"), part("points")))
+    answers = require(restore_checks(topology("accounts", "points"), both, targets))
+    assert [(each.subject, each.detail) for each in answers] == [("accounts", "w_accounts for accounts"), ("points", "w_points for points")]

@@ -1,0 +1,178 @@
+"""Products around a restore in place, played by real sockets and commands."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from midtime import products
+from midtime.errors import ProductRunningError, RequestError
+from midtime.model.topology import Topology
+from midtime.products import answering, require_stoppable, start_all, stop_all
+from tests.unit.builders import topology
+from tests.unit.processes import alive, until
+
+
+class Server:
+    """Something that listens until it is told not to."""
+
+    def __init__(self, family: socket.AddressFamily = socket.AF_INET) -> None:
+        self.socket = socket.create_server(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0), family=family)
+        self.port: int = self.socket.getsockname()[1]
+        self.endpoint = f"[::1]:{self.port}" if family == socket.AF_INET6 else f"127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """An endpoint at which nobody answers, for sure: its port is taken."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "POLL_SECONDS", 0.01)
+
+
+def bank(*endpoints: str, stop: Any = None, start: Any = None, **changes: Any) -> Topology:
+    product: dict[str, Any] = {"kind": "scalardb-server", "endpoints": {"static": list(endpoints)}}
+    if stop or start:
+        product |= {"stop": stop, "start": start}
+    return topology(products=[product | changes])
+
+
+class TestStoppable:
+    def test_without_products_or_with_plain_ones(self) -> None:
+        require_stoppable(topology())
+        require_stoppable(bank("127.0.0.1:1"))
+        require_stoppable(bank("127.0.0.1:1", stop="true", start="true"))
+
+    @pytest.mark.parametrize(
+        ("endpoints", "how"),
+        [({"srv": "_admin._tcp.scalardb.svc.local"}, "SRV"), ({"kubernetes": {"namespace": "n", "release": "r"}}, "Kubernetes")],
+    )
+    def test_discovered_ones(self, endpoints: dict[str, Any], how: str) -> None:
+        with pytest.raises(RequestError, match=f"found by {how}"):
+            require_stoppable(topology(products=[{"kind": "scalardb-cluster", "endpoints": endpoints}]))
+
+    @pytest.mark.parametrize("key", ["stop", "start"])
+    @pytest.mark.parametrize(
+        "action", [{"command": "true", "ssh_conn_id": "s"}, {"kubernetes": {"namespace": "n", "workloads": ["deployment/x"]}}]
+    )
+    def test_through_something_else_than_a_command(self, key: str, action: dict[str, Any]) -> None:
+        with pytest.raises(RequestError, match="SSH or Kubernetes"):
+            require_stoppable(bank("127.0.0.1:1", **({"stop": "true", "start": "true"} | {key: action})))
+
+
+class TestAnswering:
+    def test_tells_who(self, server: Server, silent: str) -> None:
+        assert list(answering(bank(silent, server.endpoint).products[0])) == [server.endpoint]
+
+    def test_ipv6(self) -> None:
+        six = Server(socket.AF_INET6)
+        assert list(answering(bank(six.endpoint).products[0])) == [six.endpoint]
+        six.close()
+        assert list(answering(bank(six.endpoint).products[0])) == []
+
+
+class TestStop:
+    def test_none(self, silent: str) -> None:
+        stop_all(topology())
+        stop_all(bank(silent))
+
+    def test_one_that_still_answers_and_has_no_stop(self, server: Server) -> None:
+        with pytest.raises(ProductRunningError, match=f"scalardb-server still answers at {server.endpoint}") as caught:
+            stop_all(bank(server.endpoint))
+        assert "nothing was replaced" in caught.value.fix
+
+    def test_one_whose_stop_does_not_stop_it(self, server: Server) -> None:
+        with pytest.raises(ProductRunningError, match="still answers") as caught:
+            stop_all(bank(server.endpoint, stop={"command": "true", "timeout": "100ms"}, start="true"))
+        assert "stop command does not stop it" in caught.value.fix
+
+    def test_one_that_takes_a_moment(self, server: Server, tmp_path: Path) -> None:
+        def later() -> None:
+            until(lambda: (tmp_path / "told").exists(), "the stop command ran")
+            server.close()
+
+        thread = threading.Thread(target=later)
+        thread.start()
+        stop_all(bank(server.endpoint, stop=["touch", f"{tmp_path}/told"], start="true"))
+        thread.join()
+        assert list(answering(bank(server.endpoint).products[0])) == []
+
+    def test_any_endpoint_counts(self, server: Server, silent: str) -> None:
+        with pytest.raises(ProductRunningError, match=server.endpoint) as caught:
+            stop_all(bank(silent, server.endpoint))
+        assert silent not in caught.value.message
+
+    def test_a_stop_that_fails(self, silent: str) -> None:
+        with pytest.raises(ProductRunningError, match=r"the stop command of product scalardb-server failed: exit code 3\n.*unit not found"):
+            stop_all(bank(silent, stop=["sh", "-c", "echo unit not found >&2; exit 3"], start="true"))
+
+    def test_a_stop_that_is_not_there(self, silent: str) -> None:
+        with pytest.raises(ProductRunningError, match="no-such-command") as caught:
+            stop_all(bank(silent, stop="no-such-command", start="true"))
+        assert caught.value.fix == "stop it by hand, then run again"
+
+    def test_a_stop_that_never_ends(self, silent: str, tmp_path: Path) -> None:
+        hangs = ["sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 1000"]
+        with pytest.raises(ProductRunningError, match="timed out"):
+            stop_all(bank(silent, stop={"command": hangs, "timeout": "300ms"}, start="true"))
+        assert not alive(int((tmp_path / "pid").read_text()))
+
+    def test_a_command_is_found_in_the_path_and_no_shell_reads_it(self, silent: str, tmp_path: Path) -> None:
+        stop_all(bank(silent, stop=["touch", f"{tmp_path}/$HOME; x"], start="true"))
+        assert (tmp_path / "$HOME; x").exists()
+
+
+LISTEN = """
+import socket, sys, time
+served = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("up", flush=True)
+while not __import__("os").path.exists(sys.argv[2]):
+    time.sleep(0.01)
+"""
+
+
+class TestStart:
+    def test_what_has_no_start_is_not_waited_for(self, silent: str) -> None:
+        start_all(bank(silent))
+
+    def test_waits_until_it_answers_and_lets_it_run(self, server: Server, tmp_path: Path) -> None:
+        """The product stays in the background and holds the command's output open: the restore must not wait for its end."""
+        server.close()
+        (tmp_path / "listen.py").write_text(LISTEN)
+        start = ["sh", "-c", f"{sys.executable} -I -S {tmp_path}/listen.py {server.port} {tmp_path}/end & echo $! > {tmp_path}/pid"]
+        try:
+            start_all(bank(server.endpoint, stop="true", start={"command": start, "timeout": "20s"}))
+            assert alive(int((tmp_path / "pid").read_text()))
+            assert list(answering(bank(server.endpoint).products[0])) == [server.endpoint]
+        finally:
+            (tmp_path / "end").touch()
+        until(lambda: not alive(int((tmp_path / "pid").read_text())), "the product ended")
+
+    def test_one_that_does_not_come_up(self, server: Server, silent: str) -> None:
+        with pytest.raises(ProductRunningError, match=f"does not answer at {silent}$|does not answer at {silent} "):
+            start_all(bank(server.endpoint, silent, stop="true", start={"command": "true", "timeout": "50ms"}))
+
+    def test_a_start_that_fails(self, silent: str) -> None:
+        with pytest.raises(ProductRunningError, match="the start command of product ledger failed: exit code 1"):
+            start_all(bank(silent, stop="true", start="false", name="ledger"))
