@@ -35,9 +35,10 @@ class RestoreRequest(BaseModel):
     approve: bool = True
 
     @classmethod
-    def parse(cls, conf: Mapping[str, Any], topology: Topology) -> RestoreRequest:
+    def parse(cls, conf: Mapping[str, Any], topology: Topology, *, kind: str = "restore") -> RestoreRequest:
         """Read a run's conf.
 
+        :param kind: ``restore`` or ``drill``; a drill is never in place, so it is not asked whether
         :raises RequestError: an unknown key, a wrong type, an unknown store, or an unattended restore in place
         """
         try:
@@ -45,6 +46,8 @@ class RestoreRequest(BaseModel):
         except ValidationError as error:
             said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
             raise RequestError(f"the run's parameters are wrong: {said}", fix=f"allowed are {', '.join(cls.model_fields)}") from error
+        if kind == "drill" and (meant := sorted(request.model_fields_set & {"in_place", "approve"})):
+            raise RequestError(f"a drill knows no {' or '.join(meant)}", fix="leave it out, or run the restore instead")
         known = {store.name for store in topology.stores}
         if unknown := sorted(request.targets.keys() - known):
             raise RequestError(f"targets name unknown stores: {', '.join(unknown)}", fix=f"{topology.name} has {', '.join(sorted(known))}")
@@ -126,6 +129,10 @@ def make_plan(topology: Topology, request: RestoreRequest, point: RestorePoint, 
         raise RequestError(
             f"restore point {point.id} holds stores that {topology.name} has no more: {', '.join(gone)}",
             fix="all stores are restored or none: put them back into the topology file",
+        )
+    if missing := sorted(request.targets.keys() - {backup.store for backup in point.stores}):
+        raise RequestError(
+            f"restore point {point.id} holds no store {', '.join(missing)}", fix="leave it out of targets, or use a newer one"
         )
     targets = tuple(
         open_store(topology, backup.store).target(

@@ -10,6 +10,7 @@ from typing import Any
 from midtime.errors import ContentError, MidtimeError, TornError, VerificationError
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import Topology
+from midtime.model.words import counted
 from midtime.stores import open_store
 from midtime.stores.base import RestoredSet, Target
 from midtime.verify.content import compare
@@ -43,10 +44,10 @@ class Verification:
     def summary(self) -> str:
         """A few words for people."""
         if self.good:
-            said = self.verdict.summary() if self.verdict else "no transactional records"
-            return f"good: {self.tables} tables, {self.rows:,} rows as captured; {said}" + (
-                f"; {self.checks} checks passed" if self.checks else ""
-            )
+            parts = [f"{counted(self.tables, 'table')} and {counted(self.rows, 'row')} as captured"]
+            parts += [f"ScalarDB's records {self.verdict.summary()}"] if self.verdict else []
+            parts += [f"{counted(self.checks, 'check')} passed"] if self.checks else []
+            return "good: " + "; ".join(parts)
         parts = [*self.differences[:3], *self.failed_checks[:3]]
         if self.verdict and not self.verdict.passed:
             parts.append(self.verdict.summary())

@@ -8,7 +8,7 @@ import pytest
 
 from midtime.catalog import Catalog, objects
 from midtime.catalog.restore_points import BACKUP_LEASE
-from midtime.errors import CatalogError, StoreUnreachableError
+from midtime.errors import CatalogError, LeaseHeldError, StoreUnreachableError
 from midtime.model.topology import Topology
 from midtime.stores.base import Target
 from midtime.sweeping import sweep
@@ -54,6 +54,20 @@ class TestBackups:
         assert catalog.folders() == [POINT.id]
         assert list(sweep(bank)) == []
 
+    def test_a_run_that_only_stalled_finds_its_lease_lost(self, bank: Topology, catalog: Catalog) -> None:
+        """Its working copies are gone: it must not go on as if they were there."""
+        lease = catalog.leases.current(reserve(catalog))
+        assert lease
+        list(sweep(bank))
+        with pytest.raises(LeaseHeldError):
+            catalog.leases.renew(lease)
+
+    def test_leases_of_runs_long_over_are_forgotten(self, bank: Topology, catalog: Catalog) -> None:
+        catalog.leases.release(reserve(catalog, "aaaaaa", ttl=-timedelta(days=2)), "drill/aaaaaa")
+        catalog.leases.release(reserve(catalog, "bbbbbb"), "drill/bbbbbb")
+        list(sweep(bank))
+        assert [name for name in catalog.leases.names() if name != BACKUP_LEASE] == ["drill-bbbbbb"]
+
     def test_of_a_living_run(self, bank: Topology, catalog: Catalog) -> None:
         left = half_write(catalog)
         catalog.leases.acquire(BACKUP_LEASE, "alive")
@@ -83,6 +97,20 @@ class TestWorkingCopies:
         assert lease.released
         assert list(sweep(bank)) == []
         assert len(FakeStore.discarded) == 2
+
+    def test_a_run_that_only_stalled_finds_its_lease_lost(self, bank: Topology, catalog: Catalog) -> None:
+        """Its working copies are gone: it must not go on as if they were there."""
+        lease = catalog.leases.current(reserve(catalog))
+        assert lease
+        list(sweep(bank))
+        with pytest.raises(LeaseHeldError):
+            catalog.leases.renew(lease)
+
+    def test_leases_of_runs_long_over_are_forgotten(self, bank: Topology, catalog: Catalog) -> None:
+        catalog.leases.release(reserve(catalog, "aaaaaa", ttl=-timedelta(days=2)), "drill/aaaaaa")
+        catalog.leases.release(reserve(catalog, "bbbbbb"), "drill/bbbbbb")
+        list(sweep(bank))
+        assert [name for name in catalog.leases.names() if name != BACKUP_LEASE] == ["drill-bbbbbb"]
 
     def test_of_a_living_run(self, bank: Topology, catalog: Catalog) -> None:
         reserve(catalog, ttl=timedelta(minutes=1))

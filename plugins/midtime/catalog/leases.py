@@ -124,6 +124,10 @@ class Leases:
         if current and current.holder == holder and not current.released:
             objects.replace(self._path(name, current.generation), replace(current, released=True).encode())
 
+    def forget(self, lease: Lease) -> None:
+        """Remove what is left of a lease that was given back; a generation that is taken meanwhile stays."""
+        self._forget_older(lease.name, lease.generation + 1)
+
     @contextmanager
     def held(self, name: str, holder: str) -> Iterator[Lease]:
         """Go on with the lease that an earlier task of the same run took, renewing it all the while.

@@ -65,6 +65,7 @@ def _create_local(target: Path, content: bytes) -> None:
     try:
         os.link(draft, target)  # unlike rename, refuses an existing name
         _sync(target.parent)
+        _sync(target.parent.parent)  # the folder's own name, if it is new
     finally:
         draft.unlink()
 

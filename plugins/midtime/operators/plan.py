@@ -29,7 +29,7 @@ class PlanRestoreOperator(TopologyOperator):
 
     def work(self, context: Context) -> dict[str, Any]:
         """Read the request, choose the restore point, name the targets, ask every target, take the lease."""
-        request = RestoreRequest.parse(self._conf(context), self.topology)
+        request = RestoreRequest.parse(self._conf(context), self.topology, kind=self.kind)
         point = self.choose(request, context)
         look_at_artifacts(self.catalog, point)
         run = run_name(context)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from midtime.model.words import counted
+
 
 class Severity(StrEnum):
     """What one finding means for the whole set."""
@@ -110,7 +112,7 @@ class Verdict:
 
     def summary(self) -> str:
         """One line for people: the outcome, how much was read, what was found most, and the gravest example."""
-        read = f"{self.records_read} records in {self.tables_read} tables read"
+        read = f"{counted(self.records_read, 'record')} in {counted(self.tables_read, 'table')} read"
         grave = {finding.rule for finding in self.findings if finding.severity is not Severity.NOTE}
         found = ", ".join(f"{rule} {count}" for rule, count in self.counts.items() if rule in grave)
         line = f"{self.outcome}{' (allowed)' if self._let_through else ''}: {read}"

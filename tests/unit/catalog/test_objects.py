@@ -236,10 +236,10 @@ class TestFaults:
         monkeypatch.setattr(os, "fsync", lambda handle: (seen.append(os.readlink(f"/proc/self/fd/{handle}")), real_sync(handle)))
         monkeypatch.setattr(os, "link", lambda *args: (seen.append("link"), real_link(*args)))
         objects.create(address(folder / "c"), WHOLE)
-        draft, link, parent = seen
+        draft, link, parent, grandparent = seen
         assert Path(draft).parent == folder
         assert Path(draft).name.startswith(".c.")
-        assert (link, parent) == ("link", str(folder))
+        assert (link, parent, grandparent) == ("link", str(folder), str(folder.parent))
 
 
 class TestReading:

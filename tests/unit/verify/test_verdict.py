@@ -45,7 +45,7 @@ class TestThreeWays:
     def test_good(self) -> None:
         judged = verdict([record("t")], [row("t")])
         assert judged.passed
-        assert judged.summary() == "good: 1 records in 1 tables read"
+        assert judged.summary() == "good: 1 record in 1 table read"
 
 
 class TestWords:
