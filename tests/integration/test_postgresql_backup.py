@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -132,6 +133,12 @@ def test_nobody_listens(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> No
     error = failing(setting)
     assert isinstance(error, StoreUnreachableError)
     assert error.retryable
+
+
+def test_a_server_that_accepts_and_never_answers(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        monkeypatch.setenv("AIRFLOW_CONN_ACCOUNTS_DB", f"postgres://u:p@127.0.0.1:{hung.getsockname()[1]}/bank?connect_timeout=2")
+        assert isinstance(failing(setting), StoreUnreachableError)
 
 
 def test_missing_database(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
@@ -33,8 +34,11 @@ class TopologyOperator(BaseOperator):
 
     template_fields: Sequence[str] = ()
     ui_color = "#e8f0fe"
+    time_limit: ClassVar[timedelta | None] = timedelta(minutes=15)
+    """Default ``execution_timeout``: a peer that hangs must not hang a task for ever. None where the data decide how long it takes."""
 
     def __init__(self, *, topology: Topology, **kwargs: Any) -> None:
+        kwargs.setdefault("execution_timeout", self.time_limit)
         super().__init__(**kwargs)
         self.topology = topology
 

@@ -25,6 +25,8 @@ class DumpOperator(TopologyOperator):
     :return: ``{restore_point, store, midtime}``
     """
 
+    time_limit = None
+
     def __init__(self, *, store: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.store = store

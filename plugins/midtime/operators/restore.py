@@ -29,6 +29,7 @@ class RestoreOperator(TopologyOperator):
     """
 
     template_fields: Sequence[str] = ("plan",)
+    time_limit = None
 
     def __init__(self, *, store: str, plan: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

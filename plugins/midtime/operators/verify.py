@@ -28,6 +28,7 @@ class VerifyOperator(TopologyOperator):
     """
 
     template_fields: Sequence[str] = ("plan",)
+    time_limit = None
 
     def __init__(self, *, plan: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -12,8 +12,15 @@ from midtime.errors import StoreAccessError, StoreError, StoreUnreachableError
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-CONNECT_TIMEOUT = 10
-"""Seconds; a connection's own ``connect_timeout`` wins."""
+DEFAULTS = {
+    "application_name": "midtime",
+    "connect_timeout": 10,
+    # A server that vanished without a word is noticed after about a minute, also in the middle of a long query.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+"""In libpq's units (seconds); what the Airflow connection says itself wins."""
 _REFUSED = re.compile(
     r"authentication failed|no pg_hba|does not exist|permission denied|no password supplied|SSL|certificate", re.IGNORECASE
 )
@@ -59,7 +66,7 @@ def _with_defaults(connection: Connection) -> Connection:
     from copy import copy
 
     changed = copy(connection)
-    changed.extra = json.dumps({"connect_timeout": CONNECT_TIMEOUT, "application_name": "midtime", **connection.extra_dejson})
+    changed.extra = json.dumps({**DEFAULTS, **connection.extra_dejson})
     return changed
 
 
