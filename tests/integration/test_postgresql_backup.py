@@ -192,28 +192,29 @@ def test_an_older_pg_dump_is_refused(setting: Setting, monkeypatch: pytest.Monke
     assert "is version 15" in error.message
 
 
+def put_before_pg_dump(folder: Path, monkeypatch: pytest.MonkeyPatch, *, on_dump: str) -> Path:
+    """A pg_dump of our own in front of the real one: ``on_dump`` is what it does when it dumps; ``$REAL`` is the real one's path."""
+    tools_folder = folder / "tools"
+    tools_folder.mkdir()
+    script = f'#!/bin/sh\nREAL={shutil.which("pg_dump")}\ncase "$*" in *--snapshot*) {on_dump};; *) exec $REAL "$@";; esac\n'
+    (tools_folder / "pg_dump").write_text(script)
+    (tools_folder / "pg_dump").chmod(0o755)
+    (tools_folder / "pg_restore").symlink_to(str(shutil.which("pg_restore")))
+    monkeypatch.setenv("PATH", str(tools_folder), prepend=":")
+    return tools_folder
+
+
 def test_the_password_is_in_no_argument(setting: Setting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A pg_dump that tells what it was given: arguments, and the environment that carries the password."""
-    real = shutil.which("pg_dump")
-    spy = tmp_path / "spy"
-    spy.mkdir()
-    (spy / "pg_dump").write_text(f'#!/bin/sh\necho "$0 $@" >> {spy}/argv\nexec {real} "$@"\n')
-    (spy / "pg_dump").chmod(0o755)
-    (spy / "pg_restore").symlink_to(str(shutil.which("pg_restore")))
-    monkeypatch.setenv("PATH", str(spy), prepend=":")
+    """A pg_dump that tells what it was given."""
+    folder = put_before_pg_dump(tmp_path, monkeypatch, on_dump='echo "$@" >> $(dirname $0)/argv; exec $REAL "$@"')
     setting.back_up()
-    argv = (spy / "argv").read_text()
+    argv = (folder / "argv").read_text()
     assert "--snapshot=" in argv
     assert setting.database.server.password not in argv
 
 
 def test_a_killed_dump_process(setting: Setting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    killer = tmp_path / "killer"
-    killer.mkdir()
-    (killer / "pg_dump").write_text(f'#!/bin/sh\ncase "$*" in *--snapshot*) kill -9 $$;; *) exec {shutil.which("pg_dump")} "$@";; esac\n')
-    (killer / "pg_dump").chmod(0o755)
-    (killer / "pg_restore").symlink_to(str(shutil.which("pg_restore")))
-    monkeypatch.setenv("PATH", str(killer), prepend=":")
+    put_before_pg_dump(tmp_path, monkeypatch, on_dump="kill -9 $$")
     with pytest.raises(CopyError, match="SIGKILL"):
         setting.back_up()
     assert list((tmp_path / "staging").iterdir()) == []
@@ -221,15 +222,7 @@ def test_a_killed_dump_process(setting: Setting, monkeypatch: pytest.MonkeyPatch
 
 def test_a_dump_that_ends_well_but_lacks_a_table(setting: Setting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Exit code 0 proves nothing: this pg_dump leaves a table out."""
-    liar = tmp_path / "liar"
-    liar.mkdir()
-    (liar / "pg_dump").write_text(
-        f'#!/bin/sh\ncase "$*" in *--snapshot*) exec {shutil.which("pg_dump")} "$@" --exclude-table-data=coordinator.state;; '
-        f'*) exec {shutil.which("pg_dump")} "$@";; esac\n'
-    )
-    (liar / "pg_dump").chmod(0o755)
-    (liar / "pg_restore").symlink_to(str(shutil.which("pg_restore")))
-    monkeypatch.setenv("PATH", str(liar), prepend=":")
+    put_before_pg_dump(tmp_path, monkeypatch, on_dump='exec $REAL "$@" --exclude-table-data=coordinator.state')
     with pytest.raises(CopyError, match=r"lacks the data of coordinator\.state"):
         setting.back_up()
 

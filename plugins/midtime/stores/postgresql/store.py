@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,7 +12,7 @@ from typing import Any, cast
 from psycopg import Connection, Error
 
 from midtime.catalog.artifacts import download, upload
-from midtime.errors import CopyError, MidtimeError, RequestError, StoreAccessError, StoreUnreachableError, TargetExistsError, ToolError
+from midtime.errors import CopyError, MidtimeError, StoreAccessError, StoreUnreachableError, TargetExistsError, ToolError
 from midtime.model.restore_point import StoreBackup, TableContent
 from midtime.model.topology import Topology
 from midtime.model.topology.relational import Postgresql
@@ -21,7 +21,8 @@ from midtime.stores.base import CopiedStore, Question, Say, Shelf, Target
 from midtime.stores.postgresql import content, databases, tools
 from midtime.stores.postgresql.capture import Snapshot, open_snapshot
 from midtime.stores.postgresql.connections import airflow_connection, connect, maintenance_session, tool_environment
-from midtime.stores.postgresql.records import PostgresCoordinator, PostgresRecords
+from midtime.stores.postgresql.records import PostgresCoordinator
+from midtime.stores.postgresql.restored import RestoredDatabase
 from midtime.stores.staging import check_room, staging, staging_root
 
 Session = Connection[tuple[Any, ...]]
@@ -265,49 +266,6 @@ class PostgresqlStore(CopiedStore):
 
     def _where(self, session: Session) -> str:
         return f"{session.info.host}:{session.info.port}/{session.info.dbname}"
-
-
-class RestoredDatabase:
-    """A restored database, open for verification."""
-
-    def __init__(self, topology: Topology, backup: StoreBackup, session: Session, streaming: Session) -> None:
-        self.topology = topology
-        self.backup = backup
-        self.session = session
-        self.streaming = streaming
-
-    def content(self) -> tuple[TableContent, ...]:
-        """Counts and digests of every table that is there now."""
-        return content.content(self.session, content.tables(self.session))
-
-    def schema_differences(self) -> Sequence[str]:
-        """Tables whose columns, constraints, indexes or triggers are not those of the capture."""
-        captured: dict[str, str] = self.backup.details["shapes"]
-        found = content.shapes(self.session, content.tables(self.session))
-        return [f"table {name} has another shape" for name in sorted(captured.keys() & found.keys()) if captured[name] != found[name]]
-
-    def records(self) -> PostgresRecords:
-        """Records are streamed on a connection of their own: the Coordinator is asked meanwhile."""
-        skip = [f"{namespace}.state" for namespace in self._coordinator_namespaces]
-        return PostgresRecords(self.streaming, self.backup.store, skip)
-
-    def coordinators(self) -> list[PostgresCoordinator]:
-        """The Coordinators that the topology puts into this store."""
-        return [PostgresCoordinator(self.session, self.backup.store, namespace) for namespace in self._coordinator_namespaces]
-
-    @property
-    def _coordinator_namespaces(self) -> tuple[str, ...]:
-        return self.topology.coordinator_namespaces(self.backup.store)
-
-    def scalar(self, query: str) -> Any:
-        """The first value of the first row; the query cannot change anything."""
-        try:
-            with self.session.transaction():
-                self.session.execute("SET TRANSACTION READ ONLY")
-                row = self.session.execute(query.encode()).fetchone()
-        except Error as error:
-            raise RequestError(f"{query!r} failed: {error}", fix="correct the check in the topology file") from error
-        return row[0] if row else None
 
 
 @contextmanager
