@@ -8,6 +8,7 @@
     ├── StoreError                 a database of the topology
     │   ├── StoreUnreachableError    * it does not answer
     │   ├── StoreAccessError           it refuses us: connection, password, privilege, missing schema
+    │   ├── StoreStatementError      * it fails a statement of ours
     │   ├── ToolError                  a client tool is missing, too old or cannot do what is needed
     │   ├── StagingSpaceError          the worker's disk has no room
     │   ├── CopyError                * the dump failed or is incomplete
@@ -78,6 +79,12 @@ class StoreUnreachableError(StoreError):
 
 class StoreAccessError(StoreError):
     """Raised when a database refuses us or lacks something that the topology names."""
+
+
+class StoreStatementError(StoreError):
+    """Raised when a database fails a statement for a reason of its own."""
+
+    retryable = True
 
 
 class ToolError(StoreError):

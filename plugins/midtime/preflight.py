@@ -55,7 +55,7 @@ def _store_checks(topology: Topology, name: str) -> Iterator[Check]:
 
 def _destination_questions(catalog: Catalog) -> Iterator[Question]:
     yield "can be written", lambda: _probe(catalog)
-    yield "is free", lambda: _lease(catalog)
+    yield "is in use by", lambda: _lease(catalog)
 
 
 def _probe(catalog: Catalog) -> str:
@@ -69,5 +69,5 @@ def _probe(catalog: Catalog) -> str:
 def _lease(catalog: Catalog) -> str:
     lease = catalog.leases.current(BACKUP_LEASE)
     if lease and lease.live(utc_now()):
-        return f"{lease.holder} is at work until {to_rfc3339(lease.expires_at)} at least"
-    return "no backup is running"
+        return f"{lease.holder}, until {to_rfc3339(lease.expires_at)} at least"
+    return "nobody"

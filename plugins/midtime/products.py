@@ -34,24 +34,23 @@ def require_stoppable(topology: Topology) -> None:
 
 
 def stop_all(topology: Topology) -> None:
-    """Stop every product, and make sure that none answers.
+    """Stop every product, and make sure that none answers; first of all those that we cannot stop.
 
     :raises ProductRunningError: one still does
     """
-    for product in topology.products:
+    for product in sorted(topology.products, key=lambda product: product.stop is not None):
         if product.stop:
             _run(product, product.stop, "stop")
-    for product in topology.products:
         _wait_silent(product)
 
 
 def start_all(topology: Topology) -> None:
-    """Start every product that has a ``start``, and wait until it answers.
+    """Start every product that has a ``start`` and does not answer, and wait until it does.
 
     :raises ProductRunningError: one does not answer in its time
     """
     for product in topology.products:
-        if product.start:
+        if product.start and set(product.endpoints.static or ()) - set(answering(product)):
             _run(product, product.start, "start")
             _wait_answering(product, product.start.timeout.total_seconds())
 

@@ -20,6 +20,8 @@ from midtime.model.topology import Topology
 from midtime.stores import open_store
 from midtime.stores.base import Target
 
+PRODUCTS_STOPPED = "products_stopped"
+"""Key of a lease's details: products were stopped, and have to be started again by whoever ends this run."""
 APPROVAL_TIME = timedelta(hours=24)
 """How long a plan waits for a person; its restore point is kept so long."""
 

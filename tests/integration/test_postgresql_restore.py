@@ -11,14 +11,14 @@ import psycopg
 import pytest
 
 from midtime.catalog import Catalog
-from midtime.errors import ArtifactError, MidtimeError, StoreUnreachableError, TargetExistsError
+from midtime.errors import ArtifactError, MidtimeError, RequestError, StoreUnreachableError, TargetExistsError
 from midtime.model.restore_point import Origin, RestorePoint, StoreBackup
 from midtime.model.topology import Target as TargetWish
 from midtime.stores.base import Target, ask
 from midtime.stores.postgresql import databases
 from midtime.stores.postgresql.connections import maintenance_session
 from midtime.verification import Verification, verify
-from tests.integration.fixtures import Setting, topology_of
+from tests.integration.fixtures import ROWS, SCHEMA, Setting, topology_of
 
 pytestmark = pytest.mark.integration
 
@@ -63,7 +63,7 @@ def look(setting: Setting, manifest: RestorePoint, target: Target) -> Verificati
 
 def test_beside_by_default(setting: Setting) -> None:
     manifest, target = restored(setting)
-    assert target.working == "midtime_tmp_abc123_accounts"
+    assert target.working.startswith("midtime_tmp_abc123_")
     assert target.final == f"{setting.database.name}_restored_abc123"
     found = look(setting, manifest, target)
     assert found.good, found.summary()
@@ -86,6 +86,11 @@ def test_to_the_server_and_database_of_a_connection(setting: Setting, monkeypatc
     manifest, target = restored(setting, wish=TargetWish(to="other_pg"))
     setting.store.place(manifest.stores[0], target)
     assert setting.database.server.execute("SELECT count(*) FROM bank.acct", "elsewhere") == [(500,)]
+
+
+def test_a_misspelt_drill_target_does_not_become_a_database_on_the_live_server(setting: Setting) -> None:
+    with pytest.raises(RequestError, match="no such Airflow connection"):
+        setting.store.target(TargetWish(to="drill_pgg"), run="abc123", drill=True, in_place=False)
 
 
 def test_onto_an_existing_database_is_refused(setting: Setting) -> None:
@@ -154,6 +159,96 @@ def test_in_place_gives_back_settings_and_privileges(setting: Setting) -> None:
     setting.store.place(manifest.stores[0], target)
     assert setting.database.execute("SHOW work_mem") == [("7MB",)]
     assert setting.database.execute(f"SELECT has_database_privilege('public', '{name}', 'CONNECT')") == [(False,)]
+
+
+def test_list_settings_stay_lists(setting: Setting) -> None:
+    """search_path as one literal would be a single schema with a comma in its name, and the application finds no table."""
+    name = setting.database.name
+    setting.database.execute(f"""ALTER DATABASE {name} SET search_path = bank, "$user", 'Odd, one'""")
+    manifest, target = restored(setting, in_place=True)
+    assert look(setting, manifest, target).good
+    setting.store.place(manifest.stores[0], target)
+    assert setting.database.execute("SELECT count(*) FROM acct") == [(500,)]
+    assert setting.database.execute("SHOW search_path") == [('bank, "$user", "Odd, one"',)]
+
+
+def test_a_search_path_of_the_database_changes_no_digest_and_no_shape(setting: Setting, tmp_path: Path) -> None:
+    """How types and regclass values are written depends on it; user checks find tables by it."""
+    name = setting.database.name
+    setting.database.execute(
+        f"ALTER DATABASE {name} SET search_path = bank; CREATE TYPE bank.mood AS ENUM ('a'); "
+        "CREATE TABLE bank.m (id int PRIMARY KEY, mood bank.mood, other regclass, price money); "
+        "INSERT INTO bank.m VALUES (1, 'a', 'bank.acct', 1.5)"
+    )
+    manifest, target = restored(setting)
+    setting.topology = topology_of(tmp_path, checks=[{"store": "accounts", "sql": "SELECT count(*) FROM acct", "expect": 500}])
+    found = look(setting, manifest, target)
+    assert found.good, found.summary()
+
+
+def test_in_place_without_a_role_is_refused(setting: Setting) -> None:
+    """Its grants, and with it all others, would be lost without a word."""
+    setting.database.execute("CREATE ROLE alice; GRANT SELECT ON bank.acct TO alice")
+    try:
+        _, backup = setting.back_up()
+    finally:
+        setting.database.execute("DROP OWNED BY alice; DROP ROLE alice")
+    in_place = setting.store.target(None, run="abc123", drill=False, in_place=True)
+    assert "lacks the roles alice" in refusal(setting, in_place, backup).message
+    beside = setting.store.target(None, run="abc123", drill=False, in_place=False)
+    said = {check.question: check.detail for check in ask("accounts", setting.store.restore_questions(beside, backup))}
+    assert "no role alice" in said["has the roles"]
+
+
+def test_a_name_that_appeared_since_the_plan_is_not_taken(setting: Setting) -> None:
+    """Nobody approved of replacing it: not even its sessions are ended."""
+    manifest, target = restored(setting)
+    setting.database.server.create_database(target.final)
+    with psycopg.connect(setting.database.server.dsn(target.final)) as session:
+        with pytest.raises(TargetExistsError, match="appeared"):
+            setting.store.place(manifest.stores[0], target)
+        assert session.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_working_copy_that_is_gone_is_no_success(setting: Setting) -> None:
+    manifest, target = restored(setting, in_place=True)
+    setting.store.discard(target)
+    with pytest.raises(MidtimeError):
+        setting.store.place(manifest.stores[0], target)
+    assert setting.database.execute("SELECT count(*) FROM bank.acct") == [(500,)]
+
+
+def test_timeouts_of_the_database_cut_nothing_short(setting: Setting) -> None:
+    name = setting.database.name
+    limits = ("statement_timeout", "idle_session_timeout", "transaction_timeout", "idle_in_transaction_session_timeout")
+    setting.database.execute("; ".join(f"ALTER DATABASE {name} SET {limit} = '1ms'" for limit in limits))
+    manifest, target = restored(setting)
+    assert look(setting, manifest, target).good
+
+
+def test_the_locale_is_the_source_s(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the target's template0 has another provider: the order of texts would change."""
+    server = setting.database.server
+    server.execute("CREATE DATABASE libc_source TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'")
+    server.execute(SCHEMA, "libc_source")
+    monkeypatch.setenv("AIRFLOW_CONN_ACCOUNTS_DB", server.conn_uri("libc_source"))
+    _, target = restored(setting)
+    query = "SELECT datlocprovider::text, datcollate FROM pg_database WHERE datname = %s"
+    assert server.execute(query, parameters=(target.working,)) == server.execute(query, parameters=("libc_source",)) == [("c", "C")]
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "EUC_JP"])
+def test_other_encodings(setting: Setting, monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    server, source = setting.database.server, f"source_{encoding.lower()}"
+    server.execute(f"CREATE DATABASE {source} TEMPLATE template0 ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C'")
+    server.execute(SCHEMA + ROWS, source)
+    if encoding == "LATIN1":
+        server.execute("CREATE TABLE bank.tä (ä text PRIMARY KEY); INSERT INTO bank.tä VALUES ('ö')", source)
+    monkeypatch.setenv("AIRFLOW_CONN_ACCOUNTS_DB", server.conn_uri(source))
+    assert all(check.ok for check in ask("accounts", setting.store.questions()))
+    manifest, target = restored(setting)
+    found = look(setting, manifest, target)
+    assert found.good, found.summary()
 
 
 def test_in_place_ends_sessions_and_lets_new_ones_in_afterwards(setting: Setting) -> None:

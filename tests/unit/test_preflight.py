@@ -69,7 +69,7 @@ class TestBackup:
         answers = require(backup_checks(topology("accounts", "points"), catalog))
         assert [(each.subject, each.question) for each in answers] == [
             ("destination", "can be written"),
-            ("destination", "is free"),
+            ("destination", "is in use by"),
             ("accounts", "is reachable"),
             ("accounts", "has client tools"),
             ("points", "is reachable"),
@@ -104,9 +104,9 @@ class TestBackup:
     def test_says_who_is_at_work(self, catalog: Catalog) -> None:
         catalog.leases.acquire(BACKUP_LEASE, "somebody")
         answers = require(backup_checks(topology(), catalog))
-        assert "somebody is at work until" in answers[1].detail
+        assert "somebody, until" in answers[1].detail
         catalog.leases.release(BACKUP_LEASE, "somebody")
-        assert require(backup_checks(topology(), catalog))[1].detail == "no backup is running"
+        assert require(backup_checks(topology(), catalog))[1].detail == "nobody"
 
     def test_an_unreadable_lease(self, catalog: Catalog) -> None:
         objects.create(catalog.leases.folder / f"{BACKUP_LEASE}.1.json", b"")

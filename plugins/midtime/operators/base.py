@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from midtime.catalog import Catalog
 from midtime.errors import MidtimeError
+from midtime.model.instants import to_rfc3339
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -66,5 +67,10 @@ class TopologyOperator(BaseOperator):
 
 
 def run_name(context: Context) -> str:
-    """What names this run for ever, in leases and restore points."""
-    return f"{context['dag'].dag_id}/{context['run_id']}"
+    """What names this run for ever, in leases and restore points.
+
+    Two installations give the same id to the scheduled run of one instant; they do not start it in the same microsecond.
+    """
+    run = context["dag_run"]
+    started = run.start_date or run.run_after
+    return f"{context['dag'].dag_id}/{context['run_id']} started {to_rfc3339(started)}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from midtime import products
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.model.instants import run_suffix
 from midtime.operators.base import TopologyOperator, run_name
+from midtime.restoring import PRODUCTS_STOPPED
 from midtime.stores import open_store
 from midtime.stores.base import Target
 
@@ -50,6 +52,9 @@ class ReleaseRestoreOperator(TopologyOperator):
         lease = self.catalog.leases.current(name)
         if lease is None or lease.holder != run or lease.released:
             return
+        if lease.details.get(PRODUCTS_STOPPED):
+            self.log.warning("This run stopped the products and did not start them again: starting them")
+            products.start_all(self.topology)
         for body in lease.details["targets"]:
             target = Target.from_dict(body)
             open_store(self.topology, target.store).discard(target)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from midtime import products
 from midtime.operators.base import TopologyOperator, run_name
-from midtime.restoring import Plan
+from midtime.restoring import PRODUCTS_STOPPED, Plan
 from midtime.stores import open_store
 from midtime.stores.base import Shelf
 
@@ -62,22 +62,27 @@ class PlaceOperator(TopologyOperator):
 
     template_fields: Sequence[str] = ("plan",)
     ui_color = "#fde0dc"
+    time_limit = None
 
     def __init__(self, *, plan: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.plan = plan
 
     def work(self, context: Context) -> Mapping[str, str]:
-        """Stop, rename, start."""
+        """Stop, rename, start: what was stopped is started again, whatever happens between."""
         plan = Plan.from_dict(self.plan)
-        with self.catalog.leases.held(plan.lease, run_name(context)):
-            if plan.replaces:
-                products.stop_all(self.topology)
-            try:
+        with self.catalog.leases.held(plan.lease, run_name(context)) as lease:
+            if not plan.replaces:
                 self._rename(plan)
-            finally:
-                if plan.replaces:
+            else:
+                # Written down first: should this process die, `release` or the sweeper starts the products.
+                self.catalog.leases.acquire(lease.name, lease.holder, details={**lease.details, PRODUCTS_STOPPED: True})
+                try:
+                    products.stop_all(self.topology)
+                    self._rename(plan)
+                finally:
                     products.start_all(self.topology)
+                self.catalog.leases.acquire(lease.name, lease.holder, details=lease.details)
         return {target.store: target.final for target in plan.targets}
 
     def _rename(self, plan: Plan) -> None:

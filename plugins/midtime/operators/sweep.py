@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from midtime.errors import MidtimeError
 from midtime.sweeping import sweep
 
 if TYPE_CHECKING:
@@ -31,14 +30,15 @@ class SweepOperator(BaseOperator):
     def execute(self, context: Context) -> list[str]:
         """Sweep each topology, then fail if one could not be swept."""
         done: list[str] = []
-        errors: list[MidtimeError] = []
+        errors: list[Exception] = []
         for topology in self.topologies:
             try:
                 for line in sweep(topology):
                     self.log.warning("%s: %s", topology.name, line)
                     done.append(f"{topology.name}: {line}")
-            except MidtimeError as error:
-                self.log.error("%s: %s", topology.name, error)
+            except Exception as error:
+                # Whatever a driver or a backend raises for one topology, the others are swept; the task fails at its end.
+                self.log.exception("%s: %s", topology.name, error)
                 errors.append(error)
         if errors:
             raise errors[0]

@@ -22,14 +22,19 @@ def stamps(record: Record, facts: TopologyFacts, bounds: Bounds) -> Finding | No
     limit = bounds.start_ms + facts.clock_bound_ms
     if record.prepared_at is not None and record.prepared_at > limit:
         text = f"prepared {record.prepared_at - bounds.start_ms} ms after the start, more than the clock bound of {facts.clock_bound_ms} ms"
-        return _of_record(Rule.STAMP, Severity.TORN, text, record)
+        return _of_record(Rule.STAMP, _stamp_severity(bounds), text, record)
     if record.committed_at is None or record.committed_at <= limit:
         return None
     if record.committed_at > bounds.last_ms + facts.clock_bound_ms:
         # Its transaction is old enough, yet somebody wrote here when the set was already closed.
         text = f"made final {record.committed_at - bounds.last_ms} ms after the end: {_LATE}"
-        return _of_record(Rule.STAMP_AFTER_END, Severity.UNEXPLAINED, text, record)
+        return _of_record(Rule.STAMP_AFTER_END, _stamp_severity(bounds, Severity.UNEXPLAINED), text, record)
     return _of_record(Rule.LAZY_RECOVERY, Severity.NOTE, "made final inside the window by lazy recovery", record)
+
+
+def _stamp_severity(bounds: Bounds, otherwise: Severity = Severity.TORN) -> Severity:
+    """One snapshot cannot be torn by a stamp: there it only shows that a product's clock runs ahead by more than the topology says."""
+    return Severity.NOTE if bounds.single_snapshot else otherwise
 
 
 def row_stamp(coordinator: str, row: CoordinatorRow, facts: TopologyFacts, bounds: Bounds) -> Finding | None:
@@ -40,9 +45,9 @@ def row_stamp(coordinator: str, row: CoordinatorRow, facts: TopologyFacts, bound
     place = {"store": coordinator, "tx_id": row.tx_id}
     if row.state == TxState.COMMITTED:
         text = f"committed {after}, more than the clock bound of {facts.clock_bound_ms} ms"
-        return Finding(Rule.STAMP, Severity.TORN, text, **place)
+        return Finding(Rule.STAMP, _stamp_severity(bounds), text, **place)
     if row.created_at > bounds.last_ms + facts.clock_bound_ms:
-        return Finding(Rule.STAMP_AFTER_END, Severity.UNEXPLAINED, f"aborted {after}: {_LATE}", **place)
+        return Finding(Rule.STAMP_AFTER_END, _stamp_severity(bounds, Severity.UNEXPLAINED), f"aborted {after}: {_LATE}", **place)
     return Finding(Rule.LAZY_RECOVERY, Severity.NOTE, f"aborted {after} by lazy recovery", **place)
 
 

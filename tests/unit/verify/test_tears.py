@@ -90,11 +90,19 @@ class TestStamps:
         assert (judged.outcome, rules_of(judged)) == (Outcome.GOOD, {Rule.LAZY_RECOVERY: 2})
         assert all(finding.severity is Severity.NOTE for finding in judged.findings)
 
-    @pytest.mark.parametrize("bounds", [WINDOW, SNAPSHOT])
-    def test_made_final_after_the_end_is_unexplained(self, bounds: Bounds) -> None:
-        touched = record("t", committed_at=bounds.last_ms + BOUND + 1)
-        judged = verdict([touched], [row("t"), row("u", ABORTED, at=bounds.last_ms + BOUND + 1)], bounds=bounds)
+    def test_made_final_after_the_end_is_unexplained(self) -> None:
+        late = WINDOW.last_ms + BOUND + 1
+        judged = verdict([record("t", committed_at=late)], [row("t"), row("u", ABORTED, at=late)], bounds=WINDOW)
         assert (judged.outcome, rules_of(judged)) == (Outcome.UNEXPLAINED, {Rule.STAMP_AFTER_END: 2})
+
+    def test_a_product_whose_clock_runs_ahead_tears_no_single_snapshot(self) -> None:
+        """It is told, so that the clock or the bound is mended; the backup is good."""
+        late = SNAPSHOT.start_ms + BOUND + 1
+        records = [record("t", prepared_at=late, committed_at=late), record("u", committed_at=late)]
+        judged = verdict(records, [row("t", at=late), row("u"), row("v", ABORTED, at=late)], bounds=SNAPSHOT)
+        assert judged.outcome is Outcome.GOOD
+        assert rules_of(judged) == {Rule.STAMP: 2, Rule.STAMP_AFTER_END: 2}
+        assert all(finding.severity is Severity.NOTE for finding in judged.findings)
 
     def test_a_window_cannot_end_before_it_starts(self) -> None:
         with pytest.raises(ValueError, match="before it starts"):

@@ -6,6 +6,7 @@ clock is read elsewhere, and ``pg_export_snapshot()`` is the first query. The lo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,9 +34,10 @@ class Snapshot:
     tables: tuple[tuple[str, str], ...]
     """(schema, name) of all tables that it shows."""
 
-    def content(self) -> tuple[TableContent, ...]:
-        """Counts and digests as of the snapshot."""
-        return content.content(self.session, self.tables)
+    def content(self, stop: threading.Event | None = None) -> tuple[TableContent, ...]:
+        """Counts and digests as of the snapshot; of fewer tables when it is told to stop."""
+        wanted = (table for table in self.tables if not (stop and stop.is_set()))
+        return content.content(self.session, wanted)
 
     def describe(self) -> dict[str, Any]:
         """What a restore must know of the database beside its dump."""
@@ -51,7 +53,6 @@ def open_snapshot(session: Session, listing: Session) -> Iterator[Snapshot]:
     :raises CopyError: a table is locked by somebody's DDL
     """
     content.prepare(session)
-    session.execute("SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0; SET idle_session_timeout = 0")
     session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
         _lock(session, content.tables(listing))

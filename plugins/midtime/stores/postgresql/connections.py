@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from midtime.errors import StoreAccessError, StoreError, StoreUnreachableError
+from midtime.errors import StoreAccessError, StoreError, StoreStatementError, StoreUnreachableError
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
+Session = psycopg.Connection[tuple[Any, ...]]
 DEFAULTS = {
+    "client_encoding": "UTF8",
     "application_name": "midtime",
     "connect_timeout": 10,
     # A server that vanished without a word is noticed after about a minute, also in the middle of a long query.
@@ -37,14 +41,24 @@ def airflow_connection(conn_id: str) -> Connection | None:
         return None
 
 
-def connect(conn_id: str, database: str | None = None) -> psycopg.Connection[tuple[Any, ...]]:
-    """Open an autocommit session.
+@contextmanager
+def connect(conn_id: str, database: str | None = None) -> Iterator[Session]:
+    """An autocommit session. Whatever PostgreSQL raises inside the block comes out as one of our errors.
 
     :param conn_id: Airflow connection of type ``postgres``
     :param database: another database than the connection's
     :raises StoreAccessError: no such connection, or the server refuses us
-    :raises StoreUnreachableError: the server does not answer
+    :raises StoreUnreachableError: the server does not answer (any more)
     """
+    with _open(conn_id, database) as session:
+        try:
+            _without_timeouts(session)
+            yield session
+        except psycopg.Error as error:
+            raise _session_error(f"{session.info.host}:{session.info.port}/{session.info.dbname}", conn_id, error) from error
+
+
+def _open(conn_id: str, database: str | None) -> Session:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     connection = airflow_connection(conn_id)
@@ -59,6 +73,25 @@ def connect(conn_id: str, database: str | None = None) -> psycopg.Connection[tup
         raise _connect_error(conn_id, connection, database, error) from error
     session.autocommit = True
     return session  # type: ignore[no-any-return]
+
+
+def _without_timeouts(session: Session) -> None:
+    """What a role or a database limits for its applications must not cut a dump or a restore short. No query: a snapshot stays unfixed."""
+    session.execute("; ".join(f"SET {limit} = 0" for limit in _timeouts(session)).encode())
+
+
+def _timeouts(session: Session) -> list[str]:
+    limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"]
+    return [*limits, "transaction_timeout"] if session.info.server_version >= 170000 else limits
+
+
+def _session_error(where: str, conn_id: str, error: psycopg.Error) -> StoreError:
+    text = f"{where}: {str(error).strip()}"
+    if error.sqlstate is None or error.sqlstate.startswith(("08", "57")):
+        return StoreUnreachableError(f"the connection broke: {text}", fix="check the server's log, then run again")
+    if error.sqlstate == "42501":
+        return StoreAccessError(text, fix=f"grant the login of {conn_id!r} what it lacks")
+    return StoreStatementError(text, fix="check the server's log, then run again")
 
 
 def _with_defaults(connection: Connection) -> Connection:
@@ -83,16 +116,25 @@ def _connect_error(conn_id: str, connection: Connection, database: str | None, e
     )
 
 
-def tool_environment(session: psycopg.Connection[Any]) -> dict[str, str]:
+def tool_environment(session: Session) -> dict[str, str]:
     """Environment variables with which libpq's tools open the same connection; the password is in no argument and no log."""
     variables = {option.keyword.decode(): option.envvar.decode() for option in psycopg.pq.Conninfo.get_defaults() if option.envvar}
     parameters = {**session.info.get_parameters(), "password": session.info.password}
-    return {variables[key]: value for key, value in parameters.items() if key in variables and value}
+    # Of several hosts the one that this session found: a snapshot is known there only.
+    parameters |= {"host": session.info.host, "port": str(session.info.port)}
+    environment = {variables[key]: value for key, value in parameters.items() if key in variables and value}
+    unlimited = " ".join(f"-c {limit}=0" for limit in _timeouts(session))
+    environment["PGOPTIONS"] = f"{environment.get('PGOPTIONS', '')} {unlimited}".strip()
+    environment.pop("PGCLIENTENCODING", None)  # a dump is written in its database's own encoding
+    return environment
 
 
-def maintenance_session(conn_id: str, besides: str) -> psycopg.Connection[tuple[Any, ...]]:
+@contextmanager
+def maintenance_session(conn_id: str, besides: str) -> Iterator[Session]:
     """A session in another database than ``besides``, from which that one may be created, renamed or dropped."""
-    try:
-        return connect(conn_id, "postgres" if besides != "postgres" else "template1")
-    except StoreAccessError:
-        return connect(conn_id, "template1")
+    with ExitStack() as stack:
+        try:
+            session = stack.enter_context(connect(conn_id, "postgres" if besides != "postgres" else "template1"))
+        except StoreAccessError:
+            session = stack.enter_context(connect(conn_id, "template1"))
+        yield session

@@ -33,7 +33,7 @@ _COLUMNS = """
     WHERE a.attrelid = format('%%I.%%I', %s::text, %s::text)::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> 'v'
     ORDER BY a.attnum"""
 _PARTS = """
-    SELECT 'constraint ' || conname || contype::text FROM pg_constraint WHERE conrelid = format('%%I.%%I', %s::text, %s::text)::regclass
+    SELECT 'constraint ' || conname || contype::text FROM pg_constraint WHERE conrelid = format('%%I.%%I', %s::text, %s::text)::regclass AND contype <> 'n'
     UNION ALL
     SELECT 'index ' || i.relname FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid
     WHERE x.indrelid = format('%%I.%%I', %s::text, %s::text)::regclass
@@ -45,8 +45,10 @@ _TEXT = ("text", "character varying")
 # Text output of dates, floats and intervals depends on these; both sides of a comparison must use the same.
 _DETERMINISTIC = (
     "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'iso_8601'; SET extra_float_digits = 1; SET bytea_output = 'hex'"
-    # Rows that a policy hides must be an error, not be missing from a count; a scan takes as long as it takes.
-    "; SET row_security = off; SET statement_timeout = 0"
+    # Rows that a policy hides must be an error, not be missing from a count;
+    "; SET row_security = off"
+    # How types and regclass values are written depends on the path, and the restored database may have another default.
+    "; SET search_path = ''; SET lc_monetary = 'C'"
 )
 
 
@@ -75,7 +77,7 @@ def shape(session: Session, schema: str, name: str) -> str:
     """A digest of a table's columns, constraints, indexes and triggers; equal shapes, equal schema."""
     parts = [f"{c.name} {c.type} {c.not_null} {c.key}" for c in columns(session, schema, name)]
     # Not-null constraints got names of their own in version 18 only; the columns say the same.
-    parts += [part for (part,) in session.execute(_PARTS, (schema, name) * 3) if not part.endswith("_not_nulln")]
+    parts += [part for (part,) in session.execute(_PARTS, (schema, name) * 3)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ Session = Connection[tuple[Any, ...]]
 _PROPERTIES = """
     SELECT pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype, to_jsonb(d)
     FROM pg_database d WHERE datname = current_database()"""
+_LISTS = ("local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries", "temp_tablespaces")
 _PROVIDERS = {"i": ("icu", "ICU_LOCALE"), "b": ("builtin", "BUILTIN_LOCALE")}
 _SETTINGS = """
     SELECT r.rolname, setting
@@ -72,7 +74,7 @@ def create(session: Session, name: str, described: dict[str, Any], *, owners: bo
     :raises StoreAccessError: this login may not create databases
     """
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {} {}").format(
-        sql.Identifier(name), *(sql.Literal(described[key]) for key in ("encoding", "collate", "ctype")), _provider(described)
+        sql.Identifier(name), *(sql.Literal(described[key]) for key in ("encoding", "collate", "ctype")), _provider(session, described)
     )
     try:
         session.execute(statement)
@@ -86,30 +88,56 @@ def create(session: Session, name: str, described: dict[str, Any], *, owners: bo
         ) from error
 
 
-def _provider(described: dict[str, Any]) -> sql.Composable:
-    if described.get("locale_provider") not in _PROVIDERS:
-        return sql.SQL("")  # the C library's, whose locale has been given
-    provider, option = _PROVIDERS[described["locale_provider"]]
-    return sql.SQL("LOCALE_PROVIDER {} {} {}").format(sql.SQL(provider), sql.SQL(option), sql.Literal(described["locale"]))
+def _provider(session: Session, described: dict[str, Any]) -> sql.Composable:
+    provider = described.get("locale_provider")
+    if provider in _PROVIDERS:
+        keyword, option = _PROVIDERS[provider]
+        return sql.SQL("LOCALE_PROVIDER {} {} {}").format(sql.SQL(keyword), sql.SQL(option), sql.Literal(described["locale"]))
+    # The C library's, whose locale has been given; said aloud where template0 may have another provider.
+    return sql.SQL("LOCALE_PROVIDER libc" if session.info.server_version >= 150000 else "")
 
 
-def apply_properties(session: Session, name: str, described: dict[str, Any]) -> None:
-    """Give a database the settings and privileges of the one that was described; its roles must exist."""
-    database = sql.Identifier(name)
+def apply_settings(session: Session, name: str, described: dict[str, Any]) -> None:
+    """Give a database the settings of the one that was described, but those of roles that this server lacks."""
+    database, missing = sql.Identifier(name), set(missing_roles(session, described))
     for role, setting in described.get("settings", ()):
+        if role in missing:
+            continue
         key, _, value = setting.partition("=")
         subject = (
             sql.SQL("ALTER ROLE {} IN DATABASE {}").format(sql.Identifier(role), database)
             if role
             else sql.SQL("ALTER DATABASE {}").format(database)
         )
-        session.execute(sql.SQL("{} SET {} TO {}").format(subject, sql.SQL(_setting_name(key)), sql.Literal(value)))
+        session.execute(sql.SQL("{} SET {} TO {}").format(subject, sql.SQL(_setting_name(key)), _setting_value(key, value)))
+
+
+def _setting_value(key: str, value: str) -> sql.Composable:
+    # As one literal, a list would become a single name with commas in it (pg_dump's makeAlterConfigCommand knows the same list).
+    items = next(csv.reader([value], skipinitialspace=True), []) if key.lower() in _LISTS else [value]
+    return sql.SQL(", ").join(sql.Literal(item) for item in items or [""])
+
+
+def apply_grants(session: Session, name: str, described: dict[str, Any]) -> None:
+    """Give a database the privileges of the one that was described; its roles must exist."""
+    database = sql.Identifier(name)
     if described.get("grants"):
         session.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
     for role, privilege, grantable in described.get("grants", ()):
         grantee = sql.SQL("PUBLIC") if role == "public" else sql.Identifier(role)
         option = sql.SQL(" WITH GRANT OPTION" if grantable else "")
         session.execute(sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(sql.SQL(_privilege(privilege)), database, grantee, option))
+
+
+def mark(session: Session, name: str, text: str) -> None:
+    """Write onto a database where it comes from."""
+    session.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(text)))
+
+
+def marked(session: Session, name: str) -> str | None:
+    """What was written onto a database; None when there is no such database, or nothing on it."""
+    row = session.execute("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s", (name,)).fetchone()
+    return row[0] if row else None
 
 
 def _setting_name(key: str) -> str:
@@ -135,9 +163,14 @@ def swap(session: Session, evictor: Session, *, working: str, final: str, aside:
     Nothing else is changed on the way: a process that dies here leaves the live database open to its users.
 
     :param evictor: another session, which ends those of others meanwhile
+    :param aside: empty where nothing may be replaced
+    :raises TargetExistsError: ``final`` appeared, and nobody approved of replacing it
     :raises StoreUnreachableError: somebody keeps hold of one of them
     """
-    renames = [(final, aside), (working, final)] if exists(session, final) else [(working, final)]
+    replaced = exists(session, final)
+    if replaced and not aside:
+        raise TargetExistsError(f"database {final!r} appeared since the run was planned", fix="choose another target and start a new run")
+    renames = [(final, aside), (working, final)] if replaced else [(working, final)]
     oids = [oid for (oid,) in session.execute("SELECT oid FROM pg_database WHERE datname = ANY(%s)", ([old for old, _ in renames],))]
     try:
         with _evicting(evictor, oids), session.transaction():

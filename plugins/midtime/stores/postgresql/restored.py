@@ -52,8 +52,9 @@ class RestoredDatabase:
         """The first value of the first row; the query cannot change anything."""
         try:
             with self.session.transaction():
-                self.session.execute("SET TRANSACTION READ ONLY")
-                row = self.session.execute(query.encode()).fetchone()
+                # The user's query finds tables as the application does; as one prepared statement it cannot end the transaction.
+                self.session.execute("SET TRANSACTION READ ONLY; SET LOCAL search_path TO DEFAULT")
+                row = self.session.execute(query.encode(), binary=True).fetchone()
         except Error as error:
             raise RequestError(f"{query!r} failed: {error}", fix="correct the check in the topology file") from error
         return row[0] if row else None

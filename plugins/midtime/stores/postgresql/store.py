@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Any, cast
 
-from psycopg import Connection, Error
+from psycopg import Connection
 
 from midtime.catalog.artifacts import download, upload
-from midtime.errors import CopyError, MidtimeError, StoreAccessError, StoreUnreachableError, TargetExistsError, ToolError
+from midtime.errors import RequestError, StoreAccessError, TargetExistsError, ToolError
+from midtime.model.instants import run_suffix
 from midtime.model.restore_point import StoreBackup, TableContent
 from midtime.model.topology import Topology
 from midtime.model.topology.relational import Postgresql
@@ -30,8 +32,11 @@ OLDEST_SERVER = 140000
 WORKING_PREFIX = "midtime_tmp_"
 _UNREADABLE = """
     SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE (n.nspname, c.relname) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
-      AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')) LIMIT 10""".replace("%I", "%%I")
+    WHERE c.relkind IN ('r', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%'
+      AND c.relpersistence <> 't'
+      AND NOT (has_schema_privilege(n.oid, 'USAGE') AND CASE c.relkind
+          WHEN 'S' THEN has_sequence_privilege(c.oid, 'SELECT') ELSE has_table_privilege(c.oid, 'SELECT') END)
+    ORDER BY 1 LIMIT 10"""
 
 
 class PostgresqlStore(CopiedStore):
@@ -78,8 +83,7 @@ class PostgresqlStore(CopiedStore):
     def _check_privileges(self) -> str:
         with self._connect() as session:
             tables = content.tables(session)
-            denied = [name for (name,) in session.execute(_UNREADABLE, ([t[0] for t in tables], [t[1] for t in tables]))]
-            if denied:
+            if denied := [name for (name,) in session.execute(_UNREADABLE)]:
                 raise StoreAccessError(
                     f"the login of {self.spec.conn_id!r} may not read {', '.join(denied)}", fix="GRANT pg_read_all_data to it"
                 )
@@ -138,15 +142,9 @@ class PostgresqlStore(CopiedStore):
 
     def target(self, wish: TargetWish | None, *, run: str, drill: bool, in_place: bool) -> Target:
         """``to`` names a connection (its server, and its database when it has one) or a database on the store's own server."""
-        conn_id, database = self.spec.conn_id, None
-        if wish:
-            conn_id, database = wish.conn_id or conn_id, wish.database
-            connection = airflow_connection(wish.to) if wish.to else None
-            if wish.to and connection:
-                conn_id, database = wish.to, database or connection.schema
-            elif wish.to:
-                database = wish.to
-        working = _fit(f"{WORKING_PREFIX}{run}_{self.name}".replace("-", "_"))
+        conn_id, database = self._where_to(wish, drill=drill) if wish else (self.spec.conn_id, None)
+        # Two stores' names may differ in what a database's name drops.
+        working = _fit(f"{WORKING_PREFIX}{run}_{run_suffix(self.name)[:4]}_{self.name}".replace("-", "_"))
         if drill:
             return Target(self.name, conn_id, working, working)
         if in_place:
@@ -154,10 +152,32 @@ class PostgresqlStore(CopiedStore):
             return Target(self.name, conn_id, working, final, _fit(final, f"_before_{run}"))
         return Target(self.name, conn_id, working, database or _fit(self._database, f"_restored_{run}"))
 
+    def _where_to(self, wish: TargetWish, *, drill: bool) -> tuple[str, str | None]:
+        """(connection, database or None). A misspelt connection must not become a database on the live server.
+
+        :raises RequestError: a drill's target is no connection
+        :raises StoreAccessError: not even the store's own connection can be read, so nothing can be said about the other
+        """
+        if wish.to is None:
+            return wish.conn_id or self.spec.conn_id, wish.database
+        if connection := airflow_connection(wish.to):
+            return wish.to, wish.database or connection.schema
+        if airflow_connection(self.spec.conn_id) is None:
+            raise StoreAccessError(
+                f"there is no Airflow connection {self.spec.conn_id!r}", fix="check Airflow's connections and secrets back end"
+            )
+        if drill:
+            raise RequestError(
+                f"the drill target of store {self.name!r} is {wish.to!r}, and there is no such Airflow connection",
+                fix="create that connection; to drill on the store's own server, leave the target out",
+            )
+        return wish.conn_id or self.spec.conn_id, wish.to
+
     def restore_questions(self, target: Target, backup: StoreBackup) -> Iterator[Question]:
         """Target server, its rights, its names, client tools and staging space."""
         yield "can be restored to", lambda: self._check_target_server(target)
         yield "is free", lambda: self._check_target_free(target)
+        yield "has the roles", lambda: self._check_roles(target, backup)
         yield "has client tools", lambda: self._check_restore_tools(target, backup)
         yield "has staging space", lambda: self._check_restore_staging(backup)
 
@@ -180,6 +200,16 @@ class PostgresqlStore(CopiedStore):
                     f"database {target.aside!r} exists already", fix="remove it once nobody needs it, or start a new run"
                 )
         return target.final
+
+    def _check_roles(self, target: Target, backup: StoreBackup) -> str:
+        with maintenance_session(target.conn_id, target.final) as session:
+            missing = ", ".join(databases.missing_roles(session, backup.details))
+        if missing and target.aside:
+            raise StoreAccessError(
+                f"the server lacks the roles {missing}; in place, all owners and privileges would be lost with them",
+                fix="CREATE ROLE each of them (NOLOGIN is enough), or restore beside",
+            )
+        return f"owners and privileges are left out, because there is no role {missing}" if missing else "all of them"
 
     def _check_restore_tools(self, target: Target, backup: StoreBackup) -> str:
         with maintenance_session(target.conn_id, target.final) as session:
@@ -204,9 +234,13 @@ class PostgresqlStore(CopiedStore):
                 owners = not databases.missing_roles(session, backup.details)
                 databases.drop(session, target.working)
                 databases.create(session, target.working, backup.details, owners=owners)
+                databases.mark(session, target.working, _origin(target))
+                databases.apply_settings(session, target.working, backup.details)
                 clients = self._clients(session)
             with connect(target.conn_id, target.working) as session:
-                tools.restore(clients, folder, jobs=self.spec.jobs, owners=owners, env=tool_environment(session))
+                env = tool_environment(session)
+            tools.restore(clients, folder, jobs=self.spec.jobs, owners=owners, env=env)
+            with connect(target.conn_id, target.working) as session:
                 session.execute("ANALYZE")
 
     @contextmanager
@@ -214,6 +248,7 @@ class PostgresqlStore(CopiedStore):
         """The database under the working name."""
         with connect(target.conn_id, target.working) as session, connect(target.conn_id, target.working) as streaming:
             content.prepare(session)
+            content.prepare(streaming)
             yield RestoredDatabase(self.topology, backup, session, streaming)
 
     def place(self, backup: StoreBackup, target: Target) -> None:
@@ -221,10 +256,10 @@ class PostgresqlStore(CopiedStore):
         if target.final == target.working:
             return
         with maintenance_session(target.conn_id, target.final) as session, maintenance_session(target.conn_id, target.final) as evictor:
-            if not databases.exists(session, target.working) and databases.exists(session, target.final):
+            if databases.marked(session, target.final) == _origin(target):
                 return  # done by an earlier try
             if not databases.missing_roles(session, backup.details):
-                databases.apply_properties(session, target.working, backup.details)
+                databases.apply_grants(session, target.working, backup.details)
             databases.swap(session, evictor, working=target.working, final=target.final, aside=target.aside or "")
 
     def discard(self, target: Target) -> None:
@@ -242,20 +277,8 @@ class PostgresqlStore(CopiedStore):
         connection = airflow_connection(self.spec.conn_id)
         return self.spec.database or (connection and (connection.schema or connection.login)) or "postgres"
 
-    @contextmanager
-    def _connect(self) -> Iterator[Session]:
-        with connect(self.spec.conn_id, self.spec.database) as session:
-            try:
-                yield session
-            except Error as error:
-                raise self._lost(error) from error
-
-    def _lost(self, error: Error) -> MidtimeError:
-        if error.sqlstate is None or error.sqlstate.startswith(("08", "57")):
-            return StoreUnreachableError(f"store {self.name!r} broke the connection: {error}", fix="check the server's log, then run again")
-        if error.sqlstate == "42501":
-            return StoreAccessError(f"store {self.name!r}: {error}", fix=f"grant the login of {self.spec.conn_id!r} what it lacks")
-        return CopyError(f"store {self.name!r}: {error}", fix="check the server's log, then run again")
+    def _connect(self) -> AbstractContextManager[Session]:
+        return connect(self.spec.conn_id, self.spec.database)
 
     def _clients(self, session: Session) -> tools.Clients:
         return tools.find_clients(session.info.server_version, folder=self.spec.client_path)
@@ -271,11 +294,13 @@ class PostgresqlStore(CopiedStore):
 @contextmanager
 def _beside(snapshot: Snapshot) -> Iterator[Any]:
     """Count and digest on the snapshot's own session while ``pg_dump`` reads through others; stopped when the dump fails."""
+    stop = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="digests") as pool:
-        counted = pool.submit(snapshot.content)
+        counted = pool.submit(snapshot.content, stop)
         try:
             yield counted
         except BaseException:
+            stop.set()
             snapshot.session.cancel_safe()
             raise
 
@@ -283,6 +308,11 @@ def _beside(snapshot: Snapshot) -> Iterator[Any]:
 def _result(counted: Any) -> tuple[TableContent, ...]:
     tables: tuple[TableContent, ...] = counted.result()
     return tables
+
+
+def _origin(target: Target) -> str:
+    """What is written onto a restored database: by this a later try knows its own work."""
+    return f"restored by Midtime as {target.working}"
 
 
 def _fit(name: str, end: str = "") -> str:

@@ -15,6 +15,8 @@ from midtime.stores.processes import candidates, run_tool, version_of
 
 COMPRESSIONS = ("zstd", "lz4", "gzip", "6", "none", "0")
 """Best first: what ``auto`` tries. Before version 16 ``pg_dump`` knows levels only."""
+LOCK_WAIT_MS = 10_000
+"""A DDL statement that waits for our snapshot's locks, and pg_dump that waits for it, would wait for ever: PostgreSQL cannot see that circle."""
 _FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 _NO_ROOM = re.compile(r"No space left on device|File too large|Disk quota exceeded")
 _TABLE_BEGUN = re.compile(r'dumping contents of table "(.+)"$')
@@ -104,7 +106,7 @@ def dump(clients: Clients, request: DumpRequest, folder: Path, *, env: Mapping[s
     :raises StagingSpaceError: the disk is full
     """
     argv: list[str | Path] = [clients.pg_dump, "--format=directory", f"--jobs={request.jobs}", f"--snapshot={request.snapshot}"]
-    argv += [f"--compress={request.compression}", "--no-password", "--verbose", f"--file={folder}"]
+    argv += [f"--compress={request.compression}", "--no-password", "--verbose", f"--lock-wait-timeout={LOCK_WAIT_MS}", f"--file={folder}"]
 
     begun = 0
 
@@ -156,21 +158,26 @@ def check_complete(clients: Clients, folder: Path, tables: Sequence[tuple[str, s
     :raises CopyError: the table of contents is unreadable, or a table or its file is missing
     """
     argv: list[str | Path] = [clients.pg_restore, "-l", folder]
-    listed = subprocess.run(argv, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    listed = subprocess.run(argv, capture_output=True, text=True, errors="surrogateescape", check=False, env={**os.environ, "LC_ALL": "C"})
     if listed.returncode:
         raise CopyError(f"pg_restore cannot list the dump: {listed.stderr.strip()}", fix="run the backup again")
-    entries = {match["rest"]: match["id"] for line in listed.stdout.splitlines() if (match := _TOC_ENTRY.match(line))}
+    entries = [(_plain(match["rest"]), match["id"]) for line in listed.stdout.splitlines() if (match := _TOC_ENTRY.match(line))]
     files = {path.name.partition(".")[0] for path in folder.iterdir()}
     missing = [f"{schema}.{name}" for schema, name in tables if _data_id(entries, schema, name) not in files]
     if missing:
         raise CopyError(f"the dump lacks the data of {', '.join(missing[:10])} ({len(missing)} tables)", fix="run the backup again")
-    # Names with blanks are ambiguous in the listing: a table must not pass for another.
-    held = sum(rest.startswith("TABLE DATA ") and number in files for rest, number in entries.items())
+    # Names are ambiguous in the listing: a table must not pass for another.
+    held = sum(rest.startswith("TABLE DATA ") and number in files for rest, number in entries)
     if held < len(tables):
         raise CopyError(f"the dump holds the data of {held} tables, the snapshot shows {len(tables)}", fix="run the backup again")
 
 
-def _data_id(entries: Mapping[str, str], schema: str, name: str) -> str | None:
+def _data_id(entries: Sequence[tuple[str, str]], schema: str, name: str) -> str | None:
     # The line ends with the owner, which may hold blanks like the names before it.
-    prefix = f"TABLE DATA {schema} {name} "
-    return next((number for rest, number in entries.items() if rest.startswith(prefix)), None)
+    prefix = _plain(f"TABLE DATA {schema} {name} ")
+    return next((number for rest, number in entries if rest.startswith(prefix)), None)
+
+
+def _plain(text: str) -> str:
+    """As the listing has it: line breaks are blanks there, and other letters than ASCII's stand in the database's encoding."""
+    return re.sub(r"[^\x20-\x7e]+", "?", re.sub(r"[\r\n]", " ", text))

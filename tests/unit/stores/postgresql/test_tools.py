@@ -177,6 +177,7 @@ class TestDump:
             "--compress=zstd",
             "--no-password",
             "--verbose",
+            "--lock-wait-timeout=10000",
             f"--file={tmp_path}/dump",
         ]
         assert (tmp_path / "password").read_text() == "secret\n"
