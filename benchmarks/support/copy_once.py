@@ -1,0 +1,67 @@
+"""One backup by the PostgreSQL store in a process of its own, so that its memory and CPU time are its own. Prints one line of JSON."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import resource
+import time
+from pathlib import Path
+
+from benchmarks.support.measuring import high_water
+from midtime.catalog import Catalog, objects
+from midtime.model.instants import restore_point_id
+from midtime.model.topology import Topology
+from midtime.stores import open_store
+from midtime.stores.base import Shelf
+
+_LIBRARIES = ("airflow.sdk.bases.hook", "airflow.sdk.io.path", "airflow.providers.postgres.hooks.postgres")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="for the restore point and the staging")
+    parser.add_argument("--jobs", type=int, required=True)
+    parser.add_argument("--compression", default="gzip")
+    options = parser.parse_args()
+
+    store = {"name": "accounts", "engine": "postgresql", "conn_id": "accounts_db", "namespaces": ["bank"], "staging": str(options.folder)}
+    store |= {"jobs": options.jobs, "compression": options.compression}
+    destination = f"file://{options.folder}/restore-points"
+    topology = Topology.model_validate({"name": "bank", "destination": destination, "stores": [store]})
+    accounts = open_store(topology, "accounts")
+    catalog = Catalog(topology.destination, topology.name)
+    loading = _load(catalog)
+    said: list[tuple[float, str]] = []
+
+    started, cpu = time.monotonic(), _cpu()
+    with accounts.capture() as capture:
+        point = restore_point_id(capture.midtime, "benchmark")
+        shelf = Shelf(catalog.folder(point), "accounts")
+        backup = accounts.copy(capture, shelf, lambda line: said.append((time.monotonic() - started, line)))
+    wall, cpu = time.monotonic() - started, _cpu() - cpu
+
+    rows = {table.name: table.rows for table in backup.tables}
+    upload = wall - said[-1][0]  # the last line is said when the dump is complete
+    answer = {"wall": wall, "cpu": cpu, "upload": upload, "loading": loading, "bytes": backup.size, "rows": rows}
+    print(json.dumps({**answer, "worker_peak": high_water("self")}))
+
+
+def _load(catalog: Catalog) -> float:
+    """What Airflow loads once a process, whatever the task is: SDK, hook, and with the first written object all providers and plugins."""
+    started = time.monotonic()
+    for each in _LIBRARIES:
+        importlib.import_module(each)
+    catalog.root.mkdir(parents=True)
+    with objects.open_stream(catalog.root / "probe", "wb") as stream:
+        stream.write(b"probe")
+    return time.monotonic() - started
+
+
+def _cpu() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+main()
