@@ -1,47 +1,78 @@
-"""What dead runs left behind, removed: half-written backups and working copies. Everything else is left alone."""
+"""What dead runs left behind, removed: half-written backups, working copies, probes and drafts. Everything else is left alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import uuid
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 
 from midtime.catalog import Catalog, Lease
 from midtime.catalog.leases import WORKING
-from midtime.catalog.restore_points import BACKUP_LEASE
-from midtime.errors import MidtimeError
+from midtime.catalog.restore_points import BACKUP_LEASE, SWEEPER
+from midtime.errors import LeaseHeldError, MidtimeError
 from midtime.model.instants import utc_now
 from midtime.model.topology import Topology
 from midtime.stores import open_store
 from midtime.stores.base import Target
 
-SWEEPER = "midtime__sweep"
+log = logging.getLogger(__name__)
+
 FORGOTTEN = timedelta(days=1)
 """Age at which the lease of a run that is over is removed."""
 
 
 def sweep(topology: Topology) -> Iterator[str]:
-    """Sweep one topology; only what an expired lease names, and folders without a manifest that no living backup can be writing.
+    """Sweep one topology; only what an expired lease names, and what was begun that no living backup can be writing.
 
-    :return: a sentence for each thing that was removed
+    One lease's trouble keeps no other from being swept; it is raised when all are done.
+
+    :return: a sentence for each thing that was removed, and for each that could not be
     """
     catalog = Catalog(topology.destination, topology.name)
-    if catalog.leases.names():
-        for point in catalog.sweep_half_written():
-            yield f"removed {point}: a backup that never ended"
-    for name in catalog.leases.names():
-        lease = catalog.leases.current(name)
-        if name == BACKUP_LEASE or lease is None or lease.live(utc_now()):
-            continue
-        if not lease.released:
-            yield from _sweep_run(topology, catalog, lease)
-        elif utc_now() - lease.expires_at > FORGOTTEN:
-            catalog.leases.forget(lease)
+    names = catalog.leases.names()
+    works: list[Callable[[], Iterator[str]]] = [partial(_sweep_backups, catalog)] if names else []
+    works += [partial(_sweep_lease, topology, catalog, name) for name in names if name != BACKUP_LEASE]
+    works.append(partial(_sweep_litter, catalog))
+    errors: list[MidtimeError] = []
+    for work in works:
+        try:
+            yield from work()
+        except LeaseHeldError as error:
+            log.info("Left to somebody else: %s", error)  # a rival sweeper was faster, or a run began
+        except MidtimeError as error:
+            yield f"could not sweep everything, will try again: {error}"
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _sweep_backups(catalog: Catalog) -> Iterator[str]:
+    for point in catalog.sweep_half_written():
+        yield f"removed {point}: a backup that never ended"
+
+
+def _sweep_litter(catalog: Catalog) -> Iterator[str]:
+    for name in catalog.remove_litter():
+        yield f"removed {name}: a killed process left it"
+
+
+def _sweep_lease(topology: Topology, catalog: Catalog, name: str) -> Iterator[str]:
+    lease = catalog.leases.current(name)
+    if lease is None or lease.live(utc_now()):
+        return
+    if not lease.released:
+        yield from _sweep_run(topology, catalog, lease)
+    elif utc_now() - lease.expires_at > FORGOTTEN:
+        catalog.leases.forget(lease)
 
 
 def _sweep_run(topology: Topology, catalog: Catalog, lease: Lease) -> Iterator[str]:
     # Ours from here on: should that run only have stalled, it finds its lease lost and does not go on.
     run = lease.details.get("run", lease.holder)
-    ours = catalog.leases.acquire(lease.name, SWEEPER, details={**lease.details, "run": run}, ttl=WORKING)
+    # A name for this one sweep: two installations' sweepers must keep each other out, too.
+    ours = catalog.leases.acquire(lease.name, f"{SWEEPER}/{uuid.uuid4().hex[:6]}", details={**lease.details, "run": run}, ttl=WORKING)
     failed = False
     for body in lease.details.get("targets", ()):
         target = Target.from_dict(body)
@@ -54,4 +85,4 @@ def _sweep_run(topology: Topology, catalog: Catalog, lease: Lease) -> Iterator[s
     if failed:
         catalog.leases.renew(ours, timedelta())  # for the next sweep to take
     else:
-        catalog.leases.release(lease.name, SWEEPER)
+        catalog.leases.release(lease.name, ours.holder)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from midtime.catalog import Catalog, objects
+from midtime.catalog import Catalog, Lease, Leases, objects
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.errors import CatalogError, LeaseHeldError, StoreUnreachableError
 from midtime.model.topology import Topology
+from midtime.operators.sweep import SweepOperator
 from midtime.stores.base import Target
 from midtime.sweeping import sweep
 from tests.unit.builders import days_later, part, point, topology
@@ -41,6 +45,7 @@ def reserve(catalog: Catalog, run: str = "abcdef", *, stores: tuple[str, ...] = 
 
 def half_write(catalog: Catalog, day: int = 1) -> str:
     name = days_later(day).id
+    catalog.begin(name)
     catalog.add_part(name, part())
     return name
 
@@ -170,3 +175,78 @@ class TestWorkingCopies:
         with pytest.raises(CatalogError, match="unreadable"):
             list(sweep(bank))
         assert FakeStore.discarded == []
+
+    @pytest.mark.parametrize("name", ["backup", "drill-aaaaaa"])
+    def test_an_unreadable_lease_keeps_no_other_from_being_swept(self, bank: Topology, catalog: Catalog, name: str) -> None:
+        objects.create(catalog.leases.folder / f"{name}.1.json", b"{")
+        reserve(catalog, "bbbbbb")
+        lines = []
+        with pytest.raises(CatalogError, match=f"{name}.*unreadable"):
+            lines.extend(sweep(bank))  # what was yielded until then stays in the list
+        assert len(FakeStore.discarded) == 2
+
+    def test_a_rival_sweeper_that_is_faster(self, bank: Topology, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+        reserve(catalog, "aaaaaa")
+        reserve(catalog, "bbbbbb")
+        real = objects.create
+
+        def rival(path: Any, content: bytes) -> None:
+            monkeypatch.setattr(objects, "create", real)
+            real(path, content.replace(b"midtime__sweep/", b"midtime__sweep/x"))
+            real(path, content)
+
+        monkeypatch.setattr(objects, "create", rival)
+        assert len(list(sweep(bank))) == 2
+        assert {each.working for each in FakeStore.discarded} == {"tmp_bbbbbb_accounts", "tmp_bbbbbb_points"}
+
+    def test_two_sweepers_are_told_apart(self, bank: Topology, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that took the lease between the other's look and its grasp keeps it."""
+        name = reserve(catalog)
+        rival = sweep(bank)
+        real = Leases.acquire
+
+        def meanwhile(self: Leases, *args: Any, **kwargs: Any) -> Lease:
+            monkeypatch.setattr(Leases, "acquire", real)
+            next(rival)  # stops after its first removal, the lease in its hands
+            return real(self, *args, **kwargs)
+
+        monkeypatch.setattr(Leases, "acquire", meanwhile)
+        assert list(sweep(bank)) == []
+        assert FakeStore.discarded == [target("accounts")]
+        assert len(list(rival)) == 1
+        assert (after := catalog.leases.current(name))
+        assert after.released
+
+
+def test_what_killed_processes_left_among_the_leases(bank: Topology, catalog: Catalog) -> None:
+    probe = catalog.leases.folder / f".probe-{'0' * 32}"
+    objects.create(probe, b"")
+    assert list(sweep(bank)) == []
+    os.utime(probe.path, (0.5, 0.5))
+    assert list(sweep(bank)) == [f"removed {probe.name}: a killed process left it"]
+    assert objects.names(catalog.leases.folder) == []
+
+
+class TestOperator:
+    @pytest.mark.parametrize("error", [ValueError("a driver's own"), StoreUnreachableError("down", fix="wait")])
+    def test_one_topology_s_trouble_keeps_no_other_from_being_swept(self, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+        swept: list[str] = []
+        logged: list[Any] = []
+
+        def fake(of: Topology) -> Iterator[str]:
+            yield "removed something"
+            if of.name == "bank":
+                raise error
+            swept.append(of.name)
+
+        monkeypatch.setattr("midtime.operators.sweep.sweep", fake)
+        operator = SweepOperator(task_id="sweep", topologies=[topology(), topology(name="shop")])
+        monkeypatch.setattr(operator.log, "exception", lambda *args: logged.append(args), raising=False)
+        with pytest.raises(type(error), match=str(error)):
+            operator.execute({})
+        assert swept == ["shop"]
+        assert len(logged) == 1, "with its traceback"
+
+    def test_tells_what_was_done(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("midtime.operators.sweep.sweep", lambda of: iter(["removed x"]))
+        assert SweepOperator(task_id="sweep", topologies=[topology()]).execute({}) == ["bank: removed x"]

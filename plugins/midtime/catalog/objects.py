@@ -8,16 +8,24 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from midtime.errors import DestinationError, MidtimeError
+from midtime.model.instants import utc_now
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
+
+_LITTER = re.compile(r"\.probe-.+|\..+\.[0-9a-f]{32}", re.DOTALL)
+"""Names of what only a killed process leaves: a preflight's probe, and a draft of ``create`` or ``replace``."""
+LITTER_AGE = timedelta(hours=1)
+"""From when on nobody can still be writing it."""
 
 
 def open_destination(url: str) -> ObjectStoragePath:
@@ -55,8 +63,24 @@ def create(path: ObjectStoragePath, content: bytes) -> None:
         if local := local_path(path):
             _create_local(local, content)
         else:
-            # s3fs sends If-None-Match; a PUT is atomic in every object store.
-            path.fs.pipe_file(path.path, content, mode="create")
+            _create_remote(path, content)
+
+
+def _create_remote(path: ObjectStoragePath, content: bytes) -> None:
+    """Ask what is there when the store refuses: s3fs says EINVAL of a failed If-None-Match, other backends something else again.
+
+    Our own bytes mean that the reply to our PUT was lost, and the client's second try met the first one's object.
+    """
+    try:
+        # s3fs sends If-None-Match; a PUT is atomic in every object store.
+        path.fs.pipe_file(path.path, content, mode="create")
+    except Exception as error:
+        try:
+            there = read(path)
+        except Exception:  # noqa: BLE001 - not there, or who knows: what the write said counts
+            raise error from None
+        if there != content:
+            raise FileExistsError(str(path)) from error
 
 
 def _create_local(target: Path, content: bytes) -> None:
@@ -167,3 +191,26 @@ def remove_tree(folder: ObjectStoragePath) -> None:
     """Remove a folder and all in it; one that is not there is as good."""
     with destination_errors(folder, "remove"), suppress(FileNotFoundError):
         folder.fs.rm(folder.path, recursive=True)
+
+
+def remove_litter(folder: ObjectStoragePath) -> list[str]:
+    """Remove the probes and drafts directly below a folder that killed processes left more than :data:`LITTER_AGE` ago.
+
+    :return: the names that were removed
+    """
+    removed = []
+    for name in names(folder):
+        if _LITTER.fullmatch(name) and _older_than(LITTER_AGE, folder / name):
+            remove_tree(folder / name)
+            removed.append(name)
+    return removed
+
+
+def _older_than(age: timedelta, path: ObjectStoragePath) -> bool:
+    with destination_errors(path, "look at"):
+        try:
+            changed: float | datetime = path.stat().st_mtime
+        except FileNotFoundError:
+            return False
+    seconds = changed.timestamp() if isinstance(changed, datetime) else changed
+    return seconds > 0 and utc_now().timestamp() - seconds > age.total_seconds()  # 0: the backend does not tell

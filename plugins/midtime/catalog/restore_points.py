@@ -1,12 +1,15 @@
 """Restore points in the object store: ``<destination>/<topology>/<id>/manifest.json`` and what lies beside it.
 
-A folder without a manifest is a backup in the making, or what is left of one: invisible to everybody, and swept.
+A folder without a manifest is a backup in the making, or what is left of one: invisible to everybody, and swept. Whoever writes one
+announces it first, in ``<destination>/<topology>/.writing/<id>``, so that the sweeper need not look into every folder.
 """
 
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -16,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from midtime.catalog import artifacts, objects
-from midtime.catalog.leases import Leases
-from midtime.errors import ArtifactError, CatalogError, ManifestError, RestorePointNotFoundError
+from midtime.catalog.leases import WORKING, Lease, Leases
+from midtime.errors import ArtifactError, CatalogError, LeaseHeldError, ManifestError, RestorePointNotFoundError
 from midtime.model.instants import RESTORE_POINT_ID, id_instant, to_rfc3339, utc_now
 from midtime.model.restore_point import DrillReport, RestorePoint, State, StoreBackup
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 INVALID = "invalid.json"
 BACKUP_LEASE = "backup"
+SWEEPER = "midtime__sweep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,23 @@ class Catalog:
         until = f" at {to_rfc3339(at)}" if at else ""
         raise RestorePointNotFoundError(f"{self.topology} had no restorable restore point{until}", fix=f"run {self.topology}__backup first")
 
+    def begin(self, restore_point: str) -> None:
+        """Announce, before the first artifact, that this restore point is being written; harmless when that is done already.
+
+        :raises CatalogError: that is no restore point's id
+        """
+        if not RESTORE_POINT_ID.fullmatch(restore_point):
+            raise CatalogError(f"{restore_point!r} is not a restore point id", fix=self._how_to_list)
+        with suppress(FileExistsError):
+            objects.create(self._writing / restore_point, json.dumps({"at": to_rfc3339(utc_now())}).encode() + b"\n")
+
+    @property
+    def _writing(self) -> ObjectStoragePath:
+        return self.root / ".writing"
+
+    def _end(self, restore_point: str) -> None:
+        objects.remove_tree(self._writing / restore_point)
+
     def publish(self, point: RestorePoint) -> None:
         """Make a finished backup visible: the last write of a backup.
 
@@ -171,6 +192,7 @@ class Catalog:
             self.invalidate(point.id, error.message)
             raise
         objects.remove_tree(self.folder(point.id) / "parts")
+        self._end(point.id)
 
     def invalidate(self, restore_point: str, reason: str) -> None:
         """Say for good that a restore point is not to be used; the first reason stays."""
@@ -202,24 +224,60 @@ class Catalog:
                 continue
         return reports
 
-    def half_written(self) -> list[str]:
-        """Ids of folders that have no manifest."""
-        return [name for name in self.folders() if MANIFEST not in objects.names(self.folder(name))]
+    def half_written(self, *, suffix: str = "", thorough: bool = False) -> list[str]:
+        """Ids of what was begun and has no manifest, newest first; costs nothing of what is published.
+
+        What a publisher that died right after its manifest left announced is taken back on the way.
+
+        :param suffix: only ids that end so
+        :param thorough: look into every folder, for those that nobody announced; slow
+        """
+        announced = {name for name in objects.names(self._writing) if RESTORE_POINT_ID.fullmatch(name)}
+        found = []
+        for name in sorted(announced.union(self.folders() if thorough else ()), reverse=True):
+            if not name.endswith(suffix):
+                continue
+            if MANIFEST not in objects.names(self.folder(name)):
+                found.append(name)
+            elif name in announced:
+                self._end(name)
+        return found
 
     def sweep_half_written(self, *, holder: str = "") -> list[str]:
         """Remove what dead backups left; nothing while a backup of this topology lives.
 
+        Whoever asks without holding the backup lease takes it for as long as that lasts: a run that was only slow finds it lost, and
+        does not publish what is being removed.
+
         :param holder: the run that holds the backup lease, if it is the one that asks and has not begun to write
         :return: the ids that were removed
+        :raises LeaseHeldError: the lease was lost meanwhile
         """
-        if self._backup_lives(besides=holder):
+        if self._backup_lives(besides=holder) or not (found := self.half_written()):
             return []
-        swept = self.half_written()
-        if self._backup_lives(besides=holder):
-            return []  # it began while we looked: its folder may be among them
-        for name in swept:
+        if holder:
+            return [] if self._backup_lives(besides=holder) else self._discard_all(found)
+        try:
+            lease = self.leases.acquire(BACKUP_LEASE, f"{SWEEPER}/{uuid.uuid4().hex[:6]}", ttl=WORKING)
+        except LeaseHeldError:
+            return []  # a backup, or another sweeper, began while we looked
+        with self._given_back(lease):
+            found = self.half_written()  # again: a slow run may have published until the lease was ours
+            self.leases.renew(lease, WORKING)  # and nobody has begun to write since
+            return self._discard_all(found)
+
+    @contextmanager
+    def _given_back(self, lease: Lease) -> Iterator[None]:
+        try:
+            with self.leases.held(lease.name, lease.holder):
+                yield
+        finally:
+            self.leases.release(lease.name, lease.holder)
+
+    def _discard_all(self, restore_points: list[str]) -> list[str]:
+        for name in restore_points:
             self.discard_half_written(name)
-        return swept
+        return restore_points
 
     def _backup_lives(self, *, besides: str) -> bool:
         lease = self.leases.current(BACKUP_LEASE)
@@ -235,6 +293,14 @@ class Catalog:
         if MANIFEST in objects.names(self.folder(restore_point)):
             raise CatalogError(f"{restore_point} is a published restore point", fix="leave its removal to retention")
         objects.remove_tree(self.folder(restore_point))
+        self._end(restore_point)
+
+    def remove_litter(self) -> list[str]:
+        """Remove the probes and drafts that killed processes left among the leases and announcements.
+
+        :return: the names that were removed
+        """
+        return [*objects.remove_litter(self.leases.folder), *objects.remove_litter(self._writing)]
 
     def add_part(self, restore_point: str, part: StoreBackup) -> None:
         """Keep one store's part until all parts make the manifest."""

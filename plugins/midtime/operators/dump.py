@@ -38,6 +38,7 @@ class DumpOperator(TopologyOperator):
         with self.catalog.leases.held(BACKUP_LEASE, run), store.capture() as capture:
             point = restore_point_id(capture.midtime, run)
             self.log.info("Captured %s at %s for restore point %s", self.store, to_rfc3339(capture.midtime), point)
+            self.catalog.begin(point)
             try:
                 backup = store.copy(capture, Shelf(self.catalog.folder(point), self.store), self._progress)
                 self.catalog.add_part(point, backup)

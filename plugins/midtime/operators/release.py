@@ -25,10 +25,9 @@ class ReleaseBackupOperator(TopologyOperator):
         lease = self.catalog.leases.current(BACKUP_LEASE)
         if lease is None or lease.holder != run:
             return
-        for point in self.catalog.half_written():
-            if point.endswith(run_suffix(run)):
-                self.log.warning("Removing %s: this run did not finish it", point)
-                self.catalog.discard_half_written(point)
+        for point in self.catalog.half_written(suffix=run_suffix(run)):
+            self.log.warning("Removing %s: this run did not finish it", point)
+            self.catalog.discard_half_written(point)
         self.catalog.leases.release(BACKUP_LEASE, run)
 
 
