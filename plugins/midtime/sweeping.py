@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 
+from midtime import products
 from midtime.catalog import Catalog, Lease
-from midtime.catalog.leases import WORKING
+from midtime.catalog.leases import BETWEEN_TASKS, WORKING
 from midtime.catalog.restore_points import BACKUP_LEASE, SWEEPER
 from midtime.errors import LeaseHeldError, MidtimeError
 from midtime.model.instants import utc_now
 from midtime.model.topology import Topology
+from midtime.restoring import PRODUCTS_STOPPED
 from midtime.stores import open_store
 from midtime.stores.base import Target
 
@@ -60,11 +62,11 @@ def _sweep_litter(catalog: Catalog) -> Iterator[str]:
 
 def _sweep_lease(topology: Topology, catalog: Catalog, name: str) -> Iterator[str]:
     lease = catalog.leases.current(name)
-    if lease is None or lease.live(utc_now()):
+    if lease is None:
         return
-    if not lease.released:
+    if lease.abandoned(utc_now()):
         yield from _sweep_run(topology, catalog, lease)
-    elif utc_now() - lease.expires_at > FORGOTTEN:
+    elif lease.released and utc_now() - lease.expires_at > FORGOTTEN:
         catalog.leases.forget(lease)
 
 
@@ -73,6 +75,9 @@ def _sweep_run(topology: Topology, catalog: Catalog, lease: Lease) -> Iterator[s
     run = lease.details.get("run", lease.holder)
     # A name for this one sweep: two installations' sweepers must keep each other out, too.
     ours = catalog.leases.acquire(lease.name, f"{SWEEPER}/{uuid.uuid4().hex[:6]}", details={**lease.details, "run": run}, ttl=WORKING)
+    if lease.details.get(PRODUCTS_STOPPED):
+        products.start_all(topology)
+        yield f"started the products: {run} stopped them and died"
     failed = False
     for body in lease.details.get("targets", ()):
         target = Target.from_dict(body)
@@ -83,6 +88,6 @@ def _sweep_run(topology: Topology, catalog: Catalog, lease: Lease) -> Iterator[s
             failed = True
             yield f"could not remove {target.working} of store {target.store}, will try again: {error}"
     if failed:
-        catalog.leases.renew(ours, timedelta())  # for the next sweep to take
+        catalog.leases.renew(ours, -BETWEEN_TASKS)  # for the next sweep to take
     else:
         catalog.leases.release(lease.name, ours.holder)

@@ -108,7 +108,7 @@ def test_a_drill_whose_machine_died_is_swept(
     target = store.target(None, run="dead00", drill=True, in_place=False)
     postgres_server.create_database(target.working)
     leases = installation.catalog(topology).leases
-    leases.acquire("drill-dead00", "dead/run", details={"targets": [target.to_dict()]}, ttl=timedelta(seconds=-1))
+    leases.acquire("drill-dead00", "dead/run", details={"targets": [target.to_dict()]}, ttl=timedelta(minutes=-16))
     installation.catalog(topology).begin("20260101T000000Z-dead00")
     half = installation.catalog(topology).folder("20260101T000000Z-dead00")
     half.mkdir(parents=True)

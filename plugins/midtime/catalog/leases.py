@@ -49,6 +49,10 @@ class Lease:
         """Whether it still keeps others out."""
         return not self.released and self.expires_at > now
 
+    def abandoned(self, now: datetime) -> bool:
+        """Whether its run may be taken for dead: it ran out so long ago that Airflow has noticed, and no task of the run came back."""
+        return not self.released and self.expires_at + BETWEEN_TASKS < now
+
     def encode(self) -> bytes:
         """The lease file."""
         body = {"holder": self.holder, "expires_at": to_rfc3339(self.expires_at), "details": dict(self.details), "released": self.released}
@@ -94,7 +98,7 @@ class Leases:
         if current and current.live(utc_now()):
             if current.holder != holder:
                 raise _held(current)
-            return self.renew(replace(current, details=details or current.details), ttl)
+            return self.renew(current, ttl, details=details)
         generation = current.generation + 1 if current else 1
         lease = Lease(name, generation, holder, utc_now() + ttl, details or {})
         try:
@@ -105,15 +109,16 @@ class Leases:
         self._forget_older(name, generation)
         return lease
 
-    def renew(self, lease: Lease, ttl: timedelta = BETWEEN_TASKS) -> Lease:
+    def renew(self, lease: Lease, ttl: timedelta = BETWEEN_TASKS, *, details: Mapping[str, Any] | None = None) -> Lease:
         """Prolong a lease that is still ours.
 
+        :param details: replace those that it has now
         :raises LeaseHeldError: it expired and somebody else took it, or it was released
         """
         current = self.current(lease.name)
         if current is None or current.generation != lease.generation or current.released:
             raise _lost(lease, current)
-        renewed = replace(lease, expires_at=utc_now() + ttl)
+        renewed = replace(current, expires_at=utc_now() + ttl, details=current.details if details is None else details)
         objects.replace(self._path(lease.name, lease.generation), renewed.encode())
         self._still_newest(renewed)
         return renewed

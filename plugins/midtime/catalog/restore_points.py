@@ -281,7 +281,10 @@ class Catalog:
 
     def _backup_lives(self, *, besides: str) -> bool:
         lease = self.leases.current(BACKUP_LEASE)
-        return lease is not None and lease.live(utc_now()) and lease.holder != besides
+        if lease is None or lease.released or lease.holder == besides:
+            return False
+        # Who holds the lease by now may clear up at once; a sweeper waits until nothing of the old run can come back.
+        return lease.live(utc_now()) if besides else not lease.abandoned(utc_now())
 
     def discard_half_written(self, restore_point: str) -> None:
         """Remove a folder that never got its manifest; a published restore point is never touched.

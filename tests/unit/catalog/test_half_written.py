@@ -38,12 +38,19 @@ class TestSweep:
         littered.leases.acquire(BACKUP_LEASE, "me")
         assert len(littered.sweep_half_written(holder="me")) == 2
 
-    @pytest.mark.parametrize("end", ["released", "expired"])
+    @pytest.mark.parametrize("end", ["released", "abandoned"])
     def test_after_the_lease(self, littered: Catalog, end: str) -> None:
-        littered.leases.acquire(BACKUP_LEASE, "somebody", ttl=timedelta(minutes=1 if end == "released" else -1))
+        littered.leases.acquire(BACKUP_LEASE, "somebody", ttl=timedelta(minutes=1 if end == "released" else -16))
         if end == "released":
             littered.leases.release(BACKUP_LEASE, "somebody")
         assert len(littered.sweep_half_written()) == 2
+
+    def test_a_killed_task_s_run_has_time_to_come_back(self, littered: Catalog) -> None:
+        """Airflow notices a killed worker after minutes; its retry must find its lease. The next backup need not wait for that."""
+        littered.leases.acquire(BACKUP_LEASE, "somebody", ttl=timedelta(minutes=-10))
+        assert littered.sweep_half_written() == []
+        littered.leases.acquire(BACKUP_LEASE, "next")
+        assert len(littered.sweep_half_written(holder="next")) == 2
 
     def test_other_leases_do_not_matter(self, littered: Catalog) -> None:
         littered.leases.acquire("restore-abcdef", "somebody")
@@ -96,7 +103,7 @@ class TestTakenOver:
     @pytest.fixture
     def slow(self, any_catalog: Catalog) -> Catalog:
         half_write(any_catalog, POINT.id)
-        any_catalog.leases.acquire(BACKUP_LEASE, "slow", ttl=timedelta(seconds=-1))
+        any_catalog.leases.acquire(BACKUP_LEASE, "slow", ttl=timedelta(minutes=-16))
         return any_catalog
 
     def publish(self, catalog: Catalog) -> None:
@@ -131,7 +138,7 @@ class TestTakenOver:
         def meanwhile(path: Any, content: bytes) -> None:
             monkeypatch.setattr(objects, "create", real)
             self.publish(slow)
-            slow.leases.renew(self.holder(slow), timedelta(seconds=-1))
+            slow.leases.renew(self.holder(slow), timedelta(minutes=-16))
             real(path, content)
 
         monkeypatch.setattr(objects, "create", meanwhile)
@@ -160,7 +167,7 @@ class TestTakenOver:
         def meanwhile() -> list[str]:
             looks.append("x")
             if len(looks) == 2:
-                slow.leases.renew(self.holder(slow), timedelta(seconds=-1))
+                slow.leases.renew(self.holder(slow), timedelta(minutes=-16))
                 slow.leases.acquire(BACKUP_LEASE, "next")
                 half_write(slow, days_later(1).id)
             return real()

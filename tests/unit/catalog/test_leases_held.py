@@ -96,6 +96,16 @@ class TestHeld:
             raise OSError(errno.EIO, "the cause")
         assert caught.value.errno == errno.EIO
 
+    def test_renewing_keeps_what_was_written_into_it_meanwhile(self, folder: Leases) -> None:
+        """The background renewal began with older details: it must not put them back."""
+        folder.acquire(NAME, "a", details={"targets": []})
+        with folder.held(NAME, "a") as lease:
+            folder.acquire(NAME, "a", details={"targets": [], "products_stopped": True})
+            folder.renew(lease)
+        current = folder.current(NAME)
+        assert current
+        assert current.details == {"targets": [], "products_stopped": True}
+
     def test_after_an_error_it_expires_soon(self, folder: Leases) -> None:
         folder.acquire(NAME, "a")
         with pytest.raises(ZeroDivisionError), folder.held(NAME, "a"):

@@ -56,7 +56,7 @@ class TestPublish:
         """Its lease expired after its last look at the artifacts, and the next backup swept them: nobody may take this for a backup."""
         mine = point(stores=(part(artifacts=(TestParts.ARTIFACT,)),))
         half_write(any_catalog, mine.id)
-        any_catalog.leases.acquire(BACKUP_LEASE, "me", ttl=timedelta(seconds=-1))
+        any_catalog.leases.acquire(BACKUP_LEASE, "me", ttl=timedelta(minutes=-16))
         real = objects.create
 
         def slowly(path: Any, content: bytes) -> None:
