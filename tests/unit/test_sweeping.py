@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from midtime import products
 from midtime.catalog import Catalog, Lease, Leases, objects
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.errors import CatalogError, LeaseHeldError, StoreUnreachableError
