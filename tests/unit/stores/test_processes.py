@@ -116,7 +116,11 @@ class TestSecrets:
         def look(line: str) -> None:
             if line.isdigit():
                 for name in ("cmdline", "environ"):
-                    seen[name] = Path(f"/proc/{line}/{name}").read_bytes()
+                    # Both are empty for a moment, while one program takes the other's place.
+                    deadline = time.monotonic() + 10
+                    while not (content := Path(f"/proc/{line}/{name}").read_bytes()) and time.monotonic() < deadline:
+                        time.sleep(0.01)
+                    seen[name] = content
                 seen["ours"] = Path("/proc/self/environ").read_bytes()
                 os.kill(int(line), signal.SIGTERM)
 
@@ -129,6 +133,7 @@ class TestSecrets:
 
     def test_not_even_before_the_tool_starts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         import subprocess
+import time
 
         started: list[list[str]] = []
         real = subprocess.Popen
