@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -133,7 +134,6 @@ class TestSecrets:
 
     def test_not_even_before_the_tool_starts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         import subprocess
-import time
 
         started: list[list[str]] = []
         real = subprocess.Popen
