@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from midtime.catalog import Catalog, objects
 from midtime.catalog.restore_points import BACKUP_LEASE
-from midtime.errors import MidtimeError
+from midtime.errors import MidtimeError, RequestError
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import Topology
@@ -20,6 +21,13 @@ def backup_checks(topology: Topology, catalog: Catalog) -> Iterator[Check]:
     yield from ask("destination", _destination_questions(catalog))
     for store in topology.stores:
         yield from _store_checks(topology, store.name)
+
+
+def drill_checks(topology: Topology) -> Iterator[Check]:
+    """Whether the drills that follow have somewhere to go."""
+    for store in topology.stores:
+        with suppress(RequestError):  # an unsupported engine has been told of already
+            yield from ask(store.name, open_store(topology, store.name).drill_questions())
 
 
 def restore_checks(topology: Topology, point: RestorePoint, targets: Mapping[str, Target]) -> Iterator[Check]:

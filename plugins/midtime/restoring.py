@@ -70,6 +70,10 @@ class Plan:
     in_place: bool
     targets: tuple[Target, ...]
     lease: str
+    stops: tuple[str, ...] = ()
+    """In place: the products that are stopped and started."""
+    stop_by_hand: tuple[str, ...] = ()
+    """In place: the products that somebody else must have stopped by then."""
 
     @property
     def replaces(self) -> bool:
@@ -95,6 +99,8 @@ class Plan:
             "in_place": self.in_place,
             "targets": [target.to_dict() for target in self.targets],
             "lease": self.lease,
+            "stops": list(self.stops),
+            "stop_by_hand": list(self.stop_by_hand),
             "summary": self.summary(),
         }
 
@@ -103,6 +109,7 @@ class Plan:
         """Read what :meth:`to_dict` wrote."""
         fields = {key: value for key, value in body.items() if key != "summary"}
         fields["midtime"], fields["started_at"] = from_rfc3339(body["midtime"]), from_rfc3339(body["started_at"])
+        fields["stops"], fields["stop_by_hand"] = tuple(body.get("stops", ())), tuple(body.get("stop_by_hand", ()))
         fields["targets"] = tuple(Target.from_dict(target) for target in body["targets"])
         return cls(**fields)
 
@@ -116,9 +123,18 @@ class Plan:
         if self.replaces:
             lines += [
                 "",
-                "**Products are stopped, then live databases are replaced.** Everything that was committed after the midtime is in the kept copies only.",
+                "**Live databases are replaced.** Everything that was committed after the midtime is in the kept copies only.",
+                "",
             ]
+            lines.append(self._about_products())
         return "\n".join(lines)
+
+    def _about_products(self) -> str:
+        if not self.stops and not self.stop_by_hand:
+            return "**No products are declared, so nothing is stopped.** Stop whatever writes to these databases before you approve: sessions are cut off."
+        said = [f"Stopped before, started afterwards: {', '.join(self.stops)}."] if self.stops else []
+        said += [f"**Stop by hand before you approve: {', '.join(self.stop_by_hand)}.**"] if self.stop_by_hand else []
+        return " ".join(said)
 
 
 def make_plan(topology: Topology, request: RestoreRequest, point: RestorePoint, *, kind: str, run: str) -> Plan:
@@ -145,7 +161,10 @@ def make_plan(topology: Topology, request: RestoreRequest, point: RestorePoint, 
         )
         for backup in point.stores
     )
-    return Plan(kind, point.id, point.midtime, utc_now(), request.in_place, targets, f"{kind}-{run_suffix(run)}")
+    stops = tuple(product.label for product in topology.products if product.stop)
+    by_hand = tuple(product.label for product in topology.products if not product.stop)
+    lease = f"{kind}-{run_suffix(run)}"
+    return Plan(kind, point.id, point.midtime, utc_now(), request.in_place, targets, lease, stops=stops, stop_by_hand=by_hand)
 
 
 def _wish(topology: Topology, request: RestoreRequest, store: str, *, drill: bool) -> TargetWish | None:

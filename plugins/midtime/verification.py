@@ -70,6 +70,8 @@ class Verification:
         """The error that a set like this deserves; None when it is good."""
         if self.good:
             return None
+        if not self.differences and (self.verdict is None or self.verdict.passed):
+            return ContentError(self.summary(), fix="see whether the check or the data is wrong, then restore or drill again")
         torn = self.verdict is not None and self.verdict.outcome is Outcome.TORN
         kind = TornError if torn else ContentError
         return kind(self.summary(), fix="do not use this set; drill an older restore point and find out what happened to this one")

@@ -48,7 +48,9 @@ def alive(found: dict[str, Any]) -> bool:
 def up() -> int:
     """Start it in the background, unless it runs already, and say where it is."""
     with _lock():
-        if not alive(state()):
+        if alive(state()):
+            print("Already running, with the settings that it was started with; make down first to change topologies or connections.")
+        else:
             _clear(state())
             supervisor = _spawn()
             if not _wait_ready(supervisor):
@@ -82,7 +84,7 @@ def status() -> int:
     print(f"Airflow       {found['url']}")
     print(f"login         {found['login']}  (viewer / viewer may only look)")
     print(f"topologies    {found['topologies']}")
-    print(f"command line  AIRFLOW_HOME={found['home']} {Path(sys.executable).parent / 'airflow'} …")
+    print(f"command line  (. {state_dir() / 'env'}; midtime list; airflow dags list)   AIRFLOW_CONN_… must be set there, too")
     print(f"logs          {state_dir()}")
     return 0
 
@@ -106,9 +108,17 @@ def serve() -> int:
         )  # fmt: skip
         parts.callback(airflow.close)
         airflow.start()
+        _write_environment(airflow.environment(), metadata.bin_dir)
         _save(url=airflow.url, login=f"admin / {airflow.passwords['admin']}", topologies=str(topologies), home=str(airflow.home))
         while True:
             signal.pause()
+
+
+def _write_environment(wanted: dict[str, str], tools: Path) -> None:
+    """For people: ``. .midtime/env`` and then ``midtime list`` sees what this Airflow sees."""
+    lines = [f"export {name}='{wanted[name]}'" for name in ("AIRFLOW_HOME", "MIDTIME_TOPOLOGIES")]
+    lines.append(f"export PATH='{Path(sys.executable).parent}:{tools}':\"$PATH\"")
+    (state_dir() / "env").write_text("\n".join(lines) + "\n")
 
 
 def _spawn() -> subprocess.Popen[bytes]:

@@ -124,11 +124,17 @@ class TestPlan:
         assert not plan.replaces
         assert plan.lease.startswith("restore-")
 
+    def test_in_place_without_products_says_that_nothing_is_stopped(self) -> None:
+        plan = Plan("restore", "20261121T020007Z-acba25", MIDTIME, MIDTIME, True, (Target("a", "c", "tmp", "live", "before"),), "restore-1")
+        assert "nothing is stopped" in plan.summary()
+        assert "sessions are cut off" in plan.summary()
+
     def test_in_place(self) -> None:
         plan = self.plan({"in_place": True})
         assert plan.replaces
         assert [target.final for target in plan.targets] == ["accounts", "points"]
-        assert "Products are stopped" in plan.summary()
+        assert "Live databases are replaced" in plan.summary()
+        assert "Stop by hand before you approve: scalardb-cluster" in plan.summary()
         assert all(f"`{target.aside}`" in plan.summary() for target in plan.targets)
 
     def test_a_drill_goes_to_the_topology_s_targets(self) -> None:

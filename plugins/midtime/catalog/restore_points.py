@@ -40,7 +40,7 @@ class Entry:
     id: str
     state: State
     reason: str = ""
-    """Why, when the state is ``INVALID``."""
+    """Why, when the state is ``INVALID``; or what else one should know before using it."""
     restore_point: RestorePoint | None = None
     """None when its manifest cannot be believed."""
 
@@ -107,8 +107,9 @@ class Catalog:
         beside = objects.names(self.folder(restore_point))
         if INVALID in beside:
             return Entry(restore_point, State.INVALID, self._invalid_reason(restore_point), point)
-        drilled = "drills" in beside and any(report.good for report in self.drill_reports(restore_point))
-        return Entry(restore_point, State.DRILLED if drilled else State.RESTORABLE, "", point)
+        drills = self.drill_reports(restore_point) if "drills" in beside else []
+        state = State.DRILLED if any(report.good for report in drills) else State.RESTORABLE
+        return Entry(restore_point, state, "its last drill was not good" if drills and not drills[-1].good else "", point)
 
     def load(self, restore_point: str) -> RestorePoint:
         """Read and check one manifest.

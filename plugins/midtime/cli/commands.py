@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 
 from midtime.catalog import Catalog, Entry, artifacts
 from midtime.cli import screen
-from midtime.errors import RequestError, RestorePointNotFoundError
+from midtime.errors import RequestError, RestorePointNotFoundError, TopologyError
 from midtime.model.instants import RESTORE_POINT_ID
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import Topology, load_named, load_topologies
 from midtime.model.topology.load import topologies_folder
-from midtime.preflight import backup_checks
+from midtime.preflight import backup_checks, drill_checks
 from midtime.settings import DEFAULT_TOPOLOGIES
 
 
@@ -22,7 +23,7 @@ def check(arguments: argparse.Namespace) -> bool:
     topology = load_named(_folder(arguments), arguments.topology)
     answers = []
     with screen.checks(topology.name, quiet=arguments.json) as show:
-        for answer in backup_checks(topology, _catalog(topology)):
+        for answer in chain(backup_checks(topology, _catalog(topology)), drill_checks(topology)):
             answers.append(answer)
             show(answer)
     good = all(answer.ok for answer in answers)
@@ -33,12 +34,13 @@ def check(arguments: argparse.Namespace) -> bool:
 
 def list_(arguments: argparse.Namespace) -> bool:
     """``midtime list``: the newest restore points of one topology or of all."""
-    found = {topology.name: _catalog(topology).newest(arguments.limit) for topology in _topologies(arguments)}
+    good, bad = _topologies(arguments)
+    found = {topology.name: _catalog(topology).newest(arguments.limit) for topology in good}
     if arguments.json:
         screen.as_json([{"topology": name, **entry.to_dict()} for name, entries in found.items() for entry in entries])
     else:
-        screen.listing(found)
-    return True
+        screen.listing(found, _folder(arguments))
+    return not bad  # a topology in a wrong file would be missing here without a word
 
 
 def show(arguments: argparse.Namespace) -> bool:
@@ -72,16 +74,16 @@ def _verified(arguments: argparse.Namespace, point: str, files: int, size: int, 
     return not wrong
 
 
-def _topologies(arguments: argparse.Namespace) -> Iterator[Topology]:
+def _topologies(arguments: argparse.Namespace) -> tuple[list[Topology], list[TopologyError]]:
+    """The good ones, and what is wrong with the others, which is told."""
     if arguments.topology:
-        yield load_named(_folder(arguments), arguments.topology)
-        return
+        return [load_named(_folder(arguments), arguments.topology)], []
     good, bad = load_topologies(_folder(arguments))
+    if not good and bad:
+        raise TopologyError("\n".join(map(str, bad)))
     for error in bad:
         screen.warn(str(error))
-    if not good and bad:
-        raise bad[0]
-    yield from good
+    return good, bad
 
 
 def _find(arguments: argparse.Namespace) -> tuple[Catalog, Entry]:
@@ -89,7 +91,7 @@ def _find(arguments: argparse.Namespace) -> tuple[Catalog, Entry]:
         raise RequestError("`latest` needs --topology: each topology has its own", fix="add --topology NAME, or give an id")
     if arguments.id != "latest" and not RESTORE_POINT_ID.match(arguments.id):
         raise RequestError(f"{arguments.id!r} is not a restore point id", fix="`midtime list` shows them, e.g. 20261121T020007Z-3fa9c1")
-    for topology in _topologies(arguments):
+    for topology in _topologies(arguments)[0]:
         catalog = _catalog(topology)
         wanted = catalog.resolve("latest").id if arguments.id == "latest" else arguments.id
         if entry := catalog.entry(wanted):

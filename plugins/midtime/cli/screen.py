@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -50,16 +51,18 @@ def checks(topology: str, *, quiet: bool) -> Iterator[Callable[[Check], None]]:
     yield show
 
 
-def listing(found: Mapping[str, Sequence[Entry]]) -> None:
-    """A table of restore points."""
+def listing(found: Mapping[str, Sequence[Entry]], folder: Path) -> None:
+    """A table of restore points, and the topologies that have none."""
     table = Table("topology", "restore point", "midtime", "state", "size", "rows", "why", box=None, pad_edge=False)
     for topology, entries in found.items():
         for entry in entries:
             table.add_row(topology, entry.id, *_columns(entry), escape(entry.reason))
     if table.row_count:
         _console().print(table)
-    else:
-        print("no restore points yet: run the DAG <topology>__backup")
+    if not found:
+        print(f"{folder} holds no topology files: write one, or name another folder in MIDTIME_TOPOLOGIES or --topologies")
+    elif without := [name for name, entries in found.items() if not entries]:
+        print(f"no restore points yet of {', '.join(without)}: run the DAG <topology>__backup")
 
 
 def _columns(entry: Entry) -> list[str]:

@@ -157,6 +157,10 @@ class CopiedStore(ABC):
     def restore_questions(self, target: Target, backup: StoreBackup) -> Iterator[Question]:
         """The preflight of a restore."""
 
+    def drill_questions(self) -> Iterator[Question]:
+        """Whether the topology's drill target can be restored to; asked by ``midtime check``, a backup does not depend on it."""
+        return iter(())
+
     @abstractmethod
     def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> None:
         """Restore under the working name; begun afresh when it is called again."""

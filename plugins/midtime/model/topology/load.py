@@ -77,7 +77,8 @@ def load_named(folder: Path, name: str) -> Topology:
                 return topology
         if errors and candidates is likely:
             raise errors[0]
-    raise TopologyError(f'{folder}: no file holds a topology called "{name}"', fix="`midtime list` shows the topologies.")
+    known = ", ".join(topology.name for topology in _load_all(paths, [])[0]) or "none"
+    raise TopologyError(f'{folder}: no file holds a topology called "{name}"', fix=f"There is: {known}.")
 
 
 def _mentions(path: Path, pattern: re.Pattern[str]) -> bool:

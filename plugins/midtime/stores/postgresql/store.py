@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from psycopg import Connection
+from rich.filesize import decimal
 
 from midtime.catalog.artifacts import download, upload
 from midtime.errors import RequestError, StoreAccessError, TargetExistsError, ToolError
@@ -99,7 +101,7 @@ class PostgresqlStore(CopiedStore):
             needed = self._expected_size(session)
         root = staging_root(self.spec.staging)
         check_room(root, needed)
-        return f"{needed:,} bytes below {root}"
+        return f"about {decimal(needed)} needed, {decimal(shutil.disk_usage(root).free)} free below {root}"
 
     @contextmanager
     def capture(self) -> Iterator[Snapshot]:
@@ -176,10 +178,18 @@ class PostgresqlStore(CopiedStore):
     def restore_questions(self, target: Target, backup: StoreBackup) -> Iterator[Question]:
         """Target server, its rights, its names, client tools and staging space."""
         yield "can be restored to", lambda: self._check_target_server(target)
-        yield "is free", lambda: self._check_target_free(target)
+        yield "will be", lambda: self._check_target_free(target)
         yield "has the roles", lambda: self._check_roles(target, backup)
         yield "has client tools", lambda: self._check_restore_tools(target, backup)
         yield "has staging space", lambda: self._check_restore_staging(backup)
+
+    def drill_questions(self) -> Iterator[Question]:
+        """The target's connection and its right to make databases."""
+        yield "can be drilled", self._check_drill_target
+
+    def _check_drill_target(self) -> str:
+        wish = self.topology.drill.targets.get(self.name)
+        return self._check_target_server(self.target(wish, run="000000", drill=True, in_place=False))
 
     def _check_target_server(self, target: Target) -> str:
         with maintenance_session(target.conn_id, target.final) as session:
@@ -199,7 +209,8 @@ class PostgresqlStore(CopiedStore):
                 raise TargetExistsError(
                     f"database {target.aside!r} exists already", fix="remove it once nobody needs it, or start a new run"
                 )
-        return target.final
+            replaces = target.aside and databases.exists(session, target.final)
+        return f"{target.final}, replacing the live one, which is kept as {target.aside}" if replaces else f"{target.final}, a new database"
 
     def _check_roles(self, target: Target, backup: StoreBackup) -> str:
         with maintenance_session(target.conn_id, target.final) as session:
@@ -222,8 +233,9 @@ class PostgresqlStore(CopiedStore):
         return f"pg_restore {clients.version_text} in {clients.pg_restore.parent}"
 
     def _check_restore_staging(self, backup: StoreBackup) -> str:
-        check_room(staging_root(self.spec.staging), backup.size)
-        return f"{backup.size:,} bytes below {staging_root(self.spec.staging)}"
+        root = staging_root(self.spec.staging)
+        check_room(root, backup.size)
+        return f"{decimal(backup.size)} needed, {decimal(shutil.disk_usage(root).free)} free below {root}"
 
     def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> None:
         """Fetch and check every artifact first, then restore into a new database under the working name."""
