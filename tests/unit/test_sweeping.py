@@ -61,33 +61,6 @@ class TestBackups:
         assert catalog.folders() == [POINT.id]
         assert list(sweep(bank)) == []
 
-    def test_a_run_that_only_stalled_finds_its_lease_lost(self, bank: Topology, catalog: Catalog) -> None:
-        """Its working copies are gone: it must not go on as if they were there."""
-        lease = catalog.leases.current(reserve(catalog))
-        assert lease
-        list(sweep(bank))
-        with pytest.raises(LeaseHeldError):
-            catalog.leases.renew(lease)
-
-    def test_leases_of_runs_long_over_are_forgotten(self, bank: Topology, catalog: Catalog) -> None:
-        catalog.leases.release(reserve(catalog, "aaaaaa", ttl=-timedelta(days=2)), "drill/aaaaaa")
-        catalog.leases.release(reserve(catalog, "bbbbbb"), "drill/bbbbbb")
-        list(sweep(bank))
-        assert [name for name in catalog.leases.names() if name != BACKUP_LEASE] == ["drill-bbbbbb"]
-
-    def test_products_that_the_dead_run_stopped_are_started(
-        self, bank: Topology, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Its machine died between the stop and the rename: a system left stopped is nearly as bad as one left paused."""
-        started: list[Topology] = []
-        monkeypatch.setattr(products, "start_all", started.append)
-        name = reserve(catalog)
-        lease = catalog.leases.current(name)
-        assert lease
-        catalog.leases.renew(lease, DEAD, details={**lease.details, PRODUCTS_STOPPED: True})
-        assert next(sweep(bank)) == "started the products: drill/abcdef stopped them and died"
-        assert started == [bank]
-
     def test_of_a_living_run(self, bank: Topology, catalog: Catalog) -> None:
         left = half_write(catalog)
         catalog.leases.acquire(BACKUP_LEASE, "alive")
@@ -131,6 +104,19 @@ class TestWorkingCopies:
         catalog.leases.release(reserve(catalog, "bbbbbb"), "drill/bbbbbb")
         list(sweep(bank))
         assert [name for name in catalog.leases.names() if name != BACKUP_LEASE] == ["drill-bbbbbb"]
+
+    def test_products_that_the_dead_run_stopped_are_started(
+        self, bank: Topology, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its machine died between the stop and the rename: a system left stopped is nearly as bad as one left paused."""
+        started: list[Topology] = []
+        monkeypatch.setattr(products, "start_all", started.append)
+        name = reserve(catalog)
+        lease = catalog.leases.current(name)
+        assert lease
+        catalog.leases.renew(lease, DEAD, details={**lease.details, PRODUCTS_STOPPED: True})
+        assert next(sweep(bank)) == "started the products: drill/abcdef stopped them and died"
+        assert started == [bank]
 
     def test_of_a_living_run(self, bank: Topology, catalog: Catalog) -> None:
         reserve(catalog, ttl=timedelta(minutes=1))

@@ -142,9 +142,8 @@ class Catalog:
         if wanted == "latest":
             return self._latest(at)
         point = self.load(wanted)
-        entry = self.entry(wanted)
-        if entry is None or entry.state is State.INVALID:
-            raise ManifestError(f"restore point {wanted} is invalid: {entry.reason if entry else 'gone'}", fix=self._how_to_list)
+        if INVALID in objects.names(self.folder(wanted)):
+            raise ManifestError(f"restore point {wanted} is invalid: {self._invalid_reason(wanted)}", fix=self._how_to_list)
         return point
 
     def _latest(self, at: datetime | None) -> RestorePoint:

@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"midtime {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    check = _command(commands, "check", "ask everything that a backup needs, and change nothing")
+    check = _command(commands, "check", "ask everything that a backup and its drill need; only a probe is written")
     check.add_argument("topology", metavar="TOPOLOGY")
     listing = _command(commands, "list", "list restore points, newest first")
     listing.add_argument("topology", metavar="TOPOLOGY", nargs="?", help="default: all")
