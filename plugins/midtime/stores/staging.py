@@ -62,6 +62,14 @@ def check_room(root: Path, needed: int) -> None:
         )
 
 
+def room_for(root: Path, needed: int) -> str:
+    """:func:`check_room` as the answer to a preflight's question."""
+    from rich.filesize import decimal
+
+    check_room(root, needed)
+    return f"about {decimal(needed)} needed, {decimal(_free(root))} free below {root}"
+
+
 def _free(root: Path) -> int:
     try:
         return shutil.disk_usage(root).free

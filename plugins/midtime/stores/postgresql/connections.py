@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from midtime.errors import StoreAccessError, StoreError, StoreStatementError, StoreUnreachableError
+from midtime.stores.naming import airflow_connection
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -28,17 +29,6 @@ DEFAULTS = {
 _REFUSED = re.compile(
     r"authentication failed|no pg_hba|does not exist|permission denied|no password supplied|SSL|certificate", re.IGNORECASE
 )
-
-
-def airflow_connection(conn_id: str) -> Connection | None:
-    """The Airflow connection of that id, if there is one."""
-    from airflow.sdk import BaseHook
-    from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
-
-    try:
-        return BaseHook.get_connection(conn_id)
-    except (AirflowNotFoundException, AirflowRuntimeError):
-        return None
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class RestoredDatabase:
 
     def records(self) -> PostgresRecords:
         """Records are streamed on a connection of their own: the Coordinator is asked meanwhile."""
-        skip = [f"{namespace}.state" for namespace in self._coordinator_namespaces]
+        skip = [(namespace, "state") for namespace in self._coordinator_namespaces]
         return PostgresRecords(self.streaming, self.backup.store, skip)
 
     def coordinators(self) -> list[PostgresCoordinator]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -12,26 +11,26 @@ from functools import cached_property
 from typing import Any, cast
 
 from psycopg import Connection
-from rich.filesize import decimal
 
 from midtime.catalog.artifacts import download, upload
-from midtime.errors import RequestError, StoreAccessError, TargetExistsError, ToolError
-from midtime.model.instants import run_suffix
+from midtime.errors import StoreAccessError, TargetExistsError, ToolError
 from midtime.model.restore_point import StoreBackup, TableContent
 from midtime.model.topology import Topology
 from midtime.model.topology.relational import Postgresql
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores.base import CopiedStore, Question, Say, Shelf, Target
+from midtime.stores.naming import airflow_connection, fit, require_working_name, where_to, working_name
 from midtime.stores.postgresql import content, databases, tools
 from midtime.stores.postgresql.capture import Snapshot, open_snapshot
-from midtime.stores.postgresql.connections import airflow_connection, connect, maintenance_session, tool_environment
+from midtime.stores.postgresql.connections import connect, maintenance_session, tool_environment
 from midtime.stores.postgresql.records import PostgresCoordinator
 from midtime.stores.postgresql.restored import RestoredDatabase
-from midtime.stores.staging import check_room, staging, staging_root
+from midtime.stores.staging import room_for, staging, staging_root
 
 Session = Connection[tuple[Any, ...]]
 OLDEST_SERVER = 140000
-WORKING_PREFIX = "midtime_tmp_"
+LONGEST_NAME = 63
+"""Bytes; PostgreSQL cuts what is longer."""
 _UNREADABLE = """
     SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%'
@@ -99,9 +98,7 @@ class PostgresqlStore(CopiedStore):
     def _check_staging(self) -> str:
         with self._connect() as session:
             needed = self._expected_size(session)
-        root = staging_root(self.spec.staging)
-        check_room(root, needed)
-        return f"about {decimal(needed)} needed, {decimal(shutil.disk_usage(root).free)} free below {root}"
+        return room_for(staging_root(self.spec.staging), needed)
 
     @contextmanager
     def capture(self) -> Iterator[Snapshot]:
@@ -144,9 +141,8 @@ class PostgresqlStore(CopiedStore):
 
     def target(self, wish: TargetWish | None, *, run: str, drill: bool, in_place: bool) -> Target:
         """``to`` names a connection (its server, and its database when it has one) or a database on the store's own server."""
-        conn_id, database = self._where_to(wish, drill=drill) if wish else (self.spec.conn_id, None)
-        # Two stores' names may differ in what a database's name drops.
-        working = _fit(f"{WORKING_PREFIX}{run}_{run_suffix(self.name)[:4]}_{self.name}".replace("-", "_"))
+        conn_id, database = self._where_to(wish, drill=drill)
+        working = _fit(working_name(self.name, run))
         if drill:
             return Target(self.name, conn_id, working, working)
         if in_place:
@@ -154,26 +150,14 @@ class PostgresqlStore(CopiedStore):
             return Target(self.name, conn_id, working, final, _fit(final, f"_before_{run}"))
         return Target(self.name, conn_id, working, database or _fit(self._database, f"_restored_{run}"))
 
-    def _where_to(self, wish: TargetWish, *, drill: bool) -> tuple[str, str | None]:
-        """(connection, database or None). A misspelt connection must not become a database on the live server.
-
-        :raises RequestError: a drill's target is no connection
-        :raises StoreAccessError: not even the store's own connection can be read, so nothing can be said about the other
-        """
-        if wish.to is None:
-            return wish.conn_id or self.spec.conn_id, wish.database
-        if connection := airflow_connection(wish.to):
-            return wish.to, wish.database or connection.schema
-        if airflow_connection(self.spec.conn_id) is None:
-            raise StoreAccessError(
-                f"there is no Airflow connection {self.spec.conn_id!r}", fix="check Airflow's connections and secrets back end"
-            )
-        if drill:
-            raise RequestError(
-                f"the drill target of store {self.name!r} is {wish.to!r}, and there is no such Airflow connection",
-                fix="create that connection; to drill on the store's own server, leave the target out",
-            )
-        return wish.conn_id or self.spec.conn_id, wish.to
+    def _where_to(self, wish: TargetWish | None, *, drill: bool) -> tuple[str, str | None]:
+        if wish is None:
+            return self.spec.conn_id, None
+        conn_id, name = where_to(wish, store=self.name, conn_id=self.spec.conn_id, drill=drill)
+        if name or wish.database or wish.to is None:
+            return conn_id, name or wish.database
+        connection = airflow_connection(conn_id)
+        return conn_id, connection.schema if connection else None
 
     def restore_questions(self, target: Target, backup: StoreBackup) -> Iterator[Question]:
         """Target server, its rights, its names, client tools and staging space."""
@@ -233,9 +217,7 @@ class PostgresqlStore(CopiedStore):
         return f"pg_restore {clients.version_text} in {clients.pg_restore.parent}"
 
     def _check_restore_staging(self, backup: StoreBackup) -> str:
-        root = staging_root(self.spec.staging)
-        check_room(root, backup.size)
-        return f"{decimal(backup.size)} needed, {decimal(shutil.disk_usage(root).free)} free below {root}"
+        return room_for(staging_root(self.spec.staging), backup.size)
 
     def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> None:
         """Fetch and check every artifact first, then restore into a new database under the working name."""
@@ -276,8 +258,7 @@ class PostgresqlStore(CopiedStore):
 
     def discard(self, target: Target) -> None:
         """Drop the database under the working name, and never another."""
-        if not target.working.startswith(WORKING_PREFIX):
-            raise TargetExistsError(f"{target.working!r} is no working name", fix="remove it by hand if it is yours")
+        require_working_name(target.working)
         with maintenance_session(target.conn_id, target.final) as session:
             databases.drop(session, target.working)
 
@@ -328,8 +309,7 @@ def _origin(target: Target) -> str:
 
 
 def _fit(name: str, end: str = "") -> str:
-    """A database name of at most 63 bytes, PostgreSQL's limit; what is cut is never the end."""
-    return name.encode()[: 63 - len(end.encode())].decode(errors="ignore") + end
+    return fit(name, end, limit=LONGEST_NAME)
 
 
 def _version_text(session: Session) -> str:

@@ -1,0 +1,65 @@
+"""What a person wrote of a target, turned into a connection and names. The same for every engine whose data Midtime copies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from midtime.errors import RequestError, StoreAccessError, TargetExistsError
+from midtime.model.instants import run_suffix
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+    from midtime.model.topology.targets import Target as TargetWish
+
+WORKING_PREFIX = "midtime_tmp_"
+"""Of everything that Midtime makes and may remove again."""
+
+
+def airflow_connection(conn_id: str) -> Connection | None:
+    """The Airflow connection of that id, if there is one."""
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
+
+    try:
+        return BaseHook.get_connection(conn_id)
+    except (AirflowNotFoundException, AirflowRuntimeError):
+        return None
+
+
+def where_to(wish: TargetWish, *, store: str, conn_id: str, drill: bool) -> tuple[str, str | None]:
+    """(connection, name or None) of what a wish's ``to`` means. A misspelt connection must not become a name on the live server.
+
+    :param conn_id: the store's own connection
+    :raises RequestError: a drill's target is no connection
+    :raises StoreAccessError: not even the store's own connection can be read, so nothing can be said about the other
+    """
+    if wish.to is None or airflow_connection(wish.to):
+        return wish.to or wish.conn_id or conn_id, None
+    if airflow_connection(conn_id) is None:
+        raise StoreAccessError(f"there is no Airflow connection {conn_id!r}", fix="check Airflow's connections and secrets back end")
+    if drill:
+        raise RequestError(
+            f"the drill target of store {store!r} is {wish.to!r}, and there is no such Airflow connection",
+            fix="create that connection; to drill on the store's own server, leave the target out",
+        )
+    return wish.conn_id or conn_id, wish.to
+
+
+def working_name(store: str, run: str) -> str:
+    """What one run calls its working copy of one store; two stores' names may differ in what a database's name drops."""
+    return f"{WORKING_PREFIX}{run}_{run_suffix(store)[:4]}_{store}".replace("-", "_")
+
+
+def require_working_name(name: str) -> None:
+    """Refuse to remove what Midtime has not made.
+
+    :raises TargetExistsError: it is no working name
+    """
+    if not name.startswith(WORKING_PREFIX):
+        raise TargetExistsError(f"{name!r} is no working name", fix="remove it by hand if it is yours")
+
+
+def fit(name: str, end: str = "", *, limit: int) -> str:
+    """A name of at most ``limit`` bytes; what is cut is never the end."""
+    return name.encode()[: limit - len(end.encode())].decode(errors="ignore") + end
