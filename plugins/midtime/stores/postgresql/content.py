@@ -10,9 +10,9 @@ from typing import Any
 from psycopg import Connection, sql
 
 from midtime.model.restore_point import TableContent
+from midtime.stores.digests import BUCKETS, bucket_digest
 
 Session = Connection[tuple[Any, ...]]
-BUCKETS = 16
 METHOD = "postgresql hash_record_extended 1"
 """Changes whenever a digest of the same row would."""
 
@@ -108,12 +108,8 @@ def _table_content(session: Session, schema: str, name: str) -> TableContent:
         " FROM ONLY {table} OFFSET 0) hashed GROUP BY bucket"
     ).format(key=_row(keys or found), row=_row(found), mask=sql.Literal(BUCKETS - 1), table=sql.Identifier(schema, name))
     by_bucket = {bucket: (rows, digest) for bucket, rows, digest in session.execute(query)}
-    digests = tuple(_bucket_digest(*by_bucket.get(bucket, (0, "0"))) for bucket in range(BUCKETS))
+    digests = tuple(bucket_digest(*by_bucket.get(bucket, (0, "0"))) for bucket in range(BUCKETS))
     return TableContent(name=f"{schema}.{name}", rows=sum(rows for rows, _ in by_bucket.values()), buckets=digests, method=METHOD)
-
-
-def _bucket_digest(rows: int, digest: str) -> str:
-    return f"{rows}:{digest}"
 
 
 def _row(of: Iterable[Column]) -> sql.Composable:
