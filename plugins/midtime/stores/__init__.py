@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from midtime.model.topology import Topology
     from midtime.stores.base import CopiedStore
 
-ENGINES = {("postgresql", "dump"): "midtime.stores.postgresql.store:PostgresqlStore"}
+ENGINES = {
+    ("postgresql", "dump"): "midtime.stores.postgresql.store:PostgresqlStore",
+    ("mysql", "dump"): "midtime.stores.mysql.store:MysqlStore",
+}
 """(engine, method) -> module:class."""
 
 

@@ -8,13 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from glob import glob
 from pathlib import Path
+from typing import IO, Any
 
 from midtime.errors import MidtimeError, ToolError
 
+CHUNK = 1 << 20
 TAIL = 40
 """Lines of a tool's output that an error shows."""
 # Runs before the tool, in its process: asks the kernel to kill it when we die (PR_SET_PDEATHSIG), unless we died meanwhile. Python's own
@@ -53,14 +56,22 @@ def version_of(tool: Path) -> tuple[int, ...]:
 
     :raises ToolError: it does not run, or prints none
     """
-    try:
-        shown = subprocess.run([tool, "--version"], capture_output=True, text=True, errors="replace", timeout=30, check=False).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        raise ToolError(f"{tool} does not run: {error}", fix="reinstall the database's client package") from error
+    shown = version_line(tool)
     match = re.search(r"\d+((\.\d+)+|(?=alpha|beta|rc|devel))", shown)
     if match is None:
         raise ToolError(f"{tool} --version printed {shown.strip()!r}, no version", fix="reinstall the database's client package")
     return tuple(int(part) for part in match[0].split("."))
+
+
+def version_line(tool: Path) -> str:
+    """What ``tool --version`` prints.
+
+    :raises ToolError: it does not run
+    """
+    try:
+        return subprocess.run([tool, "--version"], capture_output=True, text=True, errors="replace", timeout=30, check=False).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ToolError(f"{tool} does not run: {error}", fix="reinstall the database's client package") from error
 
 
 def run_tool(
@@ -77,9 +88,8 @@ def run_tool(
     :param on_line: is told every line that the tool writes
     """
     tail: list[str] = []
-    # A session of its own: Ctrl-C and a task's SIGTERM come to us alone, and we end it in order.
     with subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *map(str, argv)],
+        _leashed(argv),
         env={**os.environ, **env, "LC_ALL": "C"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -101,7 +111,72 @@ def run_tool(
         raise failed("\n".join([*tail, _how_it_ended(code)]))
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+@contextmanager
+def streaming_tool(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str],
+    failed: Callable[[str], MidtimeError],
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a tool whose data pass through our hands: the block reads its output or writes its input, to the end.
+
+    Leaving the block waits for the tool; leaving it with an error ends the tool. Otherwise like :func:`run_tool`.
+    """
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            _leashed(argv),
+            env={**os.environ, **env, "LC_ALL": "C"},
+            stdin=stdin,
+            stdout=stdout,
+            stderr=said,
+            start_new_session=True,
+            pipesize=CHUNK,
+        ) as process,
+    ):
+        try:
+            yield process
+            if process.stdout and os.read(process.stdout.fileno(), 1):
+                return _end(process)  # nobody wants the rest
+            code = _wait(process)
+        except BrokenPipeError:  # it went away; its own last words say why
+            code = _wait(process) or -signal.SIGPIPE
+        except BaseException:
+            _end(process)
+            raise
+        if code:
+            raise failed("\n".join([*_tail_of(said), _how_it_ended(code)]))
+
+
+def read_output(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    """What a tool writes, as soon as it comes, to its end."""
+    if process.stdout is None:
+        raise ValueError("the tool was started without a pipe for its output")
+    # Unbuffered: a first byte must not wait until a buffer is full.
+    while chunk := os.read(process.stdout.fileno(), CHUNK):
+        yield chunk
+
+
+def _leashed(argv: Sequence[str | Path]) -> list[str]:
+    # In a session of its own (start_new_session): Ctrl-C and a task's SIGTERM come to us alone, and we end it in order.
+    return [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *map(str, argv)]
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    if process.stdin and not process.stdin.closed:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+    return process.wait()
+
+
+def _tail_of(said: IO[bytes]) -> list[str]:
+    said.seek(0)
+    return said.read().decode(errors="replace").splitlines()[-TAIL:]
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
     # The whole session: parallel tools fork workers.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)

@@ -1,0 +1,194 @@
+"""Everything that could spoil a backup or a restore of MySQL and MariaDB, asked before anything is touched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from midtime.errors import StoreAccessError, TargetExistsError, ToolError
+from midtime.model.restore_point import StoreBackup
+from midtime.model.topology import Topology
+from midtime.model.words import counted
+from midtime.stores.base import Question, Target
+from midtime.stores.mysql import content, databases, programs
+from midtime.stores.mysql.connections import Session, connect
+from midtime.stores.mysql.programs import Program
+from midtime.stores.mysql.records import MysqlCoordinator
+from midtime.stores.staging import room_for, staging_root
+
+if TYPE_CHECKING:
+    from midtime.stores.mysql.store import MysqlStore
+
+OLDEST = {"MariaDB": (10, 5), "MySQL": (8, 0)}
+NEEDED = {"SELECT", "SHOW VIEW", "TRIGGER", "EVENT", "EXECUTE"}
+"""On every namespace's database as a whole."""
+_GRANT = re.compile(r"GRANT (.+?) ON (\*\.\*|`(?:[^`]|``)+`\.\*) TO ")
+_FLOATS = "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema IN ({}) AND data_type = 'float'"
+
+
+def check_server(session: Session, *_: object) -> str:
+    """Version and address."""
+    if session.version < OLDEST[session.family]:
+        oldest = ".".join(map(str, OLDEST[session.family]))
+        raise StoreAccessError(
+            f"{session.where} is {session.family} {session.version_text}", fix=f"{oldest} is the oldest that is supported"
+        )
+    return f"{session.where}, {session.family} {session.version_text}"
+
+
+def check_namespaces(session: Session, topology: Topology, store: str) -> str:
+    """Each namespace is a database, and the Coordinator's has its table."""
+    wanted = topology.all_namespaces(store)
+    found = {each["name"] for each in content.described(session, wanted)}
+    if missing := [name for name in wanted if name not in found]:
+        raise StoreAccessError(
+            f"{session.where} has no database {', '.join(missing)}, or the login may not see it",
+            fix="correct namespaces, coordinators or metadata_namespace of the topology, or the login's privileges",
+        )
+    for namespace in topology.coordinator_namespaces(store):
+        if not MysqlCoordinator(session, store, namespace, namespace).exists():
+            raise StoreAccessError(f"{session.where} has no Coordinator table {namespace}.state", fix="correct scalardb.coordinators")
+    return ", ".join(wanted)
+
+
+def check_grants(session: Session, topology: Topology, store: str) -> str:
+    """A server hides what a login may not see: a table without SELECT is not refused but missing."""
+    granted = _grants(session)
+    for name in topology.all_namespaces(store):
+        held = set().union(*(privileges for pattern, privileges in granted if pattern.fullmatch(name)))
+        if lacking := sorted(NEEDED - held) if "ALL PRIVILEGES" not in held else []:
+            raise StoreAccessError(
+                f"the login lacks {', '.join(lacking)} on all of database {name!r}, so what it may not see would be missing from the backup",
+                fix=f"GRANT {', '.join(sorted(NEEDED))} ON {programs.quoted(name)}.* TO it",
+            )
+    return ", ".join(sorted(NEEDED)).lower()
+
+
+def _grants(session: Session) -> list[tuple[re.Pattern[str], set[str]]]:
+    """(databases, privileges) of the login and of its active roles; what is granted on single tables only is left out."""
+    query = "SHOW GRANTS"
+    if not session.mariadb and (roles := session.value("SELECT CURRENT_ROLE()")) != "NONE":
+        query = f"SHOW GRANTS FOR CURRENT_USER() USING {roles}"
+    found = (_GRANT.match(text) for (text,) in session.rows(query))
+    return [(_databases(match[2]), {each.strip() for each in match[1].split(",")}) for match in found if match]
+
+
+def _databases(scope: str) -> re.Pattern[str]:
+    """``*.*`` and ```bank`.*``, with the wildcards of GRANT."""
+    if scope == "*.*":
+        return re.compile(".*")
+    name = scope.removesuffix(".*")[1:-1].replace("``", "`")
+    parts = re.findall(r"\\.|.", name, re.DOTALL)
+    return re.compile("".join({"%": ".*", "_": "."}.get(part, re.escape(part.removeprefix("\\"))) for part in parts))
+
+
+def check_tables(session: Session, topology: Topology, store: str) -> str:
+    """Only InnoDB is in a transaction's snapshot; and nothing may be there that the dump client would damage or leave out without a word."""
+    names = topology.all_namespaces(store)
+    found = content.base_tables(content.tables(session, names))
+    if others := [f"{table.full_name} ({table.engine})" for table in found if (table.engine or "").lower() != "innodb"]:
+        raise StoreAccessError(
+            f"these tables are not InnoDB, so no transaction can read them at one instant: {', '.join(others[:10])}",
+            fix="ALTER TABLE ... ENGINE=InnoDB each of them, or move them out of ScalarDB's databases",
+        )
+    if versioned := [table.full_name for table in found if table.type == "SYSTEM VERSIONED"]:
+        raise StoreAccessError(
+            f"a dump would lose the history of the system-versioned {', '.join(versioned[:10])}",
+            fix="move them out of ScalarDB's databases",
+        )
+    marks = ", ".join(["%s"] * len(names))
+    if floats := [".".join(row) for row in session.rows(_FLOATS.format(marks), names)]:
+        raise StoreAccessError(
+            f"the dump client would round the FLOAT columns {', '.join(floats[:10])} to six digits",
+            fix="make them DOUBLE (ScalarDB's own tables have no FLOAT columns)",
+        )
+    return f"{counted(len(found), 'table')}, all InnoDB"
+
+
+def check_programs(session: Session, topology: Topology, store: str) -> str:
+    """Views, triggers, routines and events with their text."""
+    found = programs.read(session, topology.all_namespaces(store))
+    if hidden := [program.label for program in found if not program.statement]:
+        raise StoreAccessError(
+            f"the login may not read the text of {', '.join(hidden[:10])}",
+            fix="GRANT SHOW CREATE ROUTINE (MariaDB) or SHOW_ROUTINE (MySQL)",
+        )
+    return ", ".join(program.label for program in found[:5]) or "there are none"
+
+
+def check_rights(target: Target) -> str:
+    """Whether the target's login may make and drop databases."""
+    with connect(target.conn_id) as session:
+        databases.probe(session, target.working.replace("*", "probe"))
+        return f"{session.where}, {session.family} {session.version_text}"
+
+
+def movable_programs(backup: StoreBackup, names: Mapping[str, str]) -> list[Program]:
+    """The programs of a backup that can be created in databases of these names."""
+    tables = {table.name.partition(".")[2] for table in backup.tables}
+    found = (Program.from_dict(body) for body in backup.details["programs"])
+    return [program for program in found if not programs.ambiguous(program, names, tables)]
+
+
+class RestoreChecks:
+    """The preflight of one restore."""
+
+    def __init__(self, store: MysqlStore, target: Target, backup: StoreBackup) -> None:
+        self.store = store
+        self.target = target
+        self.backup = backup
+        originals = [each["name"] for each in backup.details["databases"]]
+        self.final = databases.named(target.final, originals)
+        self.aside = databases.named(target.aside, originals) if target.aside else {}
+
+    def questions(self) -> Iterator[Question]:
+        """In the order in which they make sense."""
+        yield "can be restored to", self._server
+        yield "will be", self._names
+        yield "has views, triggers and routines", self._programs
+        yield "has client tools", self._tools
+        yield "has staging space", lambda: room_for(staging_root(self.store.spec.staging), self.backup.size)
+
+    def _server(self) -> str:
+        answer = check_rights(self.target)
+        with connect(self.target.conn_id) as session:
+            dumped_on_mariadb = "mariadb" in self.backup.server.lower()
+            if dumped_on_mariadb != session.mariadb:
+                raise StoreAccessError(
+                    f"{session.where} is {session.family}, and the dump was taken on {self.backup.server}", fix="restore to the same family"
+                )
+        return answer
+
+    def _names(self) -> str:
+        with connect(self.target.conn_id) as session:
+            live = databases.with_tables(session, self.final.values()) if self.target.final != self.target.working else []
+            if live and not self.aside:
+                raise TargetExistsError(
+                    f"there are tables in {', '.join(live)} on the target of store {self.store.name!r}",
+                    fix="choose another target, or set in_place to replace them after approval",
+                )
+            if kept := databases.with_tables(session, self.aside.values()):
+                raise TargetExistsError(f"{', '.join(kept)} exists already", fix="remove it once nobody needs it, or start a new run")
+            if reasons := databases.immovable(session, live) if live else []:
+                raise StoreAccessError(
+                    f"cannot replace the live tables by renaming: {'; '.join(reasons[:10])}",
+                    fix="drop those for the time of the restore, or restore beside or to another server",
+                )
+        names = ", ".join(self.final.values())
+        return f"{names}, replacing the live ones, which are kept as {', '.join(self.aside.values())}" if live else names
+
+    def _programs(self) -> str:
+        every = [Program.from_dict(body) for body in self.backup.details["programs"]]
+        kept = movable_programs(self.backup, self.final)
+        if left_out := [program.label for program in every if program not in kept]:
+            return f"left out, because their names of databases cannot be told from others: {', '.join(left_out)}"
+        return f"all {len(every)}" if every else "there are none"
+
+    def _tools(self) -> str:
+        with connect(self.target.conn_id) as session:
+            clients = self.store.clients(session)
+        dumped = tuple(int(part) for part in self.backup.client.split()[-1].split("."))
+        if clients.version[:2] < dumped[:2]:
+            raise ToolError(f"{clients.dump} is older than the {self.backup.client} that made the artifact", fix="install a newer client")
+        return f"{clients.version_text} in {clients.client.parent}"

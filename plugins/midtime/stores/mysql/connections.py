@@ -1,0 +1,173 @@
+"""Connections to MySQL and MariaDB: through the provider's hook, always with the driver that comes with the provider."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mysql.connector import Error
+
+from midtime.errors import StoreAccessError, StoreError, StoreStatementError, StoreUnreachableError
+from midtime.stores.naming import airflow_connection
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+BATCH = 5_000
+LOCK_WAIT_SECONDS = 60
+"""How long a statement of ours waits for somebody's DDL or transaction; the server's default is a day or a year."""
+_ACCESS = {1044, 1045, 1049, 1142, 1143, 1227, 1370, 1410, 1419, 1698, 3118, 3159}
+"""Access denied in its many forms, unknown database, TLS required."""
+_GONE = {1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2005, 2006, 2013, 2055}
+"""Shutting down, aborted, cannot connect, lost connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a client tool needs to open the same connection."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    extra: dict[str, Any]
+    """The Airflow connection's extras in the driver's words: ``ssl_ca``, ``unix_socket`` ..."""
+
+
+class Session:
+    """A connection in autocommit, without a current database."""
+
+    def __init__(self, connection: Any, login: Login) -> None:
+        self.connection = connection
+        self.login = login
+
+    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query; none of a statement."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(query, tuple(parameters))
+            return list(cursor.fetchall()) if cursor.with_rows else []
+
+    def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
+        """The first value of the first row; None without a row."""
+        found = self.rows(query, parameters)
+        return found[0][0] if found else None
+
+    def stream(self, query: str, parameters: Sequence[Any] = ()) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows in batches; memory does not grow with them. The session can do nothing else meanwhile."""
+        with self.connection.cursor(buffered=False) as cursor:
+            cursor.execute(query, tuple(parameters))
+            while rows := cursor.fetchmany(BATCH):
+                yield list(rows)
+
+    @cached_property
+    def version_text(self) -> str:
+        """As the server says it: ``11.4.5-MariaDB-log``, ``8.0.36``."""
+        return str(self.value("SELECT VERSION()"))
+
+    @property
+    def mariadb(self) -> bool:
+        """MariaDB, or MySQL."""
+        return "mariadb" in self.version_text.lower()
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Major and minor."""
+        # A replication-safe prefix that MariaDB once put before its own version.
+        major, minor = self.version_text.removeprefix("5.5.5-").split("-")[0].split(".")[:2]
+        return int(major), int(minor)
+
+    @property
+    def family(self) -> str:
+        """For people."""
+        return "MariaDB" if self.mariadb else "MySQL"
+
+    @property
+    def where(self) -> str:
+        """For messages."""
+        return f"{self.login.host}:{self.login.port}"
+
+
+@contextmanager
+def connect(conn_id: str) -> Iterator[Session]:
+    """A session. Whatever the driver raises inside the block comes out as one of our errors.
+
+    :param conn_id: Airflow connection of type ``mysql``; its schema is not entered: it may be what was lost
+    :raises StoreAccessError: no such connection, or the server refuses us
+    :raises StoreUnreachableError: the server does not answer (any more)
+    """
+    session = _open(conn_id)
+    try:
+        _prepare(session)
+        yield session
+    except Error as error:
+        raise store_error(f"{session.where} (connection {conn_id!r})", conn_id, error) from error
+    finally:
+        with suppress(Error, OSError):
+            session.connection.close()
+
+
+def _open(conn_id: str) -> Session:
+    from airflow.providers.mysql.hooks.mysql import MySqlHook
+
+    connection = airflow_connection(conn_id)
+    if connection is None:
+        raise StoreAccessError(
+            f"there is no Airflow connection {conn_id!r}", fix=f"airflow connections add {conn_id} --conn-type mysql ..."
+        )
+    changed = _for_the_driver(connection)
+    hook = MySqlHook(mysql_conn_id=conn_id, connection=changed)
+    if changed.extra_dejson.get("iam"):
+        changed.password, changed.port = hook.get_iam_token(changed)
+    login = _login(changed)
+    try:
+        driver: Any = hook.get_conn()
+        driver.autocommit = True
+    except Error as error:
+        raise store_error(f"{login.host}:{login.port} (connection {conn_id!r})", conn_id, error) from error
+    return Session(driver, login)
+
+
+def _for_the_driver(connection: Connection) -> Connection:
+    """The same connection in mysql-connector-python's words: mysqlclient, the provider's default, is not on every worker."""
+    extra = dict(connection.extra_dejson)
+    tls = extra.pop("ssl", None) or {}
+    tls = json.loads(tls) if isinstance(tls, str) else tls
+    extra |= {f"ssl_{key.removeprefix('ssl_')}": value for key, value in tls.items()}
+    if str(extra.pop("ssl_mode", "")).upper() == "DISABLED":
+        extra["ssl_disabled"] = True
+    changed = copy(connection)
+    changed.schema = None
+    changed.extra = json.dumps({**extra, "client": "mysql-connector-python"})
+    return changed
+
+
+def _login(connection: Connection) -> Login:
+    return Login(
+        host=connection.host or "localhost",
+        port=int(connection.port or 3306),
+        user=connection.login or "",
+        password=connection.password or "",
+        extra=connection.extra_dejson,
+    )
+
+
+def _prepare(session: Session) -> None:
+    """Our statements mean the same whatever the server's or the login's defaults are, and are not cut short."""
+    session.rows(f"SET SESSION sql_mode = '', time_zone = '+00:00', lock_wait_timeout = {LOCK_WAIT_SECONDS}")
+    session.rows("SET NAMES utf8mb4")
+    session.rows(f"SET SESSION {'max_statement_time' if session.mariadb else 'max_execution_time'} = 0")
+
+
+def store_error(where: str, conn_id: str, error: Error) -> StoreError:
+    """One of our errors for one of the driver's."""
+    text = f"{where}: {str(error).strip()}"
+    if error.errno in _ACCESS:
+        return StoreAccessError(text, fix=f"correct the Airflow connection {conn_id!r}, or grant its login what it lacks")
+    if error.errno in _GONE or error.errno == -1:
+        return StoreUnreachableError(f"does not answer: {text}", fix="check that the server is up and reachable from the worker")
+    return StoreStatementError(text, fix="check the server's log, then run again")

@@ -1,0 +1,145 @@
+"""Databases on a MySQL or MariaDB server: named, made, renamed into place table by table, and dropped.
+
+A server knows no RENAME DATABASE. One RENAME TABLE moves the tables of all databases at once: all of them or none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mysql.connector import Error
+
+from midtime.errors import StoreAccessError, StoreUnreachableError, TargetExistsError
+from midtime.stores.mysql import content
+from midtime.stores.mysql.connections import Session
+from midtime.stores.mysql.programs import quoted
+from midtime.stores.naming import require_working_name
+
+LONGEST_NAME = 64
+_MOVABLE = ("BASE TABLE", "SYSTEM VERSIONED", "SEQUENCE")
+_TRIGGERS = "SELECT DISTINCT event_object_schema, event_object_table FROM information_schema.triggers WHERE event_object_schema IN ({})"
+_POINTING_IN = """
+    SELECT DISTINCT table_schema, table_name, constraint_name FROM information_schema.key_column_usage
+    WHERE referenced_table_schema IN ({0}) AND table_schema NOT IN ({0}) ORDER BY 1, 2"""
+_DEFAULTS = "SELECT table_schema, table_name, column_name, column_default FROM information_schema.columns WHERE table_schema IN ({})"
+_LOCK_WAIT = (1205, 1969)
+
+
+def named(pattern: str, databases: Iterable[str]) -> dict[str, str]:
+    """Each database's name under a pattern such as ``*_restored_1f2e3d``; what is too long loses its middle, never its difference.
+
+    >>> named("copy_*", ["bank", "coordinator"])
+    {'bank': 'copy_bank', 'coordinator': 'copy_coordinator'}
+    """
+    return {name: _fit(pattern, name) for name in databases}
+
+
+def _fit(pattern: str, name: str) -> str:
+    full = pattern.replace("*", name, 1)
+    if len(full) <= LONGEST_NAME:
+        return full
+    digest = hashlib.sha256(name.encode()).hexdigest()[:6]
+    room = LONGEST_NAME - (len(full) - len(name)) - len(digest)
+    return pattern.replace("*", name[: max(room, 0)] + digest, 1)
+
+
+def with_tables(session: Session, databases: Iterable[str]) -> list[str]:
+    """Those of them that hold anything; an empty one, made for us by somebody, is in nobody's way."""
+    return sorted({table.database for table in content.tables(session, list(databases))})
+
+
+def create(session: Session, described: Sequence[Mapping[str, str]], names: Mapping[str, str]) -> None:
+    """Databases with the character sets of those that were described; one that is there is left as it is.
+
+    :raises StoreAccessError: this login may not create databases
+    """
+    for each in described:
+        options = f"CHARACTER SET {each['charset']} COLLATE {each['collation']}"
+        session.rows(f"CREATE DATABASE IF NOT EXISTS {quoted(names[each['name']])} {options}")
+
+
+def drop(session: Session, names: Iterable[str]) -> None:
+    """Remove working copies, and never anything else; one that is not there is as good."""
+    for name in names:
+        require_working_name(name)
+        session.rows(f"DROP DATABASE IF EXISTS {quoted(name)}")
+
+
+def beginning_with(session: Session, prefix: str) -> list[str]:
+    """The databases whose names begin so."""
+    require_working_name(prefix)
+    return [name for (name,) in session.rows("SELECT schema_name FROM information_schema.schemata") if name.startswith(prefix)]
+
+
+def probe(session: Session, name: str) -> None:
+    """Find out whether this login may make and remove what a restore needs.
+
+    :raises StoreAccessError: it may not
+    """
+    require_working_name(name)
+    try:
+        session.rows(f"CREATE DATABASE IF NOT EXISTS {quoted(name)}")
+        session.rows(f"CREATE TABLE {quoted(name)}.probe (id int PRIMARY KEY)")
+        session.rows(f"RENAME TABLE {quoted(name)}.probe TO {quoted(name)}.probed")
+        session.rows(f"DROP DATABASE {quoted(name)}")
+    except Error as error:
+        raise StoreAccessError(
+            f"the login may not make, rename and drop databases and tables: {error}",
+            fix="GRANT ALL ON `midtime\\_tmp\\_%`.* and on the names that are restored to",
+        ) from error
+
+
+def immovable(session: Session, databases: Sequence[str]) -> list[str]:
+    """Why these live databases' tables cannot be renamed away, one sentence each."""
+    marks = ", ".join(["%s"] * len(databases))
+    triggers = [f"table {schema}.{table} has triggers" for schema, table in session.rows(_TRIGGERS.format(marks), databases)]
+    keys = session.rows(_POINTING_IN.format(marks), [*databases, *databases])
+    return triggers + [f"foreign key {name} of {schema}.{table}, which stays, points to one of them" for schema, table, name in keys]
+
+
+def swap(session: Session, *, working: Mapping[str, str], final: Mapping[str, str], aside: Mapping[str, str] | None) -> None:
+    """Move what is live aside and what was restored to its place, in one statement.
+
+    All three are keyed by the original names. A database ``final`` need not exist.
+
+    :param aside: None where nothing may be replaced
+    :raises TargetExistsError: tables appeared, and nobody approved of replacing them
+    :raises StoreUnreachableError: somebody keeps hold of one of them
+    """
+    live = _movable(session, final)
+    if live and aside is None:
+        raise TargetExistsError(
+            f"{live[0][0]}.{live[0][1]} appeared since the run was planned", fix="choose another target and start a new run"
+        )
+    restored = _movable(session, working)
+    back, fore = {working[name]: final[name] for name in working}, {final[name]: (aside or {}).get(name, "") for name in final}
+    moves = [(schema, table, fore[schema]) for schema, table in live] + [(schema, table, back[schema]) for schema, table in restored]
+    try:
+        session.rows("RENAME TABLE " + ", ".join(f"{_full(schema, table)} TO {_full(to, table)}" for schema, table, to in moves))
+    except Error as error:
+        if error.errno in _LOCK_WAIT:
+            raise StoreUnreachableError(f"a table is in use: {error}", fix="stop whoever uses it, then run again") from error
+        raise
+    _follow_sequences(session, back)
+
+
+def _movable(session: Session, databases: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(table.database, table.name) for table in content.tables(session, list(databases.values())) if table.type in _MOVABLE]
+
+
+def _follow_sequences(session: Session, databases: Mapping[str, str]) -> None:
+    """A column's default that draws from a sequence still names the database in which the sequence was."""
+    marks = ", ".join(["%s"] * len(databases))
+    rows: list[tuple[Any, ...]] = session.rows(_DEFAULTS.format(marks), list(databases.values()))
+    for schema, table, column, default in rows:
+        changed = str(default or "")
+        for old, new in databases.items():
+            changed = changed.replace(f"{quoted(old)}.", f"{quoted(new)}.")
+        if default and changed != default:
+            session.rows(f"ALTER TABLE {_full(schema, table)} ALTER COLUMN {quoted(column)} SET DEFAULT ({changed})")
+
+
+def _full(schema: str, table: str) -> str:
+    return f"{quoted(schema)}.{quoted(table)}"

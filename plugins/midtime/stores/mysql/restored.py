@@ -1,0 +1,85 @@
+"""Restored MySQL databases, open for verification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mysql.connector import Error
+
+from midtime.errors import RequestError
+from midtime.model.restore_point import StoreBackup, TableContent
+from midtime.model.topology import Topology
+from midtime.stores.mysql import content, programs
+from midtime.stores.mysql.connections import Session
+from midtime.stores.mysql.records import MysqlCoordinator, MysqlRecords
+from midtime.stores.mysql.tools import Clients
+
+
+class RestoredDatabases:
+    """What was restored of one store.
+
+    :param databases: original name -> working name
+    :param streaming: another session, for records: the Coordinator is asked meanwhile
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        backup: StoreBackup,
+        databases: Mapping[str, str],
+        *,
+        clients: Clients,
+        session: Session,
+        streaming: Session,
+    ) -> None:
+        self.topology = topology
+        self.backup = backup
+        self.databases = databases
+        self.clients = clients
+        self.session = session
+        self.streaming = streaming
+
+    def content(self) -> tuple[TableContent, ...]:
+        """Counts and digests of every table that is there now."""
+        return content.content(self.session, self.clients, self._original)
+
+    def schema_differences(self) -> Sequence[str]:
+        """Tables whose columns, indexes or foreign keys are not those of the capture."""
+        captured: dict[str, str] = self.backup.details["shapes"]
+        found = content.shapes(self.session, self._original)
+        return [f"table {name} has another shape" for name in sorted(captured.keys() & found.keys()) if captured[name] != found[name]]
+
+    def records(self) -> MysqlRecords:
+        """The records, on a connection of their own."""
+        skip = [(namespace, "state") for namespace in self._coordinators]
+        return MysqlRecords(self.streaming, self.databases, self.backup.store, skip)
+
+    def coordinators(self) -> list[MysqlCoordinator]:
+        """The Coordinators that the topology puts into this store."""
+        return [MysqlCoordinator(self.session, self.backup.store, each, self.databases.get(each, each)) for each in self._coordinators]
+
+    def scalar(self, query: str) -> Any:
+        """The first value of the first row. The query cannot change anything, and the databases that it names are the restored ones."""
+        asked = programs.renamed(query, self.databases)
+        try:
+            self.session.rows("START TRANSACTION READ ONLY")
+            if namespaces := [name for name in self.topology.store(self.backup.store).namespaces if name in self.databases]:
+                self.session.rows(f"USE {programs.quoted(self.databases[namespaces[0]])}")
+            with self.session.connection.cursor(prepared=True) as cursor:  # prepared: one statement, which cannot end the transaction
+                cursor.execute(asked)
+                row = cursor.fetchone()
+                cursor.fetchall()
+        except Error as error:
+            raise RequestError(f"{query!r} failed: {error}", fix="correct the check in the topology file") from error
+        finally:
+            self.session.rows("ROLLBACK")
+        return row[0] if row else None
+
+    @property
+    def _original(self) -> dict[str, str]:
+        return {working: name for name, working in self.databases.items()}
+
+    @property
+    def _coordinators(self) -> tuple[str, ...]:
+        return self.topology.coordinator_namespaces(self.backup.store)

@@ -1,0 +1,193 @@
+"""The MySQL and MariaDB store: preflight, capture, copy, restore, place, discard."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
+
+from midtime.catalog.artifacts import download, new_artifact
+from midtime.errors import CopyError
+from midtime.model.instants import run_suffix
+from midtime.model.restore_point import StoreBackup
+from midtime.model.topology import Topology
+from midtime.model.topology.relational import Mysql
+from midtime.model.topology.targets import Target as TargetWish
+from midtime.stores import compression
+from midtime.stores.base import CopiedStore, Question, Say, Shelf, Target
+from midtime.stores.mysql import content, copying, databases, programs, tools
+from midtime.stores.mysql.capture import Snapshot, open_snapshot
+from midtime.stores.mysql.checks import (
+    RestoreChecks,
+    check_grants,
+    check_namespaces,
+    check_programs,
+    check_rights,
+    check_server,
+    check_tables,
+    movable_programs,
+)
+from midtime.stores.mysql.connections import Session, connect
+from midtime.stores.mysql.restored import RestoredDatabases
+from midtime.stores.naming import WORKING_PREFIX, where_to
+from midtime.stores.staging import staging, staging_root
+
+log = logging.getLogger(__name__)
+
+DUMP = "dump.sql"
+
+
+class MysqlStore(CopiedStore):
+    """The databases of one server that are ScalarDB's namespaces, dumped together."""
+
+    def __init__(self, topology: Topology, name: str) -> None:
+        super().__init__(topology, name)
+        self.spec = cast(Mysql, topology.store(name))
+        self.databases = topology.all_namespaces(name)
+
+    # -- backup ---------------------------------------------------------------------------------------------------------------------
+
+    def questions(self) -> Iterator[Question]:
+        """Connection, version, namespaces, engines, privileges, client tools. No staging: nothing stands on disk."""
+        yield "is reachable", lambda: self._asked(check_server)
+        yield "has every namespace", lambda: self._asked(check_namespaces)
+        yield "grants us", lambda: self._asked(check_grants)
+        yield "has only tables that one transaction can read", lambda: self._asked(check_tables)
+        yield "lets us read views, triggers and routines", lambda: self._asked(check_programs)
+        yield "has client tools", self._check_tools
+
+    def _asked(self, question: Callable[[Session, Topology, str], str]) -> str:
+        with connect(self.spec.conn_id) as session:
+            return question(session, self.topology, self.name)
+
+    def _check_tools(self) -> str:
+        with connect(self.spec.conn_id) as session:
+            clients = self.clients(session)
+        method, level = compression.choose(self.spec.compression)
+        return f"{clients.version_text} in {clients.dump.parent}, compression {method}{f':{level}' if level else ''}"
+
+    @contextmanager
+    def capture(self) -> Iterator[Snapshot]:
+        """A dump client with an open transaction over all namespaces."""
+        with connect(self.spec.conn_id) as session, open_snapshot(session, self.clients(session), self.databases) as snapshot:
+            yield snapshot
+
+    def copy(self, capture: Snapshot, shelf: Shelf, say: Say) -> StoreBackup:
+        """Read the dump to its end, and prove that it holds every table."""
+        started = time.monotonic()
+        with connect(self.spec.conn_id) as session:
+            clients, version = self.clients(session), session.version_text
+        method, level = compression.choose(self.spec.compression)
+        name = f"{shelf.prefix}/{DUMP}{compression.suffix(method)}"
+        with new_artifact(shelf.folder, name) as writer:
+            scanner = copying.copy(capture, writer, method=method, level=level, say=say)
+        tables = content.tallied(scanner, {name: name for name in self.databases})
+        if missing := sorted(capture.details["shapes"].keys() - {table.name for table in tables}):
+            raise CopyError(f"the dump lacks {', '.join(missing[:10])} ({len(missing)} tables)", fix="run the backup again")
+        return StoreBackup(
+            store=self.name,
+            engine=self.spec.engine,
+            method=self.spec.method,
+            midtime=capture.midtime,
+            server=version,
+            client=clients.version_text,
+            seconds=round(time.monotonic() - started, 3),
+            artifacts=(writer.artifact,),
+            tables=tables,
+            details={**capture.details, "compression": method},
+        )
+
+    # -- restore --------------------------------------------------------------------------------------------------------------------
+
+    def target(self, wish: TargetWish | None, *, run: str, drill: bool, in_place: bool) -> Target:
+        """Patterns, in which ``*`` stands for each database's name.
+
+        ``to`` names a connection (on its server the databases get their own names), or what stands before the names on the store's server.
+        """
+        conn_id, name = where_to(wish, store=self.name, conn_id=self.spec.conn_id, drill=drill) if wish else (self.spec.conn_id, None)
+        working = f"{WORKING_PREFIX}{run}_{run_suffix(self.name)[:4]}_*"
+        if drill:
+            return Target(self.name, conn_id, working, working)
+        final = _pattern(name or (wish.prefix if wish else None))
+        if in_place:
+            final = final or "*"
+            return Target(self.name, conn_id, working, final, f"{final}_before_{run}")
+        return Target(self.name, conn_id, working, final or (f"*_restored_{run}" if conn_id == self.spec.conn_id else "*"))
+
+    def restore_questions(self, target: Target, backup: StoreBackup) -> Iterator[Question]:
+        """Target server, its rights, its names, views and routines, client tools and staging space."""
+        return RestoreChecks(self, target, backup).questions()
+
+    def drill_questions(self) -> Iterator[Question]:
+        """The target's connection and its right to make databases."""
+        wish = self.topology.drill.targets.get(self.name)
+        yield "can be drilled", lambda: check_rights(self.target(wish, run="000000", drill=True, in_place=False))
+
+    def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> None:
+        """Fetch and check the artifact first, then let a client execute it in new databases under working names."""
+        names = databases.named(target.working, _originals(backup))
+        with staging(staging_root(self.spec.staging), needed=backup.size) as folder:
+            download(backup.artifacts, shelf.folder, shelf.prefix, folder)
+            say(f"{len(backup.artifacts)} artifact fetched, its SHA-256 as in the manifest")
+            with connect(target.conn_id) as session:
+                databases.drop(session, names.values())
+                databases.create(session, backup.details["databases"], names)
+                method = str(backup.details["compression"])
+                copying.load(folder / f"{DUMP}{compression.suffix(method)}", method, session, self.clients(session), names)
+                if target.final == target.working:
+                    self._create_programs(session, backup, names)
+
+    @contextmanager
+    def restored(self, backup: StoreBackup, target: Target) -> Iterator[RestoredDatabases]:
+        """The databases under their working names."""
+        names = databases.named(target.working, _originals(backup))
+        with connect(target.conn_id) as session, connect(target.conn_id) as streaming:
+            yield RestoredDatabases(self.topology, backup, names, clients=self.clients(session), session=session, streaming=streaming)
+
+    def place(self, backup: StoreBackup, target: Target) -> None:
+        """Rename all tables into place at once; what was there is kept in databases of other names.
+
+        Views, triggers, routines and events that are not there are created then; live ones stay as they are.
+        """
+        if target.final == target.working:
+            return
+        originals = _originals(backup)
+        working, final = databases.named(target.working, originals), databases.named(target.final, originals)
+        with connect(target.conn_id) as session:
+            if databases.with_tables(session, working.values()) or not databases.with_tables(session, final.values()):
+                aside = databases.named(target.aside, originals) if target.aside else None
+                for names in (final, aside or {}):
+                    databases.create(session, backup.details["databases"], names)
+                databases.swap(session, working=working, final=final, aside=aside)
+            self._create_programs(session, backup, final)
+
+    def _create_programs(self, session: Session, backup: StoreBackup, names: Mapping[str, str]) -> None:
+        there = programs.names(session, list(names.values()))
+        moved = [program.moved(names) for program in movable_programs(backup, names)]
+        wanted = [program for program in moved if (program.kind, program.database, program.name) not in there]
+        for program in programs.create(session, wanted):
+            log.warning("%s was created with the login of the connection as its definer: the original's is not to be had", program.label)
+
+    def discard(self, target: Target) -> None:
+        """Drop the databases under working names, and never others."""
+        with connect(target.conn_id) as session:
+            databases.drop(session, databases.beginning_with(session, target.working.removesuffix("*")))
+
+    # -- shared ---------------------------------------------------------------------------------------------------------------------
+
+    def clients(self, session: Session) -> tools.Clients:
+        """The tools for the session's server."""
+        return tools.find_clients(mariadb=session.mariadb, server=session.version, wanted=self.spec.client, folder=self.spec.client_path)
+
+
+def _originals(backup: StoreBackup) -> list[str]:
+    return [each["name"] for each in backup.details["databases"]]
+
+
+def _pattern(name: str | None) -> str | None:
+    """``copy_*`` for ``copy``; a person may write the pattern, too."""
+    if name is None or "*" in name:
+        return name
+    return f"{name}*" if name.endswith("_") else f"{name}_*"

@@ -1,0 +1,217 @@
+"""A dump on its way: read line by line while it passes, understood strictly, and given other database names when it is restored.
+
+Only tables and their rows are in it (views, triggers and routines go another way), so there are few kinds of lines. One of another kind
+means that the dump is not what we take it for, and that is an error, never a guess.
+
+Newlines inside strings are escaped by the dump client, so a line that begins with a statement is one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from xxhash import xxh3_64_intdigest as xxh
+
+from midtime.errors import CopyError
+from midtime.stores.digests import BUCKETS, ContentTally
+
+Table = tuple[str, str]
+"""(database, name)."""
+Key = Callable[[bytes], bytes]
+"""The part of a row that tells it from others."""
+TRAILER = b"-- Dump completed"
+_STRING = rb"'[^'\\]*+(?:\\.[^'\\]*+)*+'"
+_LITERAL = rb"(?:[^,'()]*+" + _STRING + rb"|[^,'()]++)"
+_ROW = re.compile(rb"\((?:[^'()]++|" + _STRING + rb")*+\)", re.DOTALL)
+_INSERT = re.compile(rb"INSERT INTO `((?:[^`]|``)+)` \(((?:`(?:[^`]|``)+`(?:, ?)?)+)\) VALUES ?")
+_IDENTIFIER = re.compile(rb"`((?:[^`]|``)+)`")
+_NAMED = re.compile(rb"(?:USE|CREATE TABLE(?: IF NOT EXISTS)?|CREATE SEQUENCE(?: IF NOT EXISTS)?) `((?:[^`]|``)+)`")
+_QUALIFIER = re.compile(_STRING + rb"|`((?:[^`]|``)+)`(?=\.`)", re.DOTALL)
+_WITHOUT_DATA = (
+    b"--", b"/*", b"DROP TABLE IF EXISTS ", b"CREATE DATABASE ", b"SET ", b"set ", b"commit;", b"COMMIT;", b"LOCK TABLES ", b"UNLOCK TABLES",
+    b"DO SETVAL(", b"SELECT SETVAL(",
+)  # fmt: skip
+
+
+def lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The whole lines of each chunk, without their ends; a row of a gigabyte is put together once."""
+    pending: list[bytes] = []
+    for chunk in chunks:
+        head, newline, tail = chunk.partition(b"\n")
+        pending.append(head)
+        if newline:
+            found = [b"".join(pending), *tail.split(b"\n")]
+            pending = [found.pop()]
+            yield found
+    if rest := b"".join(pending):
+        yield [rest]
+
+
+@dataclass
+class DumpScanner:
+    """What a dump holds: its tables, and the counts and digests of their rows. Fed with lists of lines.
+
+    :param keys: the primary key's columns of each table that is expected
+    """
+
+    keys: Mapping[Table, tuple[str, ...]]
+    tallies: dict[Table, ContentTally] = field(default_factory=dict)
+    complete: bool = False
+    _database: str = ""
+    _creating: bool = False
+    _tally: ContentTally | None = None
+    _key: Key | None = None
+
+    def feed(self, found: list[bytes]) -> None:
+        """Go over some lines.
+
+        :raises CopyError: a line that no dump of ours has
+        """
+        start, end = 0, len(found)
+        while start < end:
+            if self._tally is not None:
+                start = self._rows(found, start, self._tally)
+            else:
+                self._statement(found[start])
+                start += 1
+
+    def _rows(self, found: list[bytes], start: int, tally: ContentTally) -> int:
+        """The hot loop: a row a line, as MariaDB's client writes all but the first."""
+        rows, sums, key = tally.rows, tally.sums, self._key
+        for index in range(start, len(found)):
+            line = found[index]
+            row = line[:-1]
+            bucket = xxh(key(row) if key else row) % BUCKETS
+            rows[bucket] += 1
+            sums[bucket] += xxh(row)
+            if line[-2:] != b"),":
+                if line[-2:] != b");":
+                    raise _unexpected(line)
+                self._tally = None
+                return index + 1
+        return len(found)
+
+    def _statement(self, line: bytes) -> None:
+        if self._creating:
+            self._creating = not line.endswith(b";")
+        elif line.startswith(b"INSERT INTO "):
+            self._insert(line)
+        elif line.startswith((b"CREATE TABLE ", b"CREATE SEQUENCE ")):
+            self._create(line)
+        elif line.startswith(b"USE "):
+            self._database = _name(line)
+        elif line.startswith(TRAILER):
+            self.complete = True
+        elif line and not line.startswith(_WITHOUT_DATA):
+            raise _unexpected(line)
+
+    def _create(self, line: bytes) -> None:
+        if line.startswith(b"CREATE TABLE "):
+            self.tallies[self._database, _name(line)] = ContentTally()
+        self._creating = not line.endswith(b";")
+
+    def _insert(self, line: bytes) -> None:
+        match = _INSERT.match(line)
+        if match is None:
+            raise _unexpected(line)
+        table = self._database, _plain(match[1])
+        if table not in self.tallies:
+            raise CopyError(f"the dump has rows of {'.'.join(table)} before the table itself", fix="run the backup again")
+        self._tally = self.tallies[table]
+        self._key = _key(self.keys.get(table, ()), [_plain(each) for each in _IDENTIFIER.findall(match[2])])
+        self._first_rows(line, match.end(), self._tally, self._key)
+
+    def _first_rows(self, line: bytes, position: int, tally: ContentTally, key: Key | None) -> None:
+        """The rows in the statement's own line: the first one, or, from Oracle's client, all."""
+        while position < len(line) and (match := _ROW.match(line, position)):
+            row = match[0]
+            tally.add(key(row) if key else row, row)
+            position = match.end() + 1
+        if line.endswith(b");"):
+            self._tally = None
+        elif not line.endswith((b"),", b"VALUES ", b"VALUES")):
+            raise _unexpected(line)
+        if position < len(line):
+            raise _unexpected(line[position:])
+
+
+def _key(primary: tuple[str, ...], columns: list[str]) -> Key | None:
+    """Cut the key out of a row, where it stands first, as ScalarDB puts it; None where the whole row has to do."""
+    count = len(primary)
+    if not count or set(columns[:count]) != set(primary):
+        return None
+    match = re.compile(rb"\(" + rb",".join([_LITERAL] * count), re.DOTALL).match
+
+    def cut(row: bytes) -> bytes:
+        found = match(row)
+        return found[0] if found else row
+
+    return cut
+
+
+def renamed(found: Iterable[list[bytes]], databases: Mapping[str, str]) -> Iterator[bytes]:
+    """The same dump with other database names, for a client's standard input. A row is never looked into.
+
+    :param found: what :func:`lines` gives
+    :param databases: old name -> new name
+    :raises CopyError: it enters a database that is not to be restored: an original must not be written to
+    """
+    inside = False
+    for batch in found:
+        written = []
+        for line in batch:
+            if inside:
+                inside = line[-2:] != b");"
+                written.append(line)
+                continue
+            inside = line.startswith(b"INSERT INTO ") and not line.endswith(b";")
+            written.append(line if inside or line.startswith(b"INSERT INTO ") else _renamed_line(line, databases))
+        written.append(b"")
+        yield b"\n".join(written)
+
+
+def _renamed_line(line: bytes, databases: Mapping[str, str]) -> bytes:
+    if line.startswith(b"CREATE DATABASE "):
+        return b""  # made already, under its new name
+    if line.startswith(b"USE "):
+        return b"USE " + _quoted(_new_name(_name(line), databases)) + b";"
+    return rename_qualifiers(line, databases)
+
+
+def rename_qualifiers(text: bytes, databases: Mapping[str, str]) -> bytes:
+    """Other databases in names like ```bank`.`acct```; strings are left alone."""
+
+    def other(match: re.Match[bytes]) -> bytes:
+        if match[1] is None:
+            return match[0]
+        name = _plain(match[1])
+        return _quoted(databases[name]) if name in databases else match[0]
+
+    return _QUALIFIER.sub(other, text)
+
+
+def _new_name(name: str, databases: Mapping[str, str]) -> str:
+    if name not in databases:
+        raise CopyError(f"the dump enters database {name!r}, which is not part of its restore point", fix="use another restore point")
+    return databases[name]
+
+
+def _name(line: bytes) -> str:
+    match = _NAMED.match(line)
+    if match is None:
+        raise _unexpected(line)
+    return _plain(match[1])
+
+
+def _plain(identifier: bytes) -> str:
+    return identifier.replace(b"``", b"`").decode()
+
+
+def _quoted(name: str) -> bytes:
+    return b"`" + name.replace("`", "``").encode() + b"`"
+
+
+def _unexpected(line: bytes) -> CopyError:
+    return CopyError(f"the dump has a line that is not known: {line[:120]!r}", fix="report this with the versions of server and client")

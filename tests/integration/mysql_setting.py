@@ -1,0 +1,131 @@
+"""Databases as ScalarDB leaves them on a real MariaDB, a topology over them, and a catalog: what the tests of the MySQL store need."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from midtime.catalog import Catalog
+from midtime.model.instants import restore_point_id
+from midtime.model.restore_point import Origin, RestorePoint, StoreBackup
+from midtime.model.topology import Target as TargetWish
+from midtime.model.topology import Topology
+from midtime.stores import open_store
+from midtime.stores.base import CopiedStore, Shelf, Target
+from tests.stack.mariadb import MariaDB
+
+SCHEMA = """
+CREATE DATABASE {bank}; CREATE DATABASE {coordinator}; CREATE DATABASE {scalardb};
+CREATE TABLE {scalardb}.metadata (full_table_name varchar(128), column_name varchar(128), data_type varchar(20) NOT NULL,
+    PRIMARY KEY (full_table_name, column_name));
+CREATE TABLE {coordinator}.state (tx_id varchar(64) PRIMARY KEY, tx_state int, tx_created_at bigint);
+CREATE TABLE {bank}.acct (
+    id int PRIMARY KEY, balance int, tx_id longtext, tx_state int, tx_version int, tx_prepared_at bigint, tx_committed_at bigint,
+    ratio double, price decimal(20,2), note json, name varchar(100), raw blob);
+CREATE INDEX acct_name ON {bank}.acct (name);
+CREATE TABLE {bank}.`Odd ``Name` (a int, b text);
+CREATE TABLE {bank}.empty (id int PRIMARY KEY);
+INSERT INTO {scalardb}.metadata VALUES ('{bank}.acct', 'id', 'INT');
+"""
+ROWS = """
+INSERT INTO {coordinator}.state SELECT concat('t', seq), 3, 1763700000000 + seq FROM {bank}.seq_1_to_500;
+INSERT INTO {bank}.acct SELECT seq, 1000, concat('t', seq), 3, 1, 1763700000000 + seq, 1763700000001 + seq, seq / 7, seq * 1.10,
+    '{{"a": [1]}}', concat('name ', seq, '),(\\\\n''"😀', char(10), '-- Dump completed'), unhex('00270A5C')
+    FROM {bank}.seq_1_to_500;
+INSERT INTO {bank}.`Odd ``Name` VALUES (1, 'x'), (1, 'x'), (NULL, NULL);
+"""
+
+
+@dataclass
+class MysqlSetting:
+    """A topology of one store over databases of its own on the real server."""
+
+    server: MariaDB
+    mark: str
+    topology: Topology
+    catalog: Catalog
+
+    @property
+    def store(self) -> CopiedStore:
+        return open_store(self.topology, "accounts")
+
+    def execute(self, statement: str, args: tuple[Any, ...] | None = None) -> list[tuple[Any, ...]]:
+        """Run SQL in which ``{bank}``, ``{coordinator}`` and ``{scalardb}`` stand for this test's databases."""
+        return self.server.execute(self.names(statement), args=args)
+
+    def names(self, text: str) -> str:
+        return text.format(**{name: f"{name}_{self.mark}" for name in ("bank", "coordinator", "scalardb")})
+
+    def back_up(self, run: str = "run") -> tuple[str, StoreBackup]:
+        store = self.store
+        with store.capture() as capture:
+            point = restore_point_id(capture.midtime, run)
+            return point, store.copy(capture, self.shelf(point), lambda _: None)
+
+    def shelf(self, point: str) -> Shelf:
+        return Shelf(self.catalog.folder(point), "accounts")
+
+    def publish(self, point: str, backup: StoreBackup) -> RestorePoint:
+        now = datetime.now(UTC)
+        manifest = RestorePoint(
+            id=point,
+            topology="bank",
+            topology_digest=self.topology.digest,
+            midtime=backup.midtime,
+            started_at=now,
+            finished_at=now,
+            stores=(backup,),
+            origin=Origin(midtime_version="0", dag_id="d", run_id="r", host="h"),
+        )
+        self.catalog.publish(manifest)
+        return manifest
+
+    def restored(
+        self, *, wish: TargetWish | None = None, in_place: bool = False, drill: bool = False, run: str = "abc123"
+    ) -> tuple[RestorePoint, Target]:
+        """Back up, restore under the working names."""
+        point, backup = self.back_up()
+        manifest = self.publish(point, backup)
+        target = self.store.target(wish, run=run, drill=drill, in_place=in_place)
+        self.store.restore(backup, self.shelf(point), target, lambda _: None)
+        return manifest, target
+
+    def databases(self) -> set[str]:
+        """All databases of this test, restored ones included."""
+        return {name for (name,) in self.server.execute("SHOW DATABASES") if self.mark in name}
+
+
+def drop_all(server: MariaDB, mark: str) -> None:
+    for (name,) in server.execute("SHOW DATABASES"):
+        if mark in name:
+            server.execute(f"DROP DATABASE `{name}`")
+
+
+@pytest.fixture
+def mysql_setting(mariadb_server: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MysqlSetting]:
+    mark = uuid.uuid4().hex[:8]
+    staging = tmp_path / "staging"
+    staging.mkdir()
+    monkeypatch.setenv("MIDTIME_STAGING", str(staging))
+    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", mariadb_server.conn_uri())
+    monkeypatch.setenv("PATH", str(mariadb_server.bin_dir), prepend=":")
+    body = {
+        "name": "bank",
+        "destination": f"file://{tmp_path}/restore-points",
+        "scalardb": {
+            "coordinators": [{"store": "accounts", "namespace": f"coordinator_{mark}"}],
+            "metadata_namespace": f"scalardb_{mark}",
+        },
+        "stores": [{"name": "accounts", "engine": "mysql", "conn_id": "mysql_db", "namespaces": [f"bank_{mark}"]}],
+    }
+    topology = Topology.model_validate(body)
+    setting = MysqlSetting(mariadb_server, mark, topology, Catalog(topology.destination, topology.name))
+    setting.execute(SCHEMA + ROWS)
+    yield setting
+    drop_all(mariadb_server, mark)
