@@ -72,24 +72,15 @@ class Bench:
 
     def ours(self, number: int, database: str, jobs: int, way: str | None = None) -> Measured:
         """Capture and copy of the store."""
-        argv: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "benchmarks.support.copy_once",
-            "--folder",
-            self.folder / "out",
-            "--jobs",
-            str(jobs),
-        ]
+        store = {"engine": "postgresql", "jobs": jobs, "compression": COMPRESSION}
+        argv = measuring.copy_once(self.folder / "out", store)
         env = {
             "PATH": f"{self.server.bin_dir}{os.pathsep}{os.environ['PATH']}",
             "AIRFLOW_HOME": str(self.folder / "airflow"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW_CONN_ACCOUNTS_DB": self.server.conn_uri(database),
         }
-        return self._measure(
-            number, way or f"midtime, jobs: {jobs}", lambda: measuring.run([*argv, "--compression", COMPRESSION], env, cwd=ROOT)
-        )
+        return self._measure(number, way or f"midtime, jobs: {jobs}", lambda: measuring.run(argv, env, cwd=ROOT))
 
     def _measure(self, number: int, way: str, work: Callable[[], Cost]) -> Measured:
         measuring.wait_for_quiet(self.patience)

@@ -1,4 +1,4 @@
-"""One backup by the PostgreSQL store in a process of its own, so that its memory and CPU time are its own. Prints one line of JSON."""
+"""One backup by one store in a process of its own, so that its memory and CPU time are its own. Prints one line of JSON."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from midtime.model.topology import Topology
 from midtime.stores import open_store
 from midtime.stores.base import Shelf
 
-_LIBRARIES = ("airflow.sdk.bases.hook", "airflow.sdk.io.path", "airflow.providers.postgres.hooks.postgres")
+_LIBRARIES = ("airflow.sdk.bases.hook", "airflow.sdk.io.path")
+HOOKS = {"postgresql": "airflow.providers.postgres.hooks.postgres", "mysql": "airflow.providers.mysql.hooks.mysql"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="for the restore point and the staging")
-    parser.add_argument("--jobs", type=int, required=True)
-    parser.add_argument("--compression", default="gzip")
+    parser.add_argument("--store", type=json.loads, required=True, help="keys of the topology's store, as JSON")
+    parser.add_argument("--topology", type=json.loads, default={}, help="more keys of the topology, as JSON")
     options = parser.parse_args()
 
-    store = {"name": "accounts", "engine": "postgresql", "conn_id": "accounts_db", "namespaces": ["bank"], "staging": str(options.folder)}
-    store |= {"jobs": options.jobs, "compression": options.compression}
+    store = {"name": "accounts", "conn_id": "accounts_db", "namespaces": ["bank"], "staging": str(options.folder), **options.store}
     destination = f"file://{options.folder}/restore-points"
-    topology = Topology.model_validate({"name": "bank", "destination": destination, "stores": [store]})
+    topology = Topology.model_validate({"name": "bank", "destination": destination, "stores": [store], **options.topology})
     accounts = open_store(topology, "accounts")
     catalog = Catalog(topology.destination, topology.name)
-    loading = _load(catalog)
+    loading = _load(catalog, HOOKS[options.store["engine"]])
     said: list[tuple[float, str]] = []
 
     started, cpu = time.monotonic(), _cpu()
@@ -48,10 +48,10 @@ def main() -> None:
     print(json.dumps({**answer, "worker_peak": high_water("self")}))
 
 
-def _load(catalog: Catalog) -> float:
+def _load(catalog: Catalog, hook: str) -> float:
     """What Airflow loads once a process, whatever the task is: SDK, hook, and with the first written object all providers and plugins."""
     started = time.monotonic()
-    for each in _LIBRARIES:
+    for each in (*_LIBRARIES, hook):
         importlib.import_module(each)
     catalog.root.mkdir(parents=True)
     with objects.open_stream(catalog.root / "probe", "wb") as stream:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import statistics
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -45,6 +47,12 @@ def run(argv: Sequence[str | Path], env: Mapping[str, str], *, cwd: Path) -> Cos
     if process.returncode:
         raise RuntimeError(f"{argv[0]} ended with {process.returncode}: {output}")
     return Cost(wall, used.ru_utime + used.ru_stime, watch.peak, output)
+
+
+def copy_once(folder: Path, store: Mapping[str, object], **topology: object) -> list[str | Path]:
+    """The command that backs up once by the store of these keys, into this folder."""
+    keys = ["--store", json.dumps(store), "--topology", json.dumps(topology)]
+    return [sys.executable, "-m", "benchmarks.support.copy_once", "--folder", folder, *keys]
 
 
 class _Watch:
@@ -109,6 +117,11 @@ def _children(pid: int) -> list[int]:
 def server_cpu(postmaster: int) -> float:
     """Seconds that a PostgreSQL server has used; its finished sessions count once it has buried them."""
     return _stat(postmaster, ended_too=True) + sum(_stat(pid) for pid in _children(postmaster))
+
+
+def process_cpu(pid: int) -> float:
+    """Seconds that one process has used."""
+    return _stat(pid)
 
 
 def _stat(pid: int, *, ended_too: bool = False) -> float:
