@@ -33,6 +33,8 @@ class Snapshot:
     """When it was open for sure: nothing that was committed later is in it."""
     details: dict[str, Any]
     """What a restore must know."""
+    server: str
+    client: str
     keys: dict[Table, tuple[str, ...]]
     chunks: Iterator[bytes]
     """The dump, from its first byte."""
@@ -53,7 +55,15 @@ def open_snapshot(session: Session, clients: Clients, databases: Sequence[str]) 
         first = next(chunks, b"")
         opened_by = _clock(session)
         details = {**before, "snapshot": {"opened_after": to_rfc3339(midtime), "opened_by": to_rfc3339(opened_by)}}
-        yield Snapshot(midtime, opened_by, details, content.keys(session, databases), chain([first], chunks))
+        yield Snapshot(
+            midtime,
+            opened_by,
+            details,
+            session.version_text,
+            clients.version_text,
+            content.keys(session, databases),
+            chain([first], chunks),
+        )
     if describe(session, databases) != before:
         raise CopyError("tables, views or routines were changed during the dump", fix="wait for the DDL to end, then run again")
 

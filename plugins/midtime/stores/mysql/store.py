@@ -79,8 +79,6 @@ class MysqlStore(CopiedStore):
     def copy(self, capture: Snapshot, shelf: Shelf, say: Say) -> StoreBackup:
         """Read the dump to its end, and prove that it holds every table."""
         started = time.monotonic()
-        with connect(self.spec.conn_id) as session:
-            clients, version = self.clients(session), session.version_text
         method, level = compression.choose(self.spec.compression)
         name = f"{shelf.prefix}/{DUMP}{compression.suffix(method)}"
         with new_artifact(shelf.folder, name) as writer:
@@ -93,8 +91,8 @@ class MysqlStore(CopiedStore):
             engine=self.spec.engine,
             method=self.spec.method,
             midtime=capture.midtime,
-            server=version,
-            client=clients.version_text,
+            server=capture.server,
+            client=capture.client,
             seconds=round(time.monotonic() - started, 3),
             artifacts=(writer.artifact,),
             tables=tables,

@@ -9,7 +9,7 @@ Newlines inside strings are escaped by the dump client, so a line that begins wi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from xxhash import xxh3_64_intdigest as xxh
@@ -19,12 +19,10 @@ from midtime.stores.digests import BUCKETS, ContentTally
 
 Table = tuple[str, str]
 """(database, name)."""
-Key = Callable[[bytes], bytes]
-"""The part of a row that tells it from others."""
 TRAILER = b"-- Dump completed"
 _STRING = rb"'[^'\\]*+(?:\\.[^'\\]*+)*+'"
-_LITERAL = rb"(?:[^,'()]*+" + _STRING + rb"|[^,'()]++)"
 _ROW = re.compile(rb"\((?:[^'()]++|" + _STRING + rb")*+\)", re.DOTALL)
+_MASK = BUCKETS - 1
 _INSERT = re.compile(rb"INSERT INTO `((?:[^`]|``)+)` \(((?:`(?:[^`]|``)+`(?:, ?)?)+)\) VALUES ?")
 _IDENTIFIER = re.compile(rb"`((?:[^`]|``)+)`")
 _NAMED = re.compile(rb"(?:USE|CREATE TABLE(?: IF NOT EXISTS)?|CREATE SEQUENCE(?: IF NOT EXISTS)?) `((?:[^`]|``)+)`")
@@ -62,7 +60,7 @@ class DumpScanner:
     _database: str = ""
     _creating: bool = False
     _tally: ContentTally | None = None
-    _key: Key | None = None
+    _key: int = 0
 
     def feed(self, found: list[bytes]) -> None:
         """Go over some lines.
@@ -79,15 +77,15 @@ class DumpScanner:
 
     def _rows(self, found: list[bytes], start: int, tally: ContentTally) -> int:
         """The hot loop: a row a line, as MariaDB's client writes all but the first."""
-        rows, sums, key = tally.rows, tally.sums, self._key
+        rows, sums, columns = tally.rows, tally.sums, self._key
         for index in range(start, len(found)):
             line = found[index]
             row = line[:-1]
-            bucket = xxh(key(row) if key else row) % BUCKETS
+            bucket = xxh(row.partition(b",")[0] if columns == 1 else _key(row, columns)) & _MASK
             rows[bucket] += 1
             sums[bucket] += xxh(row)
-            if line[-2:] != b"),":
-                if line[-2:] != b");":
+            if not line.endswith(b"),"):
+                if not line.endswith(b");"):
                     raise _unexpected(line)
                 self._tally = None
                 return index + 1
@@ -120,14 +118,14 @@ class DumpScanner:
         if table not in self.tallies:
             raise CopyError(f"the dump has rows of {'.'.join(table)} before the table itself", fix="run the backup again")
         self._tally = self.tallies[table]
-        self._key = _key(self.keys.get(table, ()), [_plain(each) for each in _IDENTIFIER.findall(match[2])])
+        self._key = _leading(self.keys.get(table, ()), [_plain(each) for each in _IDENTIFIER.findall(match[2])])
         self._first_rows(line, match.end(), self._tally, self._key)
 
-    def _first_rows(self, line: bytes, position: int, tally: ContentTally, key: Key | None) -> None:
+    def _first_rows(self, line: bytes, position: int, tally: ContentTally, columns: int) -> None:
         """The rows in the statement's own line: the first one, or, from Oracle's client, all."""
         while position < len(line) and (match := _ROW.match(line, position)):
             row = match[0]
-            tally.add(key(row) if key else row, row)
+            tally.add(_key(row, columns), row)
             position = match.end() + 1
         if line.endswith(b");"):
             self._tally = None
@@ -137,18 +135,14 @@ class DumpScanner:
             raise _unexpected(line[position:])
 
 
-def _key(primary: tuple[str, ...], columns: list[str]) -> Key | None:
-    """Cut the key out of a row, where it stands first, as ScalarDB puts it; None where the whole row has to do."""
-    count = len(primary)
-    if not count or set(columns[:count]) != set(primary):
-        return None
-    match = re.compile(rb"\(" + rb",".join([_LITERAL] * count), re.DOTALL).match
+def _leading(primary: tuple[str, ...], columns: list[str]) -> int:
+    """How many columns at a row's beginning are its key, as ScalarDB has it; 0 where the whole row has to do."""
+    return len(primary) if set(columns[: len(primary)]) == set(primary) else 0
 
-    def cut(row: bytes) -> bytes:
-        found = match(row)
-        return found[0] if found else row
 
-    return cut
+def _key(row: bytes, columns: int) -> bytes:
+    """A row up to its n-th comma. Where the key's own text has one it ends sooner: still nothing but key, and rows with like keys stay together."""
+    return b",".join(row.split(b",", columns)[:columns]) if columns else row
 
 
 def renamed(found: Iterable[list[bytes]], databases: Mapping[str, str]) -> Iterator[bytes]:
