@@ -136,7 +136,11 @@ class Installation:
         self.airflow.add_connection(conn_id, self.stack.postgres.conn_uri(database))
         store = {"name": changes.pop("store_name", "accounts"), "engine": "postgresql", "conn_id": conn_id, "namespaces": ["bank"]}
         store |= changes.pop("store", {})
-        body = {"name": name, "destination": f"file://{self.folder}/restore-points", "stores": [store], **changes}
+        return self.write(name, {"destination": f"file://{self.folder}/restore-points", "stores": [store], **changes})
+
+    def write(self, name: str, keys: dict[str, Any]) -> Topology:
+        """A topology file of these keys."""
+        body = {"name": name, **keys}
         topology = Topology.model_validate(body)
         (self.stack.topologies_dir or self.folder).joinpath(f"{name}.yaml").write_text(yaml.safe_dump(body))
         return topology

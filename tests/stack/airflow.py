@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.stack import airflow_settings
+from tests.stack import airflow_settings, mariadb
 from tests.stack.airflow_api import AirflowApi
 from tests.stack.postgres import wheel_bin
 from tests.stack.processes import Port, Process, Processes, StackError
@@ -68,7 +68,7 @@ class LocalAirflow(AirflowApi):
         self.topologies_dir = topologies_dir or REPOSITORY / "include" / "topologies"
         self.passwords = {"admin": "admin", "viewer": "viewer"}
         self._connections = dict(connections or {})
-        self._path = (wheel_bin(),) if path_dirs is None else path_dirs  # pg_dump and the rest
+        self._path = (wheel_bin(), mariadb.bin_path()) if path_dirs is None else path_dirs  # pg_dump, mariadb-dump and the rest
         self._extra_env, self._keep = dict(env or {}), keep_user_settings
         self._settings = self._base_settings(metadata_dsn, dags_folder or REPOSITORY / "dags", dags_paused, parallelism) | dict(
             settings or {}

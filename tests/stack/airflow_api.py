@@ -68,19 +68,14 @@ class AirflowApi:
         return {error["filename"]: error["stack_trace"] for error in errors}
 
     def add_connection(self, conn_id: str, uri: str) -> None:
-        """Add or replace a connection, given as for ``AIRFLOW_CONN_…``; only through the command line may it be a URI."""
-        parts = urlsplit(uri)
-        body = {
-            "connection_id": conn_id,
-            "conn_type": parts.scheme,
-            "host": parts.hostname,
-            "port": parts.port,
-            "schema": parts.path.lstrip("/"),
-        }
-        body |= {"login": unquote(parts.username or ""), "password": unquote(parts.password or "")}
-        body["extra"] = json.dumps(dict(parse_qsl(parts.query)))
+        """Add or replace a connection, given as for ``AIRFLOW_CONN_…``, as URI or JSON; only through the command line may it be a URI."""
+        if uri.startswith("{"):
+            body = json.loads(uri)
+            body["extra"] = json.dumps(body.get("extra", {}))
+        else:
+            body = _connection_of(uri)
         self.request("DELETE", f"/api/v2/connections/{conn_id}")
-        self.call("POST", "/connections", json=body)
+        self.call("POST", "/connections", json={"connection_id": conn_id, **body})
 
     def dags(self) -> list[str]:
         return [dag["dag_id"] for dag in self.call("GET", "/dags", params={"limit": 100})["dags"]]
@@ -184,3 +179,16 @@ def _line(entry: Any) -> str:
         return str(entry)
     details = {key: value for key, value in entry.items() if key not in SHOWN_ELSEWHERE}
     return f"{entry.get('event', '')}" + (f" {json.dumps(details, default=str)}" if details else "")
+
+
+def _connection_of(uri: str) -> dict[str, Any]:
+    parts = urlsplit(uri)
+    return {
+        "conn_type": parts.scheme,
+        "host": parts.hostname,
+        "port": parts.port,
+        "schema": parts.path.lstrip("/"),
+        "login": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "extra": json.dumps(dict(parse_qsl(parts.query))),
+    }

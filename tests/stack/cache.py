@@ -73,14 +73,27 @@ def classpath() -> str:
     return str(scalardb_jars() / "*")
 
 
-def _download(coordinates: tuple[str, ...], directory: Path) -> None:
-    """Resolve with jgo in a Maven repository of our own: a shared one may hold what a killed download left."""
+def jar(coordinate: str, directory: Path) -> Path:
+    """Fetch ``group:artifact:version`` alone, without what it depends on, into an empty directory."""
+    group, artifact, version = coordinate.split(":")
+    fetched: Path = _maven(directory).project(group, artifact).at_version(version).artifact().resolve()
+    return fetched
+
+
+def _maven(repository: Path) -> Any:
+    """A Maven repository of our own: a shared one may hold what a killed download left."""
     from jgo.constants import MAVEN_CENTRAL_URL
     from jgo.maven import MavenContext
+
+    return MavenContext(repo_cache=repository, remote_repos={"central": MAVEN_CENTRAL_URL}, timeout=60)
+
+
+def _download(coordinates: tuple[str, ...], directory: Path) -> None:
+    """Resolve with jgo."""
     from jgo.parse import Endpoint
 
     repository = directory / "repository"
-    context = MavenContext(repo_cache=repository, remote_repos={"central": MAVEN_CENTRAL_URL}, timeout=60)
+    context = _maven(repository)
     wanted = [context.create_dependency(coordinate) for coordinate in Endpoint.parse("+".join(coordinates)).coordinates]
     direct, transitive = context.resolver.resolve(wanted)
     artifacts = [node.artifact for node in [*direct, *(node for node in transitive if node.scope in ("compile", "runtime"))]]

