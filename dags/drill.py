@@ -4,8 +4,9 @@
 Proves that a restore point can be restored: restores it into throw-away targets, verifies it, measures it, and removes the targets again.
 
 * by the clock (`drill.schedule`), after every backup (`drill.after_backup`), by hand, and backfilled (`airflow backfill create`)
-* RTO is counted from the start of `plan` to the verified set; RPO is the age of the restore point when the drill began
-* `report` writes what was measured beside the restore point's manifest, also when the drill failed
+* a backfilled run drills the restore point that was newest at the run's date; without one `plan` is skipped, and says why
+* RTO is counted from the start of `plan` to the verified set; RPO is the age of the restore point when the drill began, backfilled at its date
+* `report` writes what was measured beside the restore point's manifest, also when the drill failed; `midtime drills` shows all of them
 * `discard` removes the targets whatever happened; where it cannot run, `midtime__sweep` does
 
 A red drill means: **that restore point cannot be relied on.** Runbook: `docs/runbooks/drill.md`.

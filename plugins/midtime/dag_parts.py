@@ -94,6 +94,20 @@ def drill_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
     return {**_arguments(topology, "drill", doc), "schedule": _drill_schedule(topology), "params": params, "max_active_runs": 4}
 
 
+def retention_params(topologies: list[Topology]) -> dict[str, Param]:
+    """The trigger form of ``midtime__retention``."""
+    return {
+        "dry_run": Param(False, type="boolean", title="Dry run", description_md="Only say in the log what would be removed, and why."),
+        "topology": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, *(topology.name for topology in topologies)],
+            title="Topology",
+            description_md="Only this one. Default: all of them.",
+        ),
+    }
+
+
 def _drill_schedule(topology: Topology) -> Any:
     assets = [restore_points(topology)] if topology.drill.after_backup else []
     if topology.drill.schedule is None:

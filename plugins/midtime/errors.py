@@ -16,9 +16,11 @@
     │   ├── RestoreFailedError       * the restore failed or is incomplete
     │   └── ProductRunningError        a restore into place found a product that answers
     ├── CatalogError               restore points and their artifacts
-    │   ├── DestinationError         * the object store does not answer or refuses us
+    │   ├── DestinationError         * the object store does not answer, or fails us
+    │   │   └── DestinationAccessError   it refuses us: connection, credentials, permission, no such bucket
     │   ├── RestorePointNotFoundError  no such restore point
     │   ├── ManifestError              a manifest is unreadable, edited or of an unknown version
+    │   │   └── ForeignManifestError       it is of a newer Midtime, or belongs elsewhere
     │   ├── ArtifactError              an artifact is missing, truncated or altered
     │   └── LeaseHeldError           * somebody else works on this
     └── VerificationError          a restored set is not what was backed up
@@ -125,12 +127,22 @@ class DestinationError(CatalogError):
     retryable = True
 
 
+class DestinationAccessError(DestinationError):
+    """Raised when the destination is not there, or not for us."""
+
+    retryable = False
+
+
 class RestorePointNotFoundError(CatalogError):
     """Raised when the named restore point is not in the catalog."""
 
 
 class ManifestError(CatalogError):
     """Raised when a manifest is unreadable, edited or newer than this code."""
+
+
+class ForeignManifestError(ManifestError):
+    """Raised when a manifest may well be whole but is not for us to judge: a newer Midtime's, or that of another topology or id."""
 
 
 class ArtifactError(CatalogError):

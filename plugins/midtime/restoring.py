@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from midtime.catalog import Catalog, Lease
 from midtime.catalog.artifacts import check_sizes
 from midtime.catalog.leases import BETWEEN_TASKS
-from midtime.errors import RequestError
-from midtime.model.instants import from_rfc3339, run_suffix, to_rfc3339, utc_now
+from midtime.errors import MidtimeError, RequestError
+from midtime.model.instants import from_rfc3339, id_instant, run_suffix, to_rfc3339, utc_now
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import Target as TargetWish
 from midtime.model.topology import Topology
@@ -24,6 +24,8 @@ PRODUCTS_STOPPED = "products_stopped"
 """Key of a lease's details: products were stopped, and have to be started again by whoever ends this run."""
 APPROVAL_TIME = timedelta(hours=24)
 """How long a plan waits for a person; its restore point is kept so long."""
+ATTEMPT = "attempt"
+"""XCom key of a drill that could not be planned: what its report is made of."""
 
 
 class RestoreRequest(BaseModel):
@@ -58,6 +60,34 @@ class RestoreRequest(BaseModel):
         return request
 
 
+@dataclass(slots=True)
+class Attempt:
+    """What is known of a drill before it has a plan, filled in on the way: the report of one that never got a plan is made of it."""
+
+    started_at: datetime = field(default_factory=utc_now)
+    as_of: datetime | None = None
+    """The date of a backfill's run."""
+    restore_point: str = ""
+    """The one that was meant, once that is known."""
+    midtime: datetime | None = None
+
+    @property
+    def age(self) -> timedelta:
+        """As a plan's."""
+        return (self.as_of or self.started_at) - (self.midtime or id_instant(self.restore_point))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For XCom."""
+        instants = {"started_at": self.started_at, "as_of": self.as_of, "midtime": self.midtime}
+        return {"restore_point": self.restore_point} | {key: to_rfc3339(at) if at else None for key, at in instants.items()}
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Attempt:
+        """Read what :meth:`to_dict` wrote."""
+        instants = {key: from_rfc3339(body[key]) if body[key] else None for key in ("as_of", "midtime")}
+        return cls(from_rfc3339(body["started_at"]), restore_point=body["restore_point"], **instants)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a run is going to do. Small and plain: it travels as XCom."""
@@ -74,6 +104,8 @@ class Plan:
     """In place: the products that are stopped and started."""
     stop_by_hand: tuple[str, ...] = ()
     """In place: the products that somebody else must have stopped by then."""
+    as_of: datetime | None = None
+    """In a backfill: the date that the drill stands for."""
 
     @property
     def replaces(self) -> bool:
@@ -82,8 +114,8 @@ class Plan:
 
     @property
     def age(self) -> timedelta:
-        """How old the restore point is: what a loss at the start of this run would cost."""
-        return self.started_at - self.midtime
+        """How old the restore point is, or was at ``as_of``: what a loss at that moment would cost."""
+        return (self.as_of or self.started_at) - self.midtime
 
     def target(self, store: str) -> Target:
         """The target of one store."""
@@ -101,6 +133,7 @@ class Plan:
             "lease": self.lease,
             "stops": list(self.stops),
             "stop_by_hand": list(self.stop_by_hand),
+            "as_of": to_rfc3339(self.as_of) if self.as_of else None,
             "summary": self.summary(),
         }
 
@@ -110,12 +143,14 @@ class Plan:
         fields = {key: value for key, value in body.items() if key != "summary"}
         fields["midtime"], fields["started_at"] = from_rfc3339(body["midtime"]), from_rfc3339(body["started_at"])
         fields["stops"], fields["stop_by_hand"] = tuple(body.get("stops", ())), tuple(body.get("stop_by_hand", ()))
+        fields["as_of"] = from_rfc3339(body["as_of"]) if body.get("as_of") else None
         fields["targets"] = tuple(Target.from_dict(target) for target in body["targets"])
         return cls(**fields)
 
     def summary(self) -> str:
         """What a person has to know before approving, as Markdown."""
-        lines = [f"Restore point **{self.restore_point}**, midtime {to_rfc3339(self.midtime)}, {_age(self.age)} old.", ""]
+        when = f" on {to_rfc3339(self.as_of)}" if self.as_of else ""
+        lines = [f"Restore point **{self.restore_point}**, midtime {to_rfc3339(self.midtime)}, {_age(self.age)} old{when}.", ""]
         lines += ["| store | restored to | what is there now |", "|---|---|---|"]
         for target in self.targets:
             fate = f"kept aside as `{target.aside}`" if target.aside else "nothing"
@@ -174,10 +209,21 @@ def _wish(topology: Topology, request: RestoreRequest, store: str, *, drill: boo
 
 
 def reserve(catalog: Catalog, plan: Plan, holder: str) -> Lease:
-    """Take the run's lease: it keeps the restore point from retention, and tells the sweeper what to remove should this run die."""
+    """Take the run's lease: it keeps the restore point from retention, and tells the sweeper what to remove should this run die.
+
+    :raises RestorePointNotFoundError: retention was faster; the lease is given back
+    :raises ManifestError: the restore point cannot be restored any more; the lease is given back
+    """
     details = {"kind": plan.kind, "restore_point": plan.restore_point, "targets": [target.to_dict() for target in plan.targets]}
     ttl = APPROVAL_TIME + BETWEEN_TASKS if plan.replaces else BETWEEN_TASKS
-    return catalog.leases.acquire(plan.lease, holder, details=details, ttl=ttl)
+    lease = catalog.leases.acquire(plan.lease, holder, details=details, ttl=ttl)
+    try:
+        # Once more, and only now: retention marks a restore point first and reads the leases then, so one of the two sees the other.
+        catalog.resolve(plan.restore_point)
+    except MidtimeError:
+        catalog.leases.release(plan.lease, holder)
+        raise
+    return lease
 
 
 def look_at_artifacts(catalog: Catalog, point: RestorePoint) -> None:

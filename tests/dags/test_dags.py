@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def edges(dag: Any) -> dict[str, list[str]]:
 
 
 def test_the_dags_of_one_topology(dags: dict[str, Any]) -> None:
-    assert sorted(dags) == ["bank__backup", "bank__drill", "bank__restore", "midtime__sweep"]
+    assert sorted(dags) == ["bank__backup", "bank__drill", "bank__restore", "midtime__retention", "midtime__sweep"]
 
 
 def test_the_chain_of_a_backup(dags: dict[str, Any]) -> None:
@@ -136,6 +137,36 @@ def test_the_trigger_form_refuses_what_makes_no_sense(dags: dict[str, Any], name
     else:
         with pytest.raises(ParamValidationError):
             param.resolve(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "good"),
+    [
+        ("dry_run", True, True),
+        ("dry_run", "yes", False),
+        ("dry_run", None, False),
+        ("topology", None, True),
+        ("topology", "bank", True),
+        ("topology", "loans", False),
+        ("topology", 3, False),
+    ],
+)
+def test_the_trigger_form_of_retention(dags: dict[str, Any], name: str, value: Any, good: bool) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    param = deepcopy(dags["midtime__retention"].params.get_param(name))
+    if good:
+        assert param.resolve(value) == value
+    else:
+        with pytest.raises(ParamValidationError):
+            param.resolve(value)
+
+
+def test_retention_by_the_clock_removes(dags: dict[str, Any]) -> None:
+    dag = dags["midtime__retention"]
+    assert (dag.timetable.expression, dag.max_active_runs) == ("0 0 * * *", 1)
+    assert {name: dag.params[name] for name in dag.params} == {"dry_run": False, "topology": None}
+    assert [topology.name for topology in dag.get_task("retention").topologies] == ["bank"]
 
 
 PARSE = """

@@ -11,8 +11,11 @@ import os
 import time
 from collections.abc import Callable
 from functools import wraps
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from midtime.model.instants import RESTORE_POINT_ID
 
 FOLDER = "MIDTIME_TEST_FAULTS"
 
@@ -35,21 +38,48 @@ def _stopping(place: str, function: Callable[..., Any], topology_of: Callable[..
     return wrapper
 
 
+_restoring: list[str] = []
+"""The topology that this task restores; the places inside a restore do not know it."""
+
+
+def _remembering(restore: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(restore)
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _restoring.append(self.topology.name)
+        return restore(self, *args, **kwargs)
+
+    return wrapper
+
+
+def _of_artifact(writer: Any, _: Any) -> str:
+    parts = str(writer._target).split("/")
+    return next(name for name, below in pairwise(parts) if RESTORE_POINT_ID.fullmatch(below))
+
+
 def install() -> None:
     """Put the stops into Midtime's own functions."""
     from midtime.catalog import artifacts, restore_points
-    from midtime.stores.postgresql import store
+    from midtime.stores.mysql import copying
+    from midtime.stores.mysql.store import MysqlStore
+    from midtime.stores.postgresql import tools
+    from midtime.stores.postgresql.store import PostgresqlStore
+    from midtime.stores.sqlite import packing
+    from midtime.stores.sqlite.store import SqliteStore
 
-    def of_folder(_: Any, folder: Any, *__: Any) -> str:
-        return str(folder.parent.name)
+    def now(*_: Any, **__: Any) -> str:
+        return _restoring[-1]
 
-    artifacts._upload_file = _stopping("upload", artifacts._upload_file, of_folder)
+    for store in (PostgresqlStore, MysqlStore, SqliteStore):
+        changed: Any = store
+        changed.copy = _stopping("dump", changed.copy, lambda self, *_: self.topology.name)
+        changed.restore = _remembering(changed.restore)
+    writer: Any = artifacts.ArtifactWriter
+    writer.finish = _stopping("upload", writer.finish, _of_artifact)
     catalog: Any = restore_points.Catalog
     catalog.publish = _stopping("publish", catalog.publish, lambda self, _: self.topology)
-    postgresql: Any = store.PostgresqlStore
-    postgresql.copy = _stopping("dump", postgresql.copy, lambda self, *_: self.topology.name)
-    restoring: Any = store.tools.restore
-    store.tools.restore = _stopping("restore", restoring, lambda *_, **kwargs: kwargs["env"]["PGDATABASE"].split("_")[-1])
+    tools.restore = _stopping("restore", tools.restore, now)
+    copying.load = _stopping("restore", copying.load, now)
+    packing.unpack = _stopping("restore", packing.unpack, now)
 
 
 if FOLDER in os.environ:

@@ -17,7 +17,9 @@ from midtime.model.restore_point import Origin, RestorePoint, StoreBackup
 from midtime.model.topology import Target as TargetWish
 from midtime.model.topology import Topology
 from midtime.stores import open_store
-from midtime.stores.base import CopiedStore, Shelf, Target
+from midtime.errors import MidtimeError
+from midtime.stores.base import CopiedStore, Question, Shelf, Target, ask
+from midtime.verification import Verification, verify
 from tests.stack.mariadb import MariaDB
 
 SCHEMA = """
@@ -60,7 +62,7 @@ class MysqlSetting:
         return self.server.execute(self.names(statement), args=args)
 
     def names(self, text: str) -> str:
-        return text.format(**{name: f"{name}_{self.mark}" for name in ("bank", "coordinator", "scalardb")})
+        return text.format(**self._names("*"))
 
     def back_up(self, run: str = "run") -> tuple[str, StoreBackup]:
         store = self.store
@@ -96,15 +98,67 @@ class MysqlSetting:
         self.store.restore(backup, self.shelf(point), target, lambda _: None)
         return manifest, target
 
+    def failing(self) -> MidtimeError:
+        """The error of the first question of a backup that fails."""
+        return _refusal(self.store.questions())
+
+    def refusal(self, target: Target, backup: StoreBackup) -> MidtimeError:
+        """The same of a restore."""
+        return _refusal(self.store.restore_questions(target, backup))
+
+    def target(self, wish: TargetWish | None = None, *, run: str = "abc123", drill: bool = False, in_place: bool = False) -> Target:
+        return self.store.target(wish, run=run, drill=drill, in_place=in_place)
+
+    def place(self, manifest: RestorePoint, target: Target) -> None:
+        self.store.place(manifest.stores[0], target)
+
+    def look(self, manifest: RestorePoint, target: Target) -> Verification:
+        return verify(self.topology, manifest, [target])
+
+    def working(self, target: Target) -> dict[str, str]:
+        """What stands for ``{bank}`` and the others in a restored copy."""
+        return self._names(target.working)
+
+    def _names(self, pattern: str) -> dict[str, str]:
+        return {name: pattern.replace("*", f"{name}_{self.mark}") for name in ("bank", "coordinator", "scalardb")}
+
+    def in_copy(self, target: Target, statement: str) -> list[tuple[Any, ...]]:
+        """Run SQL in the working copy."""
+        return self.server.execute(statement.format(**self.working(target)))
+
+    def login(self, name: str, *grants: str) -> str:
+        """A login with these grants only, as an Airflow connection."""
+        self.server.execute(f"CREATE USER `{name}_{self.mark}` IDENTIFIED BY 'secret'")
+        for grant in grants:
+            self.execute(f"GRANT {grant} TO `{name}_{self.mark}`")
+        return f"mysql://{name}_{self.mark}:secret@{self.server.host}:{self.server.port}/?client=mysql-connector-python"
+
+    def change(self, **changes: Any) -> None:
+        """Another topology."""
+        body = {**self.topology.model_dump(mode="json", exclude_unset=True), **changes}
+        self.topology = Topology.model_validate(body)
+
+    def change_store(self, **changes: Any) -> None:
+        self.change(stores=[{**self.topology.model_dump(mode="json", exclude_unset=True)["stores"][0], **changes}])
+
     def databases(self) -> set[str]:
         """All databases of this test, restored ones included."""
         return {name for (name,) in self.server.execute("SHOW DATABASES") if self.mark in name}
 
 
+def _refusal(questions: Iterator[Question]) -> MidtimeError:
+    bad = [check for check in ask("accounts", questions) if not check.ok]
+    assert len(bad) == 1
+    assert bad[0].error is not None
+    return bad[0].error
+
+
 def drop_all(server: MariaDB, mark: str) -> None:
-    for (name,) in server.execute("SHOW DATABASES"):
-        if mark in name:
-            server.execute(f"DROP DATABASE `{name}`")
+    doomed = [name for (name,) in server.execute("SHOW DATABASES") if mark in name or name.startswith("midtime_tmp_")]
+    server.execute("SET foreign_key_checks = 0; " + "; ".join(f"DROP DATABASE `{name.replace(chr(96), chr(96) * 2)}`" for name in doomed))
+    for (name,) in server.execute("SELECT user FROM mysql.user"):
+        if name.endswith(mark):
+            server.execute(f"DROP USER `{name}`")
 
 
 @pytest.fixture

@@ -67,9 +67,8 @@ def test_a_worker_killed_during_a_restore(installation: Installation, fleet: dic
     """What is live keeps its rows; the working copy is removed; the next try succeeds."""
     topology = fleet["restore"]
     installation.run("kill-restore__backup")
-    (installation.folder / "faults" / "accounts.restore").touch()
+    flag = installation.stop_at("kill-restore", "restore")
     run_id = installation.airflow.trigger("kill-restore__restore", {"targets": {"accounts": "kill_restore_copy"}})
-    flag = installation.folder / "faults" / "accounts.restore"
     kill_worker(installation.reached(flag))
     databases = {name for (name,) in postgres_server.execute("SELECT datname FROM pg_database")}
     assert "kill_restore_copy" not in databases

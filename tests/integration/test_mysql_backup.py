@@ -1,22 +1,440 @@
-"""Backup of a real MariaDB."""
+"""Backup of a real MariaDB: one instant for all databases, every way in which a dump may lie or fail, and no secret where it does not belong."""
+
 from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
 import pytest
+
+from midtime.catalog.artifacts import ArtifactWriter
+from midtime.errors import CopyError, MidtimeError, StoreAccessError, StoreUnreachableError, ToolError
 from midtime.stores.base import ask
-from midtime.verification import verify
+from midtime.stores.mysql import tools
+from midtime.stores.mysql.capture import Snapshot
+from midtime.stores.processes import read_output, streaming_tool
 from tests.integration.mysql_setting import MysqlSetting
+from tests.stack.mariadb import MariaDB
+from tests.stack.processes import Processes, poll
 
 pytestmark = pytest.mark.integration
+POINT = "20260101T000000Z-000000"
 
-def test_round_trip(mysql_setting: MysqlSetting) -> None:
-    for check in ask("accounts", mysql_setting.store.questions()):
-        print(check.question, check.detail)
-        assert check.ok
+
+def test_a_good_store_answers_every_question(mysql_setting: MysqlSetting) -> None:
+    checks = list(ask("accounts", mysql_setting.store.questions()))
+    assert all(check.ok for check in checks), checks
+    assert [check.question for check in checks] == [
+        "is reachable",
+        "has every namespace",
+        "grants us",
+        "has only tables that one transaction can read",
+        "lets us read views, triggers and routines",
+        "has client tools",
+    ]
+
+
+# -- one instant ------------------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def transfers(setting: MysqlSetting, threads: int = 2) -> Iterator[None]:
+    """Money moves between two databases, each time in one transaction: the sum over both never changes."""
+    setting.execute(
+        "CREATE TABLE {scalardb}.purse (id int PRIMARY KEY, balance int); INSERT INTO {scalardb}.purse SELECT id, 1000 FROM {bank}.acct"
+    )
+    stop = threading.Event()
+
+    def move() -> None:
+        with setting.server.connect(autocommit=False) as connection, connection.cursor() as cursor:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                cursor.execute(setting.names("UPDATE {bank}.acct SET balance = balance - 1 WHERE id = %s"), (number % 500 + 1,))
+                cursor.execute(setting.names("UPDATE {scalardb}.purse SET balance = balance + 1 WHERE id = %s"), (number % 500 + 1,))
+                connection.commit()
+
+    movers = [threading.Thread(target=move) for _ in range(threads)]
+    for mover in movers:
+        mover.start()
+    try:
+        time.sleep(0.3)
+        yield
+    finally:
+        stop.set()
+        for mover in movers:
+            mover.join()
+
+
+BALANCES = "SELECT (SELECT sum(balance) FROM {bank}.acct) + (SELECT sum(balance) FROM {scalardb}.purse)"
+
+
+def fat(setting: MysqlSetting) -> None:
+    """Rows that take the dump a while between the two databases."""
+    setting.execute(
+        "CREATE TABLE {coordinator}.fat (id int PRIMARY KEY, t longtext); INSERT INTO {coordinator}.fat SELECT seq, repeat('x', 100000) FROM {bank}.seq_1_to_300"
+    )
+
+
+def test_all_databases_are_of_one_instant(mysql_setting: MysqlSetting) -> None:
+    fat(mysql_setting)
+    with transfers(mysql_setting):
+        _, target = mysql_setting.restored(drill=True)
+    ((total,),) = mysql_setting.in_copy(target, BALANCES)
+    assert total == 1_000_000
+    assert mysql_setting.in_copy(target, "SELECT sum(balance) < 500000 FROM {bank}.acct") == [(1,)], "something had moved"
+
+
+def test_two_dumps_one_after_the_other_are_torn(mysql_setting: MysqlSetting) -> None:
+    """The negative control: what the test above proves is not so by itself."""
+    from midtime.stores.mysql.connections import connect
+    from midtime.stores.mysql.stream import lines
+
+    def total(database: str, table: str, column: int) -> int:
+        with connect("mysql_db") as session:
+            clients = tools.find_clients(mariadb=True, server=session.version)
+            command = tools.dump_command(clients, session.login, [mysql_setting.names(database)])
+            with streaming_tool(command, env=tools.environment(session.login), failed=tools.dump_failed, stdout=-1) as process:
+                text = b"\n".join(line for batch in lines(read_output(process)) for line in batch)
+        rows = text.partition(b"INSERT INTO `" + table.encode())[2].partition(b"VALUES ")[2].partition(b";\n")[0]
+        return sum(int(row.lstrip(b"(").split(b",")[column].rstrip(b")")) for row in rows.split(b"\n"))
+
+    with transfers(mysql_setting):
+        first = total("{bank}", "acct", 1)
+        time.sleep(0.2)
+        assert first + total("{scalardb}", "purse", 1) > 1_000_000
+
+
+def test_midtime_bounds(mysql_setting: MysqlSetting) -> None:
+    """What was committed before it is in; what is committed after the capture is not, although it is read later."""
+    store = mysql_setting.store
+    before = mysql_setting.execute("INSERT INTO {bank}.acct (id) VALUES (9998); SELECT UTC_TIMESTAMP(6)")[0][0]
+    with store.capture() as capture:
+        mysql_setting.execute(
+            "INSERT INTO {bank}.acct (id) VALUES (9999); UPDATE {coordinator}.state SET tx_state = 4; DELETE FROM {bank}.acct WHERE id < 50"
+        )
+        backup = store.copy(capture, mysql_setting.shelf(POINT), lambda _: None)
+    rows = {table.name: table.rows for table in backup.tables}
+    assert rows[mysql_setting.names("{bank}.acct")] == 501
+    assert before <= backup.midtime.replace(tzinfo=None)
+    assert isinstance(capture, Snapshot)
+    assert capture.midtime <= capture.opened_by
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------------------------
+
+REFUSED = {
+    "MyISAM": ("CREATE TABLE {bank}.x (a int) ENGINE=MyISAM", r"not InnoDB.*bank_\w+\.x \(MyISAM\)"),
+    "Aria": ("CREATE TABLE {bank}.x (a int) ENGINE=Aria", r"bank_\w+\.x \(Aria\)"),
+    "MEMORY": ("CREATE TABLE {coordinator}.x (a int) ENGINE=MEMORY", r"coordinator_\w+\.x \(MEMORY\)"),
+    "FLOAT": ("CREATE TABLE {bank}.x (a int, f float)", r"FLOAT columns bank_\w+\.x\.f"),
+    "system-versioned": ("CREATE TABLE {bank}.x (a int) WITH SYSTEM VERSIONING", r"system-versioned bank_\w+\.x"),
+    "a foreign key that leaves": (
+        "CREATE DATABASE {bank}_other; CREATE TABLE {bank}_other.p (id int PRIMARY KEY); "
+        "CREATE TABLE {bank}.x (a int, FOREIGN KEY (a) REFERENCES {bank}_other.p (id))",
+        "point to databases that are not backed up",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_no_snapshot_covers(mysql_setting: MysqlSetting, name: str) -> None:
+    statement, said = REFUSED[name]
+    mysql_setting.execute(statement)
+    error = mysql_setting.failing()
+    assert isinstance(error, StoreAccessError)
+    with pytest.raises(StoreAccessError, match=said), mysql_setting.store.capture():
+        pass
+
+
+def test_missing_namespace_and_coordinator(mysql_setting: MysqlSetting) -> None:
+    mysql_setting.execute("DROP TABLE {coordinator}.state")
+    assert "no Coordinator table coordinator_" in mysql_setting.failing().message
+    mysql_setting.change_store(namespaces=[f"bank_{mysql_setting.mark}", "loans"])
+    assert "has no database loans" in mysql_setting.failing().message
+
+
+def test_a_database_whose_name_differs_in_case(mysql_setting: MysqlSetting) -> None:
+    """information_schema compares names generously; it is none of ours."""
+    mysql_setting.execute("CREATE DATABASE BANK_%s; CREATE TABLE BANK_%s.x (a int) ENGINE=MyISAM" % ((mysql_setting.mark,) * 2))
     manifest, target = mysql_setting.restored(drill=True)
-    print(manifest.stores[0].details.keys(), target)
-    for check in ask("accounts", mysql_setting.store.restore_questions(target, manifest.stores[0])):
-        print(check.question, check.detail)
-        assert check.ok
-    found = verify(mysql_setting.topology, manifest, [target])
-    print(found.summary())
-    assert found.good
-    mysql_setting.store.discard(target)
+    assert mysql_setting.look(manifest, target).good
+    assert len(manifest.stores[0].tables) == 5
+
+
+ALL = "SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE"
+
+
+def test_a_login_that_cannot_see_a_table_is_refused(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dump client would leave it out without a word."""
+    uri = mysql_setting.login(
+        "part", f"{ALL} ON {{coordinator}}.*", f"{ALL} ON {{scalardb}}.*", "SELECT ON {bank}.acct", "SELECT ON {bank}.empty"
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", uri)
+    assert "lacks EVENT, EXECUTE, SELECT, SHOW VIEW, TRIGGER on all of database 'bank_" in mysql_setting.failing().message
+    mysql_setting.execute(f"GRANT {ALL} ON `ban%`.* TO part_{mysql_setting.mark}")
+    mysql_setting.back_up()
+    mysql_setting.execute(f"GRANT INSERT ON {{bank}}.* TO part_{mysql_setting.mark}")
+    assert "lacks EVENT" in mysql_setting.failing().message, "now this line fits better, and the wildcard is not heeded any more"
+
+
+def test_a_role_s_grants(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = mysql_setting.login("member")
+    role, user = f"role_{mysql_setting.mark}", f"member_{mysql_setting.mark}"
+    mysql_setting.execute(f"CREATE ROLE {role}; GRANT {ALL} ON *.* TO {role}; GRANT {role} TO {user}")
+    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", uri)
+    try:
+        assert mysql_setting.failing()
+        mysql_setting.execute(f"SET DEFAULT ROLE {role} FOR {user}")
+        assert mysql_setting.back_up()[1].rows == 1004
+    finally:
+        mysql_setting.execute(f"DROP ROLE {role}")
+
+
+def test_connections_that_do_not_work(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = mysql_setting.server.conn_uri()
+    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", uri.replace(mysql_setting.server.password, "wrong-secret"))
+    error = mysql_setting.failing()
+    assert isinstance(error, StoreAccessError)
+    assert "Access denied" in error.message
+    assert "wrong-secret" not in str(error)
+    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", "mysql://u:p@127.0.0.1:1/")
+    assert isinstance(error := mysql_setting.failing(), StoreUnreachableError)
+    assert error.retryable
+    monkeypatch.delenv("AIRFLOW_CONN_MYSQL_DB")
+    assert "airflow connections add" in mysql_setting.failing().fix
+    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", mysql_setting.server.conn_uri("no_such_database"))
+    assert mysql_setting.back_up()[1].rows == 1004, "the schema may be what was lost"
+
+
+def test_a_server_that_accepts_and_never_answers(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hung:
+        monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", f"mysql://u:p@127.0.0.1:{hung.getsockname()[1]}/")
+        started = time.monotonic()
+        assert isinstance(mysql_setting.failing(), StoreUnreachableError)
+        assert time.monotonic() - started < 25
+
+
+# -- a client that lies or fails ---------------------------------------------------------------------------------------------------------
+
+
+def put_before(folder: Path, monkeypatch: pytest.MonkeyPatch, setting: MysqlSetting, *, on_dump: str) -> Path:
+    """A mariadb-dump of our own: ``on_dump`` is what it does when it dumps; ``$REAL`` is the real one."""
+    own = folder / "tools"
+    own.mkdir()
+    (own / "mariadb-dump").write_text(
+        f'#!/bin/bash\nREAL={setting.server.bin_dir}/mariadb-dump\ncase "$*" in *--databases*) {on_dump};; *) exec $REAL "$@";; esac\n'
+    )
+    (own / "mariadb-dump").chmod(0o755)
+    (own / "mariadb").symlink_to(setting.server.bin_dir / "mariadb")
+    setting.change_store(client_path=str(own))
+    return own
+
+
+LIES = {
+    "no trailer": ('"$REAL" "$@" | grep -v "^-- Dump completed"', "has no end"),
+    "cut in the middle": ('"$REAL" "$@" | head -c 20000; exit 0', "has no end|not known"),
+    "a table is missing": ('exec "$REAL" --ignore-table={bank}.empty "$@"', r"lacks bank_\w+\.empty \(1 tables\)"),
+    "a database is missing": ('args=("$@"); unset "args[-1]"; exec "$REAL" "${{args[@]}}"', "lacks bank_"),
+    "nothing at all": ("exit 0", "has no end"),
+    "something else": ("echo hello", "not known"),
+    "an error with a trailer": ('"$REAL" "$@"; echo gone wrong >&2; exit 2', r"gone wrong\n\(exit code 2\)"),
+    "killed": ('"$REAL" "$@" | head -c 20000; kill -9 $$', "SIGKILL"),
+    "killed at once": ("kill -9 $$", "SIGKILL"),
+    "its own words": ('echo "Access denied for you" >&2; exit 2', "Access denied for you"),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_dump_that_lies_is_not_published(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    on_dump, said = LIES[name]
+    put_before(tmp_path, monkeypatch, mysql_setting, on_dump=on_dump.format(bank=mysql_setting.names("{bank}")))
+    with pytest.raises(CopyError, match=said):
+        mysql_setting.back_up()
+    left_nothing(mysql_setting, tmp_path)
+
+
+def left_nothing(setting: MysqlSetting, folder: Path) -> None:
+    assert list((folder / "staging").iterdir()) == []
+    assert [thread for thread in threading.enumerate() if thread.name == "pack"] == []
+    poll("the dump's end", lambda: not dumping(setting) or None, 10)
+
+
+def dumping(setting: MysqlSetting) -> list[str]:
+    """The command lines of running dumps of this test."""
+    lines = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(entry.read_bytes().decode(errors="replace").replace("\0", " "))
+        except OSError:
+            continue
+    return [line for line in lines if "--single-transaction" in line and setting.mark in line]
+
+
+def test_a_row_less_is_found_by_the_first_drill(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A client that loses rows on the way in loses them in the count as well; the Coordinator's row is what is missed then."""
+    put_before(tmp_path, monkeypatch, mysql_setting, on_dump="""exec "$REAL" "$@" > >(grep -v "^('t7',")""")
+    manifest, target = mysql_setting.restored(drill=True)
+    found = mysql_setting.look(manifest, target)
+    assert not found.good
+    assert "t7" in str(found.to_dict())
+
+
+# -- what happens meanwhile --------------------------------------------------------------------------------------------------------------
+
+MEANWHILE = {
+    "TRUNCATE": "TRUNCATE {bank}.zz",
+    "an instant ADD COLUMN": "ALTER TABLE {bank}.zz ADD COLUMN n int DEFAULT 7",
+    "an instant DROP COLUMN": "ALTER TABLE {bank}.zz DROP COLUMN v",
+    "a column that came and went": "ALTER TABLE {bank}.zz ADD COLUMN n int; ALTER TABLE {bank}.zz DROP COLUMN n",
+    "DROP": "DROP TABLE {bank}.zz",
+    "RENAME": "RENAME TABLE {bank}.zz TO {bank}.zzz",
+    "a new table": "CREATE TABLE {bank}.zzz (a int)",
+    "a new view": "CREATE VIEW {bank}.zzz AS SELECT 1 AS one",
+    "another engine": "ALTER TABLE {bank}.zz ENGINE=MyISAM",
+    "a new trigger": "CREATE TRIGGER {bank}.zt BEFORE INSERT ON {bank}.zz FOR EACH ROW SET NEW.id = NEW.id",
+    "the dump's end": "KILL {dump}",
+}
+
+
+@pytest.mark.parametrize("name", MEANWHILE)
+def test_what_is_changed_meanwhile_is_never_published_wrong(mysql_setting: MysqlSetting, tmp_path: Path, name: str) -> None:
+    """The dump waits in a full pipe between its snapshot and the last table."""
+    mysql_setting.execute(
+        "CREATE TABLE {bank}.zz (id int PRIMARY KEY, v varchar(9)); INSERT INTO {bank}.zz VALUES (1, 'a'); "
+        "CREATE TABLE {coordinator}.fat (id int PRIMARY KEY, t longtext); "
+        "INSERT INTO {coordinator}.fat SELECT seq, repeat('x', 1000000) FROM {bank}.seq_1_to_12"
+    )
+    time.sleep(max(0.0, 1.1 - time.time() % 1) if "came and went" in name else 0)
+    store = mysql_setting.store
+    with pytest.raises(MidtimeError) as caught, store.capture() as capture:
+        query = "SELECT id FROM information_schema.processlist WHERE db = %s AND command IN ('Query', 'Sleep')"
+        ((dump,),) = poll("the dump", lambda: mysql_setting.execute(query, (mysql_setting.names("{coordinator}"),)), 10)
+        mysql_setting.server.execute(mysql_setting.names(MEANWHILE[name].replace("{dump}", str(dump))))
+        store.copy(capture, mysql_setting.shelf(POINT), lambda _: None)
+    assert isinstance(caught.value, CopyError)
+    assert caught.value.retryable
+    left_nothing(mysql_setting, tmp_path)
+
+
+def test_a_destination_that_fails_ends_the_dump(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mysql_setting.execute(
+        "CREATE TABLE {bank}.fat (id int PRIMARY KEY, t longtext); INSERT INTO {bank}.fat SELECT seq, repeat('x', 1000000) FROM {bank}.seq_1_to_40"
+    )
+    mysql_setting.change_store(compression="none")
+    written: list[int] = []
+    real = ArtifactWriter.write
+
+    def write(self: ArtifactWriter, chunk: bytes) -> None:
+        written.append(len(chunk))
+        if len(written) > 5:
+            raise OSError("quota exceeded")
+        real(self, chunk)
+
+    monkeypatch.setattr(ArtifactWriter, "write", write)
+    with pytest.raises(OSError, match="quota exceeded"):
+        mysql_setting.back_up()
+    left_nothing(mysql_setting, tmp_path)
+    assert list(mysql_setting.catalog.entries()) == []
+    assert [path for path in (tmp_path / "restore-points").rglob("*") if path.is_file()] == []
+
+
+def test_a_reader_slower_than_the_server_s_patience(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A destination that hangs longer than net_write_timeout: the server ends the dump, and that is an error, not an end."""
+    mysql_setting.execute(
+        "CREATE TABLE {bank}.fat (id int PRIMARY KEY, t longtext); INSERT INTO {bank}.fat SELECT seq, repeat('x', 1000000) FROM {bank}.seq_1_to_40"
+    )
+    store = mysql_setting.store
+    ((former,),) = mysql_setting.execute("SELECT @@GLOBAL.net_write_timeout")
+    mysql_setting.execute("SET GLOBAL net_write_timeout = 1")
+    try:
+        with pytest.raises(CopyError, match="dumping table `fat`|2013|2026"), store.capture() as capture:
+            time.sleep(4)
+            store.copy(capture, mysql_setting.shelf(POINT), lambda _: None)
+    finally:
+        mysql_setting.execute(f"SET GLOBAL net_write_timeout = {former}")
+
+
+def test_our_session_outlives_a_long_dump(mysql_setting: MysqlSetting) -> None:
+    ((former,),) = mysql_setting.execute("SELECT @@GLOBAL.wait_timeout")
+    mysql_setting.execute("SET GLOBAL wait_timeout = 1")
+    try:
+        store = mysql_setting.store
+        with store.capture() as capture:
+            backup = store.copy(capture, mysql_setting.shelf(POINT), lambda _: None)
+            time.sleep(2.5)
+        assert backup.rows == 1004
+    finally:
+        mysql_setting.execute(f"SET GLOBAL wait_timeout = {former}")
+
+
+def test_a_large_table_beside_a_tiny_memory(mysql_setting: MysqlSetting, tmp_path: Path) -> None:
+    """Sequences, generated columns, odd names, all sorts of values: out and in again."""
+    mysql_setting.execute(
+        "CREATE SEQUENCE {bank}.s START WITH 100; "
+        "CREATE TABLE {bank}.`it's``p` (id int DEFAULT nextval({bank}.s) PRIMARY KEY, d double, g int AS (id + 1) STORED, b bit(10), "
+        "dt datetime(6), e enum('a','b'), u varchar(9) CHARACTER SET latin1, i int INVISIBLE DEFAULT 5, CHECK (u <> '`x`.')); "
+        "INSERT INTO {bank}.`it's``p` (id, d, b, dt, e, u) VALUES (1, -0e0, b'11', now(6), 'a', 'é'), (2, 1e308, 0, null, 'b', ''); "
+        "CREATE TABLE {bank}.c (id int, FOREIGN KEY `f's` (id) REFERENCES {bank}.`it's``p` (id), x int REFERENCES {scalardb}.p); "
+        "CREATE TABLE {bank}.p (y int, m int) PARTITION BY RANGE (y) (PARTITION a VALUES LESS THAN (5), PARTITION b VALUES LESS THAN MAXVALUE); "
+        "INSERT INTO {bank}.p VALUES (1, 1), (9, 9); INSERT INTO {bank}.c (id) VALUES (1)"
+    )
+    manifest, target = mysql_setting.restored(drill=True)
+    found = mysql_setting.look(manifest, target)
+    assert found.good, found.summary()
+    assert mysql_setting.in_copy(target, "SELECT d FROM {bank}.`it's``p` WHERE id = 1")[0][0].hex() == "-0x0.0p+0"
+    with pytest.raises(Exception, match="foreign key"):
+        mysql_setting.in_copy(target, "INSERT INTO {bank}.c (id) VALUES (77)")
+    mysql_setting.in_copy(target, "INSERT INTO {bank}.`it's``p` (d) VALUES (0)")
+
+
+# -- secrets, TLS ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_password_is_in_no_argument_log_or_manifest(
+    mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    password = "o'dd \\ \"1%00€`$(x)"
+    mysql_setting.login("odd", f"{ALL} ON *.*", "ALL ON `midtime\\_tmp\\_%`.*")
+    mysql_setting.server.execute(f"ALTER USER odd_{mysql_setting.mark} IDENTIFIED BY %s", args=(password,))
+    from urllib.parse import quote
+
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_MYSQL_DB", f"mysql://odd_{mysql_setting.mark}:{quote(password, safe='')}@127.0.0.1:{mysql_setting.server.port}/"
+    )
+    seen: list[str] = []
+    store = mysql_setting.store
+    with store.capture() as capture:
+        seen += poll("the dump", lambda: dumping(mysql_setting) or None, 5)
+        backup = store.copy(capture, mysql_setting.shelf(POINT), lambda line: seen.append(line))
+    target = mysql_setting.target(drill=True)
+    store.restore(backup, mysql_setting.shelf(POINT), target, lambda line: seen.append(line))
+    assert mysql_setting.look(mysql_setting.publish(POINT, backup), target).good
+    out = capfd.readouterr()
+    for text in (*seen, out.out, out.err, caplog.text, repr(backup.model_dump() if hasattr(backup, "model_dump") else backup)):
+        assert password not in text
+        assert "o'dd" not in text
+
+
+def test_an_older_client_is_refused(mysql_setting: MysqlSetting, tmp_path: Path) -> None:
+    for name in ("mysqldump", "mysql"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 'mysqldump  Ver 10.19 Distrib 10.11.6-MariaDB, for debian-linux-gnu (x86_64)'\n")
+        (tmp_path / name).chmod(0o755)
+    mysql_setting.change_store(client_path=str(tmp_path))
+    error = mysql_setting.failing()
+    assert isinstance(error, ToolError)
+    assert "is mariadb-dump 10.11.6" in error.message
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    owner = Processes(tmp_path / "processes")
+    yield owner
+    owner.stop()

@@ -9,9 +9,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.stack import mysql
 from tests.stack.airflow import LocalAirflow
+from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank
+from tests.stack.mariadb import MariaDB
+from tests.stack.mysql import MySQL
 from tests.stack.postgres import Postgres
+from tests.stack.processes import StackError
+from tests.stack.s3 import S3
 from tests.stack.scalardb import ScalarDB
 from tests.stack.stack import Stack
 
@@ -33,6 +39,20 @@ def postgres_server(stack: Stack) -> Postgres:
 
 
 @pytest.fixture(scope="session")
+def mariadb_server(stack: Stack) -> MariaDB:
+    """The same for MariaDB."""
+    return stack.mariadb
+
+
+@pytest.fixture(scope="session")
+def mysql_server(stack: Stack) -> MySQL:
+    """The same for Oracle's MySQL, where the machine can run it."""
+    if lacks := mysql.missing():
+        raise StackError(f"MySQL needs {lacks}")
+    return stack.mysql
+
+
+@pytest.fixture(scope="session")
 def scalardb(stack: Stack) -> ScalarDB:
     return stack.scalardb
 
@@ -41,6 +61,18 @@ def scalardb(stack: Stack) -> ScalarDB:
 def bank(stack: Stack) -> Bank:
     """Loaded and at rest: the test starts and stops it."""
     return stack.bank
+
+
+@pytest.fixture(scope="session")
+def s3_server(stack: Stack) -> S3:
+    """Tests use prefixes of their own in its bucket."""
+    return stack.s3
+
+
+@pytest.fixture(scope="session")
+def azurite_server(stack: Stack) -> Azurite:
+    """The same for its container."""
+    return stack.azurite
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tests.stack.airflow import LocalAirflow
+from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank
+from tests.stack.mariadb import MariaDB
+from tests.stack.mysql import MySQL
 from tests.stack.postgres import Postgres
 from tests.stack.processes import Processes
+from tests.stack.s3 import S3
 from tests.stack.scalardb import ScalarDB, account_schema, jdbc_storage
 
 
@@ -64,6 +68,16 @@ class Stack:
         return server
 
     @cached_property
+    def mariadb(self) -> MariaDB:
+        """Another server that is backed up, empty at first; nothing of the bank is in it."""
+        return self._started(MariaDB(self.processes), MariaDB.start)
+
+    @cached_property
+    def mysql(self) -> MySQL:
+        """The same of Oracle's make, for what differs."""
+        return self._started(MySQL(self.processes, "mysql"), MySQL.start)
+
+    @cached_property
     def metadata(self) -> Postgres:
         """Airflow's own server."""
         server = self._started(Postgres(self.processes, "metadata"), Postgres.start)
@@ -80,6 +94,16 @@ class Stack:
     def bank(self) -> Bank:
         """The accounts, at rest: ``bank.start()`` sets them moving."""
         return self._started(Bank(self.scalardb.address, self._accounts), Bank.load)
+
+    @cached_property
+    def s3(self) -> S3:
+        """An object store that speaks S3's protocol."""
+        return self._started(S3(self.processes), S3.start)
+
+    @cached_property
+    def azurite(self) -> Azurite:
+        """An object store that speaks Azure Blob Storage's protocol."""
+        return self._started(Azurite(self.processes), Azurite.start)
 
     @cached_property
     def airflow(self) -> LocalAirflow:

@@ -46,3 +46,18 @@ def any_catalog(request: pytest.FixtureRequest, destination: str) -> Iterator[Ca
 def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill does not lose what the kernel has, and no test cuts the power: a busy disk must not slow them down."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture
+def memory_catalogs() -> Iterator[Iterator[Catalog]]:
+    """As many catalogs in memory as a test wants, each empty."""
+    memory = fsspec.filesystem("memory")
+    attach("memory", fs=memory)
+
+    def catalogs() -> Iterator[Catalog]:
+        while True:
+            memory.store.clear()
+            yield Catalog(f"memory://{uuid4().hex}/destination", "bank")
+
+    yield catalogs()
+    memory.store.clear()

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midtime.catalog import Catalog, objects
-from midtime.errors import ArtifactError, LeaseHeldError, RequestError
+from midtime.catalog.restore_points import EXPIRED, MANIFEST
+from midtime.errors import ArtifactError, LeaseHeldError, ManifestError, RequestError, RestorePointNotFoundError
 from midtime.model.restore_point import Artifact
 from midtime.model.topology import Topology
 from midtime.restoring import Plan, RestoreRequest, look_at_artifacts, make_plan, reserve
@@ -180,6 +181,10 @@ class TestPlan:
 
 
 class TestReserve:
+    @pytest.fixture(autouse=True)
+    def published(self, catalog: Catalog) -> None:
+        catalog.publish(BOTH)
+
     def test_the_lease_tells_the_sweeper_everything(self, catalog: Catalog) -> None:
         plan = make_plan(TWO, RestoreRequest(), BOTH, kind="drill", run="r")
         reserve(catalog, plan, "drill/r")
@@ -194,6 +199,22 @@ class TestReserve:
         reserve(catalog, plan, "a")
         with pytest.raises(LeaseHeldError):
             reserve(catalog, plan, "b")
+
+    @pytest.mark.parametrize("fate", ["expired", "removed", "invalid", "unreadable"])
+    def test_one_that_went_meanwhile_is_refused_and_set_free(self, catalog: Catalog, fate: str) -> None:
+        plan = make_plan(TWO, RestoreRequest(), BOTH, kind="restore", run="r")
+        manifest = catalog.folder(BOTH.id) / MANIFEST
+        {
+            "expired": lambda: catalog.mark(BOTH.id, EXPIRED, "old"),
+            "removed": lambda: objects.remove_tree(manifest),
+            "invalid": lambda: catalog.invalidate(BOTH.id, "torn"),
+            "unreadable": lambda: objects.replace(manifest, b""),
+        }[fate]()
+        with pytest.raises(RestorePointNotFoundError if fate in ("expired", "removed") else ManifestError):
+            reserve(catalog, plan, "restore/r")
+        lease = catalog.leases.current(plan.lease)
+        assert lease
+        assert lease.released
 
     def test_artifacts_are_looked_at(self, catalog: Catalog, tmp_path: Path) -> None:
         held = point(stores=(part(artifacts=(Artifact(path="accounts/x", size=2, sha256=sha256(b"ab")),)),))

@@ -6,29 +6,85 @@ Memory stays at one chunk a file, whatever the size.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
-from midtime.catalog.objects import destination_errors, make_durable, open_stream
+from midtime.catalog.objects import begin_upload, destination_errors, look, open_stream, remove_tree
 from midtime.errors import ArtifactError, StagingSpaceError
 from midtime.model.restore_point import Artifact
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
+log = logging.getLogger(__name__)
+
 CHUNK = 1 << 20
 PARALLEL = 4
 Progress = Callable[[int], object]
 """Told how many more bytes are done."""
-Sink = Callable[[bytes], object]
+Sink = Callable[[bytes | bytearray | memoryview], object]
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def ignore_progress(count: int) -> None:
     """For callers that nobody watches."""
+
+
+class ArtifactWriter:
+    """Hashes what it writes; made by :func:`new_artifact`."""
+
+    artifact: Artifact
+    """What was written; there once the block of :func:`new_artifact` ended well."""
+
+    def __init__(self, target: ObjectStoragePath) -> None:
+        self._target, self._upload = target, begin_upload(target)
+        self._size, self._sha256, self._appears = 0, hashlib.sha256(), False
+
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Append to the object."""
+        self._sha256.update(chunk)
+        with destination_errors(self._target, "write"):
+            self._upload.write(chunk)
+        self._size += memoryview(chunk).nbytes
+
+    def finish(self, name: str) -> None:
+        """Make the object appear, and ask the store whether all of it has arrived."""
+        self._appears = True
+        with destination_errors(self._target, "write"):
+            self._upload.finish()
+            if (arrived := look(self._target).size) != self._size:
+                raise OSError(f"{arrived} of {self._size} bytes have arrived")
+        self.artifact = Artifact(path=name, size=self._size, sha256=self._sha256.hexdigest())
+
+    def abort(self) -> None:
+        """Leave nothing that could be taken for the object; what cannot be removed now is told."""
+        try:
+            self._upload.abort()
+            if self._appears:
+                remove_tree(self._target)
+        except Exception as error:  # noqa: BLE001 - the error that made us abort counts
+            log.warning("Parts of %s may be left at the store: %s", self._target, error)
+
+
+@contextmanager
+def new_artifact(folder: ObjectStoragePath, name: str) -> Iterator[ArtifactWriter]:
+    """Write one artifact chunk by chunk, of a length that nobody knows yet; when the block fails there is no object.
+
+    :param folder: the restore point's folder
+    :param name: the artifact's path in it
+    """
+    writer = ArtifactWriter(folder / name)
+    try:
+        yield writer
+        writer.finish(name)
+    except BaseException:
+        writer.abort()
+        raise
 
 
 def upload(source: Path, folder: ObjectStoragePath, prefix: str, *, progress: Progress = ignore_progress) -> tuple[Artifact, ...]:
@@ -38,8 +94,6 @@ def upload(source: Path, folder: ObjectStoragePath, prefix: str, *, progress: Pr
     :return: one artifact a file, sorted by path
     """
     files = sorted(path for path in source.rglob("*") if path.is_file())
-    with destination_errors(folder / prefix, "write"):
-        (folder / prefix).mkdir(parents=True, exist_ok=True)
 
     def one(path: Path) -> Artifact:
         return _upload_file(path, folder, f"{prefix}/{path.relative_to(source).as_posix()}", progress)
@@ -48,13 +102,11 @@ def upload(source: Path, folder: ObjectStoragePath, prefix: str, *, progress: Pr
 
 
 def _upload_file(source: Path, folder: ObjectStoragePath, name: str, progress: Progress) -> Artifact:
-    target = folder / name
-    with destination_errors(target, "write"), source.open("rb") as reader:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with open_stream(target, "wb") as writer:
-            size, sha256 = _pump(reader, writer.write, progress)
-        make_durable(target)
-    return Artifact(path=name, size=size, sha256=sha256)
+    with destination_errors(folder / name, "write"), source.open("rb") as reader, new_artifact(folder, name) as writer:
+        while chunk := reader.read(CHUNK):
+            writer.write(chunk)
+            progress(len(chunk))
+    return writer.artifact
 
 
 def download(
@@ -99,8 +151,7 @@ def check_sizes(artifacts: Iterable[Artifact], folder: ObjectStoragePath) -> Non
     def one(artifact: Artifact) -> None:
         path = folder / artifact.path
         try:
-            with destination_errors(path, "look at"):
-                size = path.stat().st_size
+            size = look(path).size
         except FileNotFoundError:
             raise _missing(path) from None
         if size != artifact.size:
@@ -118,7 +169,7 @@ def _truncated(path: object, artifact: Artifact, size: int) -> ArtifactError:
 
 
 def _staging_sink(writer: IO[bytes]) -> Sink:
-    def sink(chunk: bytes) -> None:
+    def sink(chunk: bytes | bytearray | memoryview) -> None:
         left = memoryview(chunk)
         try:
             while left:  # unbuffered, so that a full disk shows here; the last write before that may be short

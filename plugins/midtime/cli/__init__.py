@@ -1,1 +1,1 @@
-"""The command line: ``midtime check | list | show | verify``."""
+"""The command line: ``midtime check | list | show | verify | drills | recover``."""

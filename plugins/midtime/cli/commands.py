@@ -5,25 +5,26 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from itertools import chain
-from pathlib import Path
 
 from midtime.catalog import Catalog, Entry, artifacts
 from midtime.cli import screen
-from midtime.errors import RequestError, RestorePointNotFoundError, TopologyError
+from midtime.cli.drills import drills
+from midtime.cli.recover import recover
+from midtime.cli.topologies import catalog as catalog_of
+from midtime.cli.topologies import folder, wanted
+from midtime.errors import RequestError, RestorePointNotFoundError
 from midtime.model.instants import RESTORE_POINT_ID
 from midtime.model.restore_point import RestorePoint
-from midtime.model.topology import Topology, load_named, load_topologies
-from midtime.model.topology.load import topologies_folder
+from midtime.model.topology import load_named
 from midtime.preflight import backup_checks, drill_checks
-from midtime.settings import DEFAULT_TOPOLOGIES
 
 
 def check(arguments: argparse.Namespace) -> bool:
     """``midtime check``: the preflight of a backup."""
-    topology = load_named(_folder(arguments), arguments.topology)
+    topology = load_named(folder(arguments), arguments.topology)
     answers = []
     with screen.checks(topology.name, quiet=arguments.json) as show:
-        for answer in chain(backup_checks(topology, _catalog(topology)), drill_checks(topology)):
+        for answer in chain(backup_checks(topology, catalog_of(topology)), drill_checks(topology)):
             answers.append(answer)
             show(answer)
     good = all(answer.ok for answer in answers)
@@ -34,12 +35,12 @@ def check(arguments: argparse.Namespace) -> bool:
 
 def list_(arguments: argparse.Namespace) -> bool:
     """``midtime list``: the newest restore points of one topology or of all."""
-    good, bad = _topologies(arguments)
-    found = {topology.name: _catalog(topology).newest(arguments.limit) for topology in good}
+    good, bad = wanted(arguments)
+    found = {topology.name: catalog_of(topology).newest(arguments.limit) for topology in good}
     if arguments.json:
         screen.as_json([{"topology": name, **entry.to_dict()} for name, entries in found.items() for entry in entries])
     else:
-        screen.listing(found, _folder(arguments))
+        screen.listing(found, folder(arguments))
     return not bad  # a topology in a wrong file would be missing here without a word
 
 
@@ -74,37 +75,24 @@ def _verified(arguments: argparse.Namespace, point: str, files: int, size: int, 
     return not wrong
 
 
-def _topologies(arguments: argparse.Namespace) -> tuple[list[Topology], list[TopologyError]]:
-    """The good ones, and what is wrong with the others, which is told."""
-    if arguments.topology:
-        return [load_named(_folder(arguments), arguments.topology)], []
-    good, bad = load_topologies(_folder(arguments))
-    if not good and bad:
-        raise TopologyError("\n".join(map(str, bad)))
-    for error in bad:
-        screen.warn(str(error))
-    return good, bad
-
-
 def _find(arguments: argparse.Namespace) -> tuple[Catalog, Entry]:
     if arguments.id == "latest" and not arguments.topology:
         raise RequestError("`latest` needs --topology: each topology has its own", fix="add --topology NAME, or give an id")
     if arguments.id != "latest" and not RESTORE_POINT_ID.match(arguments.id):
         raise RequestError(f"{arguments.id!r} is not a restore point id", fix="`midtime list` shows them, e.g. 20261121T020007Z-3fa9c1")
-    for topology in _topologies(arguments)[0]:
-        catalog = _catalog(topology)
-        wanted = catalog.resolve("latest").id if arguments.id == "latest" else arguments.id
-        if entry := catalog.entry(wanted):
+    for topology in wanted(arguments)[0]:
+        catalog = catalog_of(topology)
+        point = catalog.resolve("latest").id if arguments.id == "latest" else arguments.id
+        if entry := catalog.entry(point):
             return catalog, entry
     raise RestorePointNotFoundError(f"no topology has a restore point {arguments.id}", fix="`midtime list` shows those there are")
 
 
-def _folder(arguments: argparse.Namespace) -> Path:
-    return arguments.topologies or topologies_folder(DEFAULT_TOPOLOGIES)
-
-
-def _catalog(topology: Topology) -> Catalog:
-    return Catalog(topology.destination, topology.name)
-
-
-COMMANDS: Mapping[str, Callable[[argparse.Namespace], bool]] = {"check": check, "list": list_, "show": show, "verify": verify}
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], bool]] = {
+    "check": check,
+    "list": list_,
+    "show": show,
+    "verify": verify,
+    "drills": drills,
+    "recover": recover,
+}

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
 from midtime import __version__
 from midtime.errors import MidtimeError, RequestError, TopologyError
+from midtime.model.instants import from_rfc3339
 
 _EPILOG = """\
 Topology files are read from the folder that MIDTIME_TOPOLOGIES names (or --topologies); connections come from Airflow.
@@ -21,6 +24,8 @@ Topology files are read from the folder that MIDTIME_TOPOLOGIES names (or --topo
   midtime list                    restore points of all topologies, newest first
   midtime show 20261121T020007Z-3fa9c1
   midtime verify 20261121T020007Z-3fa9c1 --json
+  midtime drills bank --since 2026-11-01
+  midtime recover s3://backup_s3@midtime-backups/production --into topologies
 
 Exit code: 0 good, 1 not good, 2 wrong usage.
 """
@@ -48,13 +53,26 @@ def parser() -> argparse.ArgumentParser:
     verify = _command(commands, "verify", "read every artifact of a restore point again and compare it with its manifest")
     verify.add_argument("id", metavar="ID", help="a restore point's id, or `latest` with --topology")
     verify.add_argument("--topology", metavar="TOPOLOGY", help="where to look; default: everywhere")
+    drills = _command(commands, "drills", "report on all drills: verdict, RTO, RPO and their trend")
+    drills.add_argument("topology", metavar="TOPOLOGY", nargs="?", help="default: all")
+    drills.add_argument(
+        "--limit", type=_positive, default=20, metavar="N", help="drills shown of each topology, default 20; all are summed up"
+    )
+    drills.add_argument("--since", type=_instant, metavar="DATE", help="only drills that began then or later: 2026-11-01, UTC, or RFC 3339")
+    recover = _command(commands, "recover", "rebuild what a lost Airflow knew, from a destination alone", reads_topologies=False)
+    recover.add_argument("destination", metavar="DESTINATION", help="a topology's `destination`, such as s3://connection@bucket/prefix")
+    recover.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="where the topology files are written")
+    recover.add_argument("--limit", type=_positive, default=5, metavar="N", help="restore points shown of each topology, default 5")
     return root
 
 
-def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, meaning: str) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=meaning, description=meaning.capitalize() + ".")
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, meaning: str, *, reads_topologies: bool = True
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
     command.add_argument("--json", action="store_true", help="print JSON for programs")
-    command.add_argument("--topologies", type=Path, metavar="FOLDER", help="folder of the topology files; default: MIDTIME_TOPOLOGIES")
+    if reads_topologies:
+        command.add_argument("--topologies", type=Path, metavar="FOLDER", help="folder of the topology files; default: MIDTIME_TOPOLOGIES")
     return command
 
 
@@ -62,6 +80,15 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return from_rfc3339(f"{text}T00:00:00Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a date such as 2026-11-01 nor an instant such as 2026-11-01T05:00:00Z"
+        ) from None
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:

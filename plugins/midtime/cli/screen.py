@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from midtime.catalog import Entry
 from midtime.model.instants import to_rfc3339
@@ -23,9 +23,9 @@ from midtime.stores.base import Check
 _COLOURS = {State.RESTORABLE: "green", State.DRILLED: "bold green", State.INVALID: "bold red", State.EXPIRED: "dim", State.MARKED: "yellow"}
 
 
-def _console() -> Console:
-    # A pipe has no width: lines are for grep there, not to be cut at 80 columns.
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=not sys.stdout.isatty())
+def console() -> Console:
+    """Standard output. A pipe has no width: lines are for grep there, not to be cut at 80 columns."""
+    return Console(width=None if sys.stdout.isatty() else 10_000, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def as_json(body: Any) -> None:
@@ -41,28 +41,34 @@ def warn(message: str) -> None:
 @contextmanager
 def checks(topology: str, *, quiet: bool) -> Iterator[Callable[[Check], None]]:
     """Show each answer of a preflight as soon as it is there."""
-    console = Console(quiet=quiet, highlight=False, soft_wrap=True)
-    console.print(f"[bold]{escape(topology)}[/]")
+    out = Console(quiet=quiet, highlight=False, soft_wrap=True)
+    out.print(f"[bold]{escape(topology)}[/]")
 
     def show(check: Check) -> None:
         mark = "[green]✓[/]" if check.ok else "[bold red]✗[/]"
-        console.print(f"  {mark} {escape(check.subject)} {escape(check.question)}: {escape(check.detail)}")
+        out.print(f"  {mark} {escape(check.subject)} {escape(check.question)}: {escape(check.detail)}")
 
     yield show
 
 
 def listing(found: Mapping[str, Sequence[Entry]], folder: Path) -> None:
     """A table of restore points, and the topologies that have none."""
-    table = Table("topology", "restore point", "midtime", "state", "size", "rows", "why", box=None, pad_edge=False)
+    point = Column("restore point", min_width=23, no_wrap=True)  # what one copies from here must be whole
+    table = Table("topology", point, "midtime", "state", "size", "rows", "why", box=None, pad_edge=False)
     for topology, entries in found.items():
         for entry in entries:
             table.add_row(topology, entry.id, *_columns(entry), escape(entry.reason))
     if table.row_count:
-        _console().print(table)
+        console().print(table)
     if not found:
-        print(f"{folder} holds no topology files: write one, or name another folder in MIDTIME_TOPOLOGIES or --topologies")
+        no_topologies(folder)
     elif without := [name for name, entries in found.items() if not entries]:
         print(f"no restore points yet of {', '.join(without)}: run the DAG <topology>__backup")
+
+
+def no_topologies(folder: Path) -> None:
+    """There is nothing to answer about."""
+    print(f"{folder} holds no topology files: write one, or name another folder in MIDTIME_TOPOLOGIES or --topologies")
 
 
 def _columns(entry: Entry) -> list[str]:
@@ -75,26 +81,27 @@ def _columns(entry: Entry) -> list[str]:
 
 def restore_point(entry: Entry, drills: Sequence[DrillReport]) -> None:
     """Everything about one restore point."""
-    console = _console()
-    console.print(f"[bold]{entry.id}[/]  [{_COLOURS[entry.state]}]{entry.state}[/] {escape(entry.reason)}")
+    out = console()
+    out.print(f"[bold]{entry.id}[/]  [{_COLOURS[entry.state]}]{entry.state}[/] {escape(entry.reason)}")
     if entry.restore_point:
-        _manifest(console, entry.restore_point)
+        _manifest(out, entry.restore_point)
     for drill in drills:
         verdict = "[green]good[/]" if drill.good else "[bold red]not good[/]"
-        console.print(f"drilled {to_rfc3339(drill.started_at)}: {verdict}, RTO {drill.rto_seconds:.1f} s, RPO {drill.rpo_seconds:.0f} s")
-        console.print(f"  {escape(str(drill.verdict.get('summary', '')))}")
+        as_of = f" as of {to_rfc3339(drill.as_of)}" if drill.as_of else ""
+        out.print(f"drilled {to_rfc3339(drill.started_at)}{as_of}: {verdict}, RTO {drill.rto_seconds:.1f} s, RPO {drill.rpo_seconds:.0f} s")
+        out.print(f"  {escape(str(drill.verdict.get('summary', '')))}")
 
 
-def _manifest(console: Console, point: RestorePoint) -> None:
-    console.print(
+def _manifest(out: Console, point: RestorePoint) -> None:
+    out.print(
         f"topology {point.topology}, midtime {to_rfc3339(point.midtime)}, made by {escape(point.origin.dag_id)} {escape(point.origin.run_id)}"
     )
-    console.print(f"evidence: {escape(str(point.evidence.get('kind', '')))}")
+    out.print(f"evidence: {escape(str(point.evidence.get('kind', '')))}")
     table = Table("store", "engine", "method", "server", "size", "files", "tables", "rows", "seconds", box=None, pad_edge=False)
     for s in point.stores:
         numbers = [decimal(s.size), str(len(s.artifacts)), str(len(s.tables)), f"{s.rows:,}", f"{s.seconds:.1f}"]
         table.add_row(s.store, s.engine, s.method, escape(s.server), *numbers)
-    console.print(table)
+    out.print(table)
 
 
 @contextmanager
@@ -109,8 +116,8 @@ def progress(label: str, total: int, *, quiet: bool) -> Iterator[Callable[[int],
 
 def verified(point: str, files: int, size: int, wrong: Sequence[str]) -> None:
     """The outcome of reading every artifact again."""
-    console = _console()
+    out = console()
     for message in wrong:
-        console.print(f"[bold red]✗[/] {escape(message)}")
+        out.print(f"[bold red]✗[/] {escape(message)}")
     if not wrong:
-        console.print(f"[green]✓[/] {point}: {files} artifacts, {decimal(size)}, all as their manifest says")
+        out.print(f"[green]✓[/] {point}: {files} artifacts, {decimal(size)}, all as their manifest says")

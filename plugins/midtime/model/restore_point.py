@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
-from midtime.errors import ManifestError
+from midtime.errors import ForeignManifestError, ManifestError
 from midtime.model.instants import RESTORE_POINT_ID, to_rfc3339
 
 MANIFEST_VERSION = 1
@@ -117,6 +118,8 @@ class RestorePoint(Record):
     evidence: dict[str, Any] = Field(default_factory=dict)
     """Why the instant may be believed: for a single transaction its snapshot, for a pause window its polls."""
     origin: Origin
+    topology_file: str | None = None
+    """The topology as a file, so that this catalog alone is enough to rebuild a lost Airflow; None in manifests of older versions."""
 
     @property
     def size(self) -> int:
@@ -153,8 +156,9 @@ class RestorePoint(Record):
             claimed = body.pop("digest")
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise ManifestError(f"{where} is unreadable ({error})", fix="use another restore point; keep the file for diagnosis") from error
-        if body.get("version") != MANIFEST_VERSION:
-            raise ManifestError(f"{where} is of version {body.get('version')!r}, known is {MANIFEST_VERSION}", fix="use a newer Midtime")
+        if (version := body.get("version")) != MANIFEST_VERSION:
+            kind = ForeignManifestError if isinstance(version, int) and version > MANIFEST_VERSION else ManifestError
+            raise kind(f"{where} is of version {version!r}, known is {MANIFEST_VERSION}", fix="use a newer Midtime")
         if digest_of(body) != claimed:
             raise ManifestError(f"{where} was edited after it was written: its digest does not fit", fix="use another restore point")
         try:
@@ -179,7 +183,7 @@ class DrillReport(Record):
     rto_seconds: float
     """From the start of the run to a verified set."""
     rpo_seconds: float
-    """Age of the restore point when the drill began: what a loss at that moment would have cost."""
+    """Age of the restore point when the drill began, or at ``as_of``: what a loss at that moment would have cost."""
     store_seconds: dict[str, float]
     bytes: int
     rows: int
@@ -187,3 +191,10 @@ class DrillReport(Record):
     good: bool
     dag_id: str
     run_id: str
+    as_of: Instant | None = None
+    """The date that a backfilled drill stands for; None where it stands for the moment at which it began."""
+
+    @property
+    def stands_for(self) -> datetime:
+        """The moment of which this drill says whether, and how fast, what was lost then would have come back."""
+        return self.as_of or self.started_at

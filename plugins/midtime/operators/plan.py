@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, AirflowTaskTimeout
 
-from midtime.errors import RestorePointNotFoundError
+from midtime.errors import ManifestError, RestorePointNotFoundError
 from midtime.model.restore_point import RestorePoint
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.preflight import require, restore_checks
 from midtime.products import require_stoppable
-from midtime.restoring import RestoreRequest, look_at_artifacts, make_plan, reserve
+from midtime.restoring import ATTEMPT, Attempt, RestoreRequest, look_at_artifacts, make_plan, reserve
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+SKIPPED = "skipped"
+"""XCom key of the reason for which a backfilled drill was skipped."""
 
 
 class PlanRestoreOperator(TopologyOperator):
@@ -28,21 +32,31 @@ class PlanRestoreOperator(TopologyOperator):
     kind = "restore"
 
     def work(self, context: Context) -> dict[str, Any]:
+        """Plan what the run's conf asks for."""
+        return self.plan(context, Attempt())
+
+    def plan(self, context: Context, attempt: Attempt) -> dict[str, Any]:
         """Read the request, choose the restore point, name the targets, ask every target, take the lease."""
         request = RestoreRequest.parse(self._conf(context), self.topology, kind=self.kind)
-        point = self.choose(request, context)
+        point = self.choose(request, context, attempt)
+        attempt.restore_point, attempt.midtime = point.id, point.midtime
         look_at_artifacts(self.catalog, point)
         run = run_name(context)
         plan = make_plan(self.topology, request, point, kind=self.kind, run=run)
+        plan = replace(plan, started_at=attempt.started_at, as_of=attempt.as_of)
         for check in require(restore_checks(self.topology, point, {target.store: target for target in plan.targets})):
             self.log.info("%s %s: %s", check.subject, check.question, check.detail)
         if plan.replaces:
             require_stoppable(self.topology)
-        reserve(self.catalog, plan, run)
+        try:
+            reserve(self.catalog, plan, run)
+        except RestorePointNotFoundError as error:
+            self.log.warning("Choosing again: %s", error)  # one that was asked for by its id is refused by that
+            return self.plan(context, attempt)
         self.log.info("%s", plan.summary())
         return plan.to_dict()
 
-    def choose(self, request: RestoreRequest, context: Context) -> RestorePoint:
+    def choose(self, request: RestoreRequest, context: Context, attempt: Attempt) -> RestorePoint:
         """The restore point that was asked for."""
         return self.catalog.resolve(request.restore_point)
 
@@ -63,18 +77,37 @@ class PlanDrillOperator(PlanRestoreOperator):
 
     kind = "drill"
 
-    def choose(self, request: RestoreRequest, context: Context) -> RestorePoint:
-        """Choose by what started the run."""
-        if request.restore_point != "latest":
-            return self.catalog.resolve(request.restore_point)
-        if announced := _announced(context):
-            return self.catalog.resolve(announced)
-        at = _backfilled_date(context)
+    def work(self, context: Context) -> dict[str, Any]:
+        """Plan; where that fails, leave behind for the report which restore point was meant, and why it cannot be drilled."""
+        attempt = Attempt(as_of=_backfilled_date(context))
         try:
-            return self.catalog.resolve("latest", at=at)
+            return self.plan(context, attempt)
+        except (Exception, AirflowTaskTimeout) as error:
+            if attempt.restore_point:
+                context["ti"].xcom_push(key=ATTEMPT, value=attempt.to_dict() | {"reason": str(error)})
+            raise
+
+    def choose(self, request: RestoreRequest, context: Context, attempt: Attempt) -> RestorePoint:
+        """Choose by what started the run."""
+        named = request.restore_point if request.restore_point != "latest" else _announced(context)
+        if named is None:
+            return self._newest(context, attempt)
+        try:
+            point = self.catalog.resolve(named)
+        except ManifestError:
+            attempt.restore_point = named  # it is there; a misspelling leaves no report
+            raise
+        if attempt.as_of and attempt.as_of < point.finished_at:
+            attempt.as_of = None  # it did not exist then, so it says nothing about that date
+        return point
+
+    def _newest(self, context: Context, attempt: Attempt) -> RestorePoint:
+        if attempt.as_of is None:
+            return self.catalog.resolve("latest")
+        try:
+            return self.catalog.resolve("latest", at=attempt.as_of)
         except RestorePointNotFoundError as error:
-            if at is None:
-                raise
+            context["ti"].xcom_push(key=SKIPPED, value=str(error))  # beside the log, which the UI shows only on demand
             raise AirflowSkipException(str(error)) from error
 
 
@@ -86,4 +119,4 @@ def _announced(context: Context) -> str | None:
 
 def _backfilled_date(context: Context) -> datetime | None:
     run = context["dag_run"]
-    return run.logical_date if str(run.run_type) in ("backfill", "DagRunType.BACKFILL_JOB") else None
+    return run.logical_date if run.run_type == "backfill" else None  # an enum that is a str as well

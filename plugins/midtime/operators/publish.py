@@ -11,6 +11,7 @@ from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.errors import CatalogError, RestorePointNotFoundError
 from midtime.model.instants import from_rfc3339, utc_now
 from midtime.model.restore_point import Origin, RestorePoint
+from midtime.model.topology import written
 from midtime.operators.base import TopologyOperator, run_name
 
 if TYPE_CHECKING:
@@ -72,4 +73,5 @@ class PublishOperator(TopologyOperator):
             origin=Origin(
                 midtime_version=midtime.__version__, dag_id=context["dag"].dag_id, run_id=context["run_id"], host=socket.gethostname()
             ),
+            topology_file=written(self.topology),
         )

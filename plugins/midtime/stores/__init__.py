@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ENGINES = {
     ("postgresql", "dump"): "midtime.stores.postgresql.store:PostgresqlStore",
     ("mysql", "dump"): "midtime.stores.mysql.store:MysqlStore",
+    ("sqlite", "dump"): "midtime.stores.sqlite.store:SqliteStore",
 }
 """(engine, method) -> module:class."""
 

@@ -68,10 +68,12 @@ def _gunzipped(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
     decompressor = zlib.decompressobj(_GZIP)
     for chunk in chunks:
         while chunk:
+            if decompressor.eof:
+                raise ArtifactError(f"{name} goes on behind the end of its gzip stream", fix="use another restore point")
             try:
                 yield decompressor.decompress(chunk, _PIECE)  # so much at most: zeros would unfold to a thousand times their size
             except zlib.error as error:
                 raise ArtifactError(f"{name} is no gzip stream: {error}", fix="use another restore point") from error
-            chunk = decompressor.unconsumed_tail
+            chunk = decompressor.unconsumed_tail or decompressor.unused_data
     if not decompressor.eof:
         raise ArtifactError(f"{name} ends in the middle of its gzip stream", fix="use another restore point")

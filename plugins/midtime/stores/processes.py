@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -133,15 +134,16 @@ def streaming_tool(
             stdout=stdout,
             stderr=said,
             start_new_session=True,
-            pipesize=CHUNK,
         ) as process,
     ):
+        for pipe in (process.stdin, process.stdout):
+            _widen(pipe)
         try:
             yield process
             if process.stdout and os.read(process.stdout.fileno(), 1):
                 return _end(process)  # nobody wants the rest
             code = _wait(process)
-        except BrokenPipeError:  # it went away; its own last words say why
+        except (_Ended, BrokenPipeError):  # it went away; its own last words say why
             code = _wait(process) or -signal.SIGPIPE
         except BaseException:
             _end(process)
@@ -151,12 +153,25 @@ def streaming_tool(
 
 
 def read_output(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """What a tool writes, as soon as it comes, to its end."""
+    """What a tool writes, as soon as it comes, to its end; a tool that ended badly is an error here already, of :func:`streaming_tool`."""
     if process.stdout is None:
         raise ValueError("the tool was started without a pipe for its output")
     # Unbuffered: a first byte must not wait until a buffer is full.
     while chunk := os.read(process.stdout.fileno(), CHUNK):
         yield chunk
+    if process.wait():
+        raise _Ended
+
+
+class _Ended(Exception):  # noqa: N818 - never leaves this module
+    """The tool whose output is being read ended badly: whoever reads must not take what came for all."""
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Larger pipes save switches between processes; where the kernel grants none, it works as well."""
+    if pipe and hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, CHUNK)
 
 
 def _leashed(argv: Sequence[str | Path]) -> list[str]:

@@ -140,6 +140,7 @@ class TestUnreachable:
     def test_a_file_where_the_destination_should_be(self, tmp_path: Path, verb: str) -> None:
         (tmp_path / "file").write_bytes(b"")
         (tmp_path / "source").mkdir()
+        (tmp_path / "source" / "toc.dat").write_bytes(b"")
         catalog = Catalog(f"file://{tmp_path}/file", "bank")
         work: dict[str, Callable[[], object]] = {
             "upload": lambda: artifacts.upload(tmp_path / "source", catalog.folder(POINT.id), "accounts"),

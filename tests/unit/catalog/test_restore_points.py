@@ -15,7 +15,7 @@ from midtime.catalog import Catalog, objects
 from midtime.catalog.restore_points import INVALID, MANIFEST
 from midtime.errors import ManifestError, RestorePointNotFoundError
 from midtime.model.restore_point import RestorePoint, State
-from tests.unit.builders import MIDTIME, days_later, drill_report, resealed
+from tests.unit.builders import days_later, drill_report, resealed
 from tests.unit.catalog.examples import POINT, disk
 from tests.unit.catalog.test_objects import interrupt
 from tests.unit.processes import kill_when_it_says_so
@@ -119,7 +119,7 @@ class TestResolve:
         any_catalog.invalidate(days_later(2).id, "torn")
 
         def at(days: float) -> RestorePoint:
-            return any_catalog.resolve("latest", at=MIDTIME + timedelta(days=days))
+            return any_catalog.resolve("latest", at=days_later(0).finished_at + timedelta(days=days))
 
         assert at(3) == at(99) == any_catalog.resolve("latest") == days_later(3)
         assert at(2.9) == at(2) == at(1) == days_later(1)
@@ -134,10 +134,10 @@ class TestResolve:
             catalog.publish(days_later(day))
         expected = max((day for day in days if day <= at), default=None)
         if expected is not None:
-            assert catalog.resolve("latest", at=MIDTIME + timedelta(days=at)) == days_later(expected)
+            assert catalog.resolve("latest", at=days_later(0).finished_at + timedelta(days=at)) == days_later(expected)
             return
         with pytest.raises(RestorePointNotFoundError):
-            catalog.resolve("latest", at=MIDTIME + timedelta(days=at))
+            catalog.resolve("latest", at=days_later(0).finished_at + timedelta(days=at))
 
     @pytest.mark.parametrize(
         "wanted", ["", "newest", "LATEST", "..", "../bank", "/etc/passwd", ".leases", f"{POINT.id}/", f"{POINT.id}\n", f"./{POINT.id}"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from midtime.model.topology.cassandra import Access, Cassandra, CassandraNode, Directories
 from midtime.model.topology.cloud import Aurora, AzureMysql, AzurePostgresql, Cosmosdb, Dynamodb, Rds
 from midtime.model.topology.commands import Action, KubernetesScale
-from midtime.model.topology.load import ENVIRONMENT, load_named, load_topologies, load_topology, topologies_folder
+from midtime.model.topology.connections import NeededConnection, needed_connections
+from midtime.model.topology.load import ENVIRONMENT, load_named, load_topologies, load_topology, read_topology, topologies_folder
 from midtime.model.topology.model import AnyStore, Shape, Topology
 from midtime.model.topology.plan import Check, Coordinator, Drill, Notification, Notifications, Pause, Retention, ScalarDb
 from midtime.model.topology.products import Endpoints, KubernetesEndpoints, Product, Tls, split_endpoint
 from midtime.model.topology.relational import BinlogArchive, Mysql, Postgresql, Sqlite, WalArchive
 from midtime.model.topology.targets import Target
+from midtime.model.topology.written import written
 
 __all__ = [
     "ENVIRONMENT",
@@ -33,6 +35,7 @@ __all__ = [
     "KubernetesEndpoints",
     "KubernetesScale",
     "Mysql",
+    "NeededConnection",
     "Notification",
     "Notifications",
     "Pause",
@@ -50,6 +53,9 @@ __all__ = [
     "load_named",
     "load_topologies",
     "load_topology",
+    "needed_connections",
+    "read_topology",
     "split_endpoint",
     "topologies_folder",
+    "written",
 ]

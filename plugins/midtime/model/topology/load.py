@@ -29,7 +29,11 @@ def load_topology(path: Path) -> Topology:
 
     :raises TopologyError: with every problem of the file, each on a line of its own
     """
-    text = read_text(path)
+    return read_topology(read_text(path), path)
+
+
+def read_topology(text: str, path: Path) -> Topology:
+    """The same for the content of a file that need not be there yet."""
     try:
         return _build(parse(text), path)
     except ProblemsError as error:

@@ -36,6 +36,7 @@ class Snapshot:
     server: str
     client: str
     keys: dict[Table, tuple[str, ...]]
+    sequences: list[Table]
     chunks: Iterator[bytes]
     """The dump, from its first byte."""
 
@@ -46,8 +47,8 @@ def open_snapshot(session: Session, clients: Clients, databases: Sequence[str]) 
 
     :raises CopyError: the dump client failed, or the tables changed their shape meanwhile
     """
-    before = describe(session, databases)
-    views = [table.full_name for table in content.tables(session, databases) if table.type == "VIEW"]
+    before, tables = describe(session, databases), content.tables(session, databases)
+    views = [table.full_name for table in tables if table.type == "VIEW"]
     command = tools.dump_command(clients, session.login, databases, views=views)
     midtime = _clock(session)
     with streaming_tool(command, env=tools.environment(session.login), failed=tools.dump_failed, stdout=PIPE) as process:
@@ -62,9 +63,10 @@ def open_snapshot(session: Session, clients: Clients, databases: Sequence[str]) 
             session.version_text,
             clients.version_text,
             content.keys(session, databases),
+            content.sequences(tables),
             chain([first], chunks),
         )
-    if describe(session, databases) != before:
+    if describe(session, databases) != before or content.tables(session, databases) != tables:
         raise CopyError("tables, views or routines were changed during the dump", fix="wait for the DDL to end, then run again")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.words import counted
 from midtime.stores.base import Question, Target
-from midtime.stores.mysql import content, databases, programs
+from midtime.stores.mysql import content, databases, grants, programs
 from midtime.stores.mysql.connections import Session, connect
 from midtime.stores.mysql.programs import Program
 from midtime.stores.mysql.records import MysqlCoordinator
@@ -20,10 +19,10 @@ from midtime.stores.staging import room_for, staging_root
 if TYPE_CHECKING:
     from midtime.stores.mysql.store import MysqlStore
 
-OLDEST = {"MariaDB": (10, 5), "MySQL": (8, 0)}
+# MariaDB 10.6 is the first whose RENAME TABLE of many tables is all or nothing also when the server dies.
+OLDEST = {"MariaDB": (10, 6), "MySQL": (8, 0)}
 NEEDED = {"SELECT", "SHOW VIEW", "TRIGGER", "EVENT", "EXECUTE"}
 """On every namespace's database as a whole."""
-_GRANT = re.compile(r"GRANT (.+?) ON (\*\.\*|`(?:[^`]|``)+`\.\*) TO ")
 _FLOATS = "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema IN ({}) AND data_type = 'float'"
 
 
@@ -54,33 +53,14 @@ def check_namespaces(session: Session, topology: Topology, store: str) -> str:
 
 def check_grants(session: Session, topology: Topology, store: str) -> str:
     """A server hides what a login may not see: a table without SELECT is not refused but missing."""
-    granted = _grants(session)
+    granted = grants.read(session)
     for name in topology.all_namespaces(store):
-        held = set().union(*(privileges for pattern, privileges in granted if pattern.fullmatch(name)))
-        if lacking := sorted(NEEDED - held) if "ALL PRIVILEGES" not in held else []:
+        if lacking := sorted(grants.lacking(granted, name, NEEDED)):
             raise StoreAccessError(
                 f"the login lacks {', '.join(lacking)} on all of database {name!r}, so what it may not see would be missing from the backup",
                 fix=f"GRANT {', '.join(sorted(NEEDED))} ON {programs.quoted(name)}.* TO it",
             )
     return ", ".join(sorted(NEEDED)).lower()
-
-
-def _grants(session: Session) -> list[tuple[re.Pattern[str], set[str]]]:
-    """(databases, privileges) of the login and of its active roles; what is granted on single tables only is left out."""
-    query = "SHOW GRANTS"
-    if not session.mariadb and (roles := session.value("SELECT CURRENT_ROLE()")) != "NONE":
-        query = f"SHOW GRANTS FOR CURRENT_USER() USING {roles}"
-    found = (_GRANT.match(text) for (text,) in session.rows(query))
-    return [(_databases(match[2]), {each.strip() for each in match[1].split(",")}) for match in found if match]
-
-
-def _databases(scope: str) -> re.Pattern[str]:
-    """``*.*`` and ```bank`.*``, with the wildcards of GRANT."""
-    if scope == "*.*":
-        return re.compile(".*")
-    name = scope.removesuffix(".*")[1:-1].replace("``", "`")
-    parts = re.findall(r"\\.|.", name, re.DOTALL)
-    return re.compile("".join({"%": ".*", "_": "."}.get(part, re.escape(part.removeprefix("\\"))) for part in parts))
 
 
 def check_tables(session: Session, topology: Topology, store: str) -> str:
@@ -97,11 +77,15 @@ def check_tables(session: Session, topology: Topology, store: str) -> str:
             f"a dump would lose the history of the system-versioned {', '.join(versioned[:10])}",
             fix="move them out of ScalarDB's databases",
         )
-    marks = ", ".join(["%s"] * len(names))
-    if floats := [".".join(row) for row in session.rows(_FLOATS.format(marks), names)]:
+    if floats := [".".join(row) for row in session.about(_FLOATS, names)]:
         raise StoreAccessError(
             f"the dump client would round the FLOAT columns {', '.join(floats[:10])} to six digits",
             fix="make them DOUBLE (ScalarDB's own tables have no FLOAT columns)",
+        )
+    if keys := databases.leaving(session, names):
+        raise StoreAccessError(
+            f"foreign keys point to databases that are not backed up: {', '.join(keys[:10])}",
+            fix="drop them (ScalarDB's own tables have none): a copy's would hold rows of the live ones",
         )
     return f"{counted(len(found), 'table')}, all InnoDB"
 

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 BATCH = 5_000
 LOCK_WAIT_SECONDS = 60
 """How long a statement of ours waits for somebody's DDL or transaction; the server's default is a day or a year."""
+_PATIENCE = 7 * 24 * 3600
+"""Seconds that the server waits for us: a session that has described the tables is idle while they are dumped."""
+_MODES = {"DISABLED": "ssl_disabled", "VERIFY_CA": "ssl_verify_cert", "VERIFY_IDENTITY": "ssl_verify_identity"}
+"""What mysqlclient calls ``ssl_mode``, in the driver's words."""
+_SWITCHES = ("ssl_disabled", "ssl_verify_cert", "ssl_verify_identity")
 _ACCESS = {1044, 1045, 1049, 1142, 1143, 1227, 1370, 1410, 1419, 1698, 3118, 3159}
 """Access denied in its many forms, unknown database, TLS required."""
 _GONE = {1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2005, 2006, 2013, 2055}
@@ -36,7 +41,7 @@ class Login:
     user: str
     password: str
     extra: dict[str, Any]
-    """The Airflow connection's extras in the driver's words: ``ssl_ca``, ``unix_socket`` ..."""
+    """The Airflow connection's extras in the driver's words: ``ssl_ca``, ``ssl_verify_identity`` ..."""
 
 
 class Session:
@@ -56,6 +61,18 @@ class Session:
         """The first value of the first row; None without a row."""
         found = self.rows(query, parameters)
         return found[0][0] if found else None
+
+    def about(self, query: str, databases: Sequence[str], *more: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The rows whose first column is one of these databases, letter for letter: information_schema compares more generously.
+
+        :param query: with ``{0}`` for the databases, ``{1}`` for the next list
+        """
+        if not databases:
+            return []
+        lists = [databases, *more]
+        marks = [", ".join(["%s"] * len(names)) for names in lists]
+        wanted = set(databases)
+        return [row for row in self.rows(query.format(*marks), [name for names in lists for name in names]) if row[0] in wanted]
 
     def stream(self, query: str, parameters: Sequence[Any] = ()) -> Iterator[list[tuple[Any, ...]]]:
         """The rows in batches; memory does not grow with them. The session can do nothing else meanwhile."""
@@ -102,7 +119,7 @@ def connect(conn_id: str) -> Iterator[Session]:
     """
     session = _open(conn_id)
     try:
-        _prepare(session)
+        prepare(session)
         yield session
     except Error as error:
         raise store_error(f"{session.where} (connection {conn_id!r})", conn_id, error) from error
@@ -138,8 +155,12 @@ def _for_the_driver(connection: Connection) -> Connection:
     tls = extra.pop("ssl", None) or {}
     tls = json.loads(tls) if isinstance(tls, str) else tls
     extra |= {f"ssl_{key.removeprefix('ssl_')}": value for key, value in tls.items()}
-    if str(extra.pop("ssl_mode", "")).upper() == "DISABLED":
-        extra["ssl_disabled"] = True
+    mode = str(extra.pop("ssl_mode", "")).upper()
+    if mode in _MODES:
+        extra[_MODES[mode]] = True
+    extra |= {key: str(extra[key]).lower() in ("true", "1", "yes", "on") for key in _SWITCHES if key in extra}
+    if extra.get("ssl_ca"):
+        extra.setdefault("ssl_verify_cert", True)  # whoever names an authority wants it asked; the driver by itself would not
     changed = copy(connection)
     changed.schema = None
     changed.extra = json.dumps({**extra, "client": "mysql-connector-python"})
@@ -156,11 +177,15 @@ def _login(connection: Connection) -> Login:
     )
 
 
-def _prepare(session: Session) -> None:
+def prepare(session: Session) -> None:
     """Our statements mean the same whatever the server's or the login's defaults are, and are not cut short."""
     session.rows(f"SET SESSION sql_mode = '', time_zone = '+00:00', lock_wait_timeout = {LOCK_WAIT_SECONDS}")
     session.rows("SET NAMES utf8mb4")
-    session.rows(f"SET SESSION {'max_statement_time' if session.mariadb else 'max_execution_time'} = 0")
+    session.rows(f"SET SESSION wait_timeout = {_PATIENCE}, net_write_timeout = {_PATIENCE}, net_read_timeout = {_PATIENCE}")
+    if session.mariadb:
+        session.rows("SET SESSION max_statement_time = 0")
+    else:
+        session.rows("SET SESSION max_execution_time = 0, information_schema_stats_expiry = 0")
 
 
 def store_error(where: str, conn_id: str, error: Error) -> StoreError:

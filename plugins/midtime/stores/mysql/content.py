@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from subprocess import PIPE
 
 from midtime.errors import CopyError, MidtimeError
@@ -17,21 +18,22 @@ from midtime.stores.processes import read_output, streaming_tool
 
 METHOD = "mysql dump rows 1"
 """Changes whenever a digest of the same row would."""
-_OF_DATABASES = "table_schema IN ({})"
-_TABLES = "SELECT table_schema, table_name, table_type, engine FROM information_schema.tables WHERE {} ORDER BY 1, 2"
+_TABLES = """
+    SELECT table_schema, table_name, table_type, engine, create_time FROM information_schema.tables
+    WHERE table_schema IN ({}) ORDER BY table_schema, table_name"""
 _COLUMNS = """
     SELECT table_schema, table_name, column_name, column_type, is_nullable, column_key, extra, collation_name
-    FROM information_schema.columns WHERE {} ORDER BY table_schema, table_name, ordinal_position"""
+    FROM information_schema.columns WHERE table_schema IN ({}) ORDER BY table_schema, table_name, ordinal_position"""
 _INDEXES = """
-    SELECT table_schema, table_name, index_name, non_unique, column_name, sub_part, index_type
-    FROM information_schema.statistics WHERE {} ORDER BY table_schema, table_name, index_name, seq_in_index"""
+    SELECT table_schema, table_name, index_name, non_unique, column_name, sub_part, index_type, collation
+    FROM information_schema.statistics WHERE table_schema IN ({}) ORDER BY table_schema, table_name, index_name, seq_in_index"""
 _FOREIGN_KEYS = """
-    SELECT table_schema, table_name, constraint_name, column_name, referenced_table_name, referenced_column_name
-    FROM information_schema.key_column_usage WHERE {} AND referenced_table_name IS NOT NULL
+    SELECT table_schema, table_name, constraint_name, column_name, referenced_table_name, referenced_column_name, referenced_table_schema
+    FROM information_schema.key_column_usage WHERE table_schema IN ({}) AND referenced_table_name IS NOT NULL
     ORDER BY table_schema, table_name, constraint_name, ordinal_position"""
-_DATABASES = (
-    "SELECT schema_name, default_character_set_name, default_collation_name FROM information_schema.schemata WHERE schema_name IN ({})"
-)
+_DATABASES = """
+    SELECT schema_name, default_character_set_name, default_collation_name FROM information_schema.schemata
+    WHERE schema_name IN ({}) ORDER BY schema_name"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class TableInfo:
     type: str
     """``BASE TABLE``, ``VIEW``, ``SEQUENCE``, ``SYSTEM VERSIONED`` ..."""
     engine: str | None
+    made: datetime | None
+    """When it got its present shape, to the second: also the DDL that the server calls instant moves it."""
 
     @property
     def full_name(self) -> str:
@@ -52,7 +56,7 @@ class TableInfo:
 
 def tables(session: Session, databases: Sequence[str]) -> list[TableInfo]:
     """Everything that is called a table in these databases, views and sequences included."""
-    return [TableInfo(*row) for row in _ask(session, _TABLES, databases)]
+    return [TableInfo(*row) for row in session.about(_TABLES, databases)]
 
 
 def base_tables(found: Iterable[TableInfo]) -> list[TableInfo]:
@@ -60,19 +64,20 @@ def base_tables(found: Iterable[TableInfo]) -> list[TableInfo]:
     return [table for table in found if table.type in ("BASE TABLE", "SYSTEM VERSIONED")]
 
 
+def sequences(found: Iterable[TableInfo]) -> list[Table]:
+    """Those of them that count."""
+    return [(table.database, table.name) for table in found if table.type == "SEQUENCE"]
+
+
 def described(session: Session, databases: Sequence[str]) -> list[dict[str, str]]:
     """Name, character set and collation of the databases that are there."""
-    marks = ", ".join(["%s"] * len(databases))
-    return [
-        {"name": name, "charset": charset, "collation": collation}
-        for name, charset, collation in session.rows(_DATABASES.format(marks), databases)
-    ]
+    return [{"name": name, "charset": charset, "collation": collation} for name, charset, collation in session.about(_DATABASES, databases)]
 
 
 def keys(session: Session, databases: Sequence[str]) -> dict[Table, tuple[str, ...]]:
     """The columns of each table's primary key, in the key's order."""
     found: dict[Table, tuple[str, ...]] = {}
-    for database, table, index, _, column, *_ in _ask(session, _INDEXES, databases):
+    for database, table, index, _, column, *_ in session.about(_INDEXES, databases):
         if index == "PRIMARY":
             found[database, table] = (*found.get((database, table), ()), column)
     return found
@@ -86,8 +91,10 @@ def shapes(session: Session, databases: Mapping[str, str]) -> dict[str, str]:
     held = {(table.database, table.name) for table in base_tables(tables(session, list(databases)))}
     parts: dict[str, list[str]] = {}
     for query in (_COLUMNS, _INDEXES, _FOREIGN_KEYS):
-        for database, table, *rest in (row for row in _ask(session, query, list(databases)) if row[:2] in held):
-            parts.setdefault(f"{databases[database]}.{table}", []).append(" ".join(map(str, rest)))
+        for database, table, *rest in (row for row in session.about(query, list(databases)) if row[:2] in held):
+            if query == _FOREIGN_KEYS:  # a copy's must point into the copy
+                rest[-1] = databases.get(rest[-1], f"(outside) {rest[-1]}")
+            parts.setdefault(f"{databases[database]}.{table}", []).append(repr(rest))
     return {name: hashlib.sha256("\n".join(said).encode()).hexdigest()[:16] for name, said in sorted(parts.items())}
 
 
@@ -116,9 +123,3 @@ def tallied(scanner: DumpScanner, databases: Mapping[str, str]) -> tuple[TableCo
 
 def _failed(tail: str) -> MidtimeError:
     return CopyError(f"the dump that counts the restored rows failed:\n{tail}", fix="read its last lines above")
-
-
-def _ask(session: Session, query: str, databases: Sequence[str]) -> list[tuple[str, ...]]:
-    if not databases:
-        return []
-    return session.rows(query.format(_OF_DATABASES.format(", ".join(["%s"] * len(databases)))), databases)

@@ -34,21 +34,19 @@ class Packer(threading.Thread):
 
     def run(self) -> None:
         """Work until the end of the stream; after an error only drain it."""
-        while (chunk := self.chunks.get()) is not None:
-            self._pack(chunk)
-        if self.error is None:
-            self._guarded(self.compressor.flush())
-
-    def _pack(self, chunk: bytes) -> None:
-        if self.error is None:
-            self._guarded(self.compressor.compress(chunk))
-
-    def _guarded(self, packed: bytes) -> None:
+        given = iter(self.chunks.get, None)
         try:
-            if packed:
-                self.writer.write(packed)
-        except BaseException as error:  # noqa: BLE001 - raised again by the thread that feeds us
+            for chunk in given:
+                self._write(self.compressor.compress(chunk))
+            self._write(self.compressor.flush())
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that feeds us, which must not wait for room in the queue
             self.error = error
+            for _ in given:
+                pass
+
+    def _write(self, packed: bytes) -> None:
+        if packed:
+            self.writer.write(packed)
 
     def put(self, chunk: bytes) -> None:
         """Hand over one chunk.

@@ -11,18 +11,22 @@ from typing import Any
 
 from mysql.connector import Error
 
-from midtime.errors import StoreAccessError, StoreUnreachableError, TargetExistsError
+from midtime.errors import RequestError, StoreAccessError, StoreUnreachableError, TargetExistsError
 from midtime.stores.mysql import content
 from midtime.stores.mysql.connections import Session
 from midtime.stores.mysql.programs import quoted
+from midtime.stores.mysql.stream import Table
 from midtime.stores.naming import require_working_name
 
 LONGEST_NAME = 64
 _MOVABLE = ("BASE TABLE", "SYSTEM VERSIONED", "SEQUENCE")
+MARKER = "midtime_place"
+"""A table of our own in a working database. It gets its other name in the statement that moves everything, and so tells whether that happened."""
+MOVED = "midtime_placed"
 _TRIGGERS = "SELECT DISTINCT event_object_schema, event_object_table FROM information_schema.triggers WHERE event_object_schema IN ({})"
-_POINTING_IN = """
-    SELECT DISTINCT table_schema, table_name, constraint_name FROM information_schema.key_column_usage
-    WHERE referenced_table_schema IN ({0}) AND table_schema NOT IN ({0}) ORDER BY 1, 2"""
+_FOREIGN_KEYS = """
+    SELECT DISTINCT {}, {}, table_name, constraint_name FROM information_schema.key_column_usage
+    WHERE referenced_table_schema IN ({{0}}) OR (table_schema IN ({{1}}) AND referenced_table_schema IS NOT NULL) ORDER BY 1, 2, 3"""
 _DEFAULTS = "SELECT table_schema, table_name, column_name, column_default FROM information_schema.columns WHERE table_schema IN ({})"
 _LOCK_WAIT = (1205, 1969)
 
@@ -41,8 +45,9 @@ def _fit(pattern: str, name: str) -> str:
     if len(full) <= LONGEST_NAME:
         return full
     digest = hashlib.sha256(name.encode()).hexdigest()[:6]
-    room = LONGEST_NAME - (len(full) - len(name)) - len(digest)
-    return pattern.replace("*", name[: max(room, 0)] + digest, 1)
+    if (room := LONGEST_NAME - (len(full) - len(name)) - len(digest)) < 0:
+        raise RequestError(f"{pattern!r} leaves no room for the names of databases", fix=f"a name has {LONGEST_NAME} letters at most")
+    return pattern.replace("*", name[:room] + digest, 1)
 
 
 def with_tables(session: Session, databases: Iterable[str]) -> list[str]:
@@ -62,9 +67,11 @@ def create(session: Session, described: Sequence[Mapping[str, str]], names: Mapp
 
 def drop(session: Session, names: Iterable[str]) -> None:
     """Remove working copies, and never anything else; one that is not there is as good."""
-    session.rows("SET SESSION foreign_key_checks = 0")  # working copies may point into each other
-    for name in names:
+    doomed = list(names)
+    for name in doomed:
         require_working_name(name)
+    session.rows("SET SESSION foreign_key_checks = 0")  # working copies may point into each other
+    for name in doomed:
         session.rows(f"DROP DATABASE IF EXISTS {quoted(name)}")
     session.rows("SET SESSION foreign_key_checks = 1")
 
@@ -82,7 +89,8 @@ def probe(session: Session, name: str) -> None:
     """
     require_working_name(name)
     try:
-        session.rows(f"CREATE DATABASE IF NOT EXISTS {quoted(name)}")
+        session.rows(f"DROP DATABASE IF EXISTS {quoted(name)}")  # of a process that died right here
+        session.rows(f"CREATE DATABASE {quoted(name)}")
         session.rows(f"CREATE TABLE {quoted(name)}.probe (id int PRIMARY KEY)")
         session.rows(f"RENAME TABLE {quoted(name)}.probe TO {quoted(name)}.probed")
         session.rows(f"DROP DATABASE {quoted(name)}")
@@ -95,47 +103,75 @@ def probe(session: Session, name: str) -> None:
 
 def immovable(session: Session, databases: Sequence[str]) -> list[str]:
     """Why these live databases' tables cannot be renamed away, one sentence each."""
-    marks = ", ".join(["%s"] * len(databases))
-    triggers = [f"table {schema}.{table} has triggers" for schema, table in session.rows(_TRIGGERS.format(marks), databases)]
-    keys = session.rows(_POINTING_IN.format(marks), [*databases, *databases])
-    return triggers + [f"foreign key {name} of {schema}.{table}, which stays, points to one of them" for schema, table, name in keys]
+    triggers = [f"table {schema}.{table} has triggers" for schema, table in session.about(_TRIGGERS, databases)]
+    keys = [
+        f"foreign key {name} of {schema}.{table}, which stays, points to one of them"
+        for _, schema, table, name in _foreign_keys(session, "referenced_table_schema", "table_schema", databases)
+    ]
+    return triggers + keys
+
+
+def leaving(session: Session, databases: Sequence[str]) -> list[str]:
+    """Foreign keys of these databases that point out of them."""
+    found = _foreign_keys(session, "table_schema", "referenced_table_schema", databases)
+    return [f"{name} of {schema}.{table} to {other}" for schema, other, table, name in found]
+
+
+def _foreign_keys(session: Session, inside: str, outside: str, databases: Sequence[str]) -> list[tuple[Any, ...]]:
+    rows = session.about(_FOREIGN_KEYS.format(inside, outside), databases, databases)
+    return [row for row in rows if row[1] not in databases]
 
 
 def swap(session: Session, *, working: Mapping[str, str], final: Mapping[str, str], aside: Mapping[str, str] | None) -> None:
-    """Move what is live aside and what was restored to its place, in one statement.
+    """Move what is live aside and what was restored to its place, in one statement; nothing is done when that happened already.
 
-    All three are keyed by the original names. A database ``final`` need not exist.
+    All three are keyed by the original names. The databases exist.
 
     :param aside: None where nothing may be replaced
     :raises TargetExistsError: tables appeared, and nobody approved of replacing them
+    :raises StoreAccessError: the working copy is gone, or something holds the live tables where they are
     :raises StoreUnreachableError: somebody keeps hold of one of them
     """
-    live = _movable(session, final)
-    if live and aside is None:
-        raise TargetExistsError(
-            f"{live[0][0]}.{live[0][1]} appeared since the run was planned", fix="choose another target and start a new run"
-        )
-    restored = _movable(session, working)
+    restored, live = _movable(session, working.values()), _movable(session, final.values())
+    own = working[min(working)]
+    if (own, MOVED) in restored:
+        return
+    _refuse(session, restored, live, final=final, approved=aside is not None)
+    session.rows(f"CREATE TABLE IF NOT EXISTS {_full(own, MARKER)} (placed int) ENGINE=InnoDB")
     back, fore = {working[name]: final[name] for name in working}, {final[name]: (aside or {}).get(name, "") for name in final}
-    moves = [(schema, table, fore[schema]) for schema, table in live] + [(schema, table, back[schema]) for schema, table in restored]
+    moves = [((schema, table), (fore[schema], table)) for schema, table in live]
+    moves += [((schema, table), (back[schema], table)) for schema, table in restored if (schema, table) != (own, MARKER)]
+    moves += [((own, MARKER), (own, MOVED))]
     try:
-        session.rows("RENAME TABLE " + ", ".join(f"{_full(schema, table)} TO {_full(to, table)}" for schema, table, to in moves))
+        session.rows("RENAME TABLE " + ", ".join(f"{_full(*of)} TO {_full(*to)}" for of, to in moves))
     except Error as error:
         if error.errno in _LOCK_WAIT:
             raise StoreUnreachableError(f"a table is in use: {error}", fix="stop whoever uses it, then run again") from error
         raise
-    _follow_sequences(session, back)
 
 
-def _movable(session: Session, databases: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [(table.database, table.name) for table in content.tables(session, list(databases.values())) if table.type in _MOVABLE]
+def _refuse(session: Session, restored: Sequence[Table], live: Sequence[Table], *, final: Mapping[str, str], approved: bool) -> None:
+    """Ask again what the plan asked: it may be a day old."""
+    if not restored:
+        raise StoreAccessError("the working copy is gone", fix="start a new run")
+    if live and not approved:
+        raise TargetExistsError(
+            f"{live[0][0]}.{live[0][1]} appeared since the run was planned", fix="choose another target and start a new run"
+        )
+    if live and (reasons := immovable(session, list(final.values()))):
+        raise StoreAccessError(f"cannot replace the live tables: {'; '.join(reasons[:10])}", fix="drop those for that time, then try again")
 
 
-def _follow_sequences(session: Session, databases: Mapping[str, str]) -> None:
-    """A column's default that draws from a sequence still names the database in which the sequence was."""
-    marks = ", ".join(["%s"] * len(databases))
-    rows: list[tuple[Any, ...]] = session.rows(_DEFAULTS.format(marks), list(databases.values()))
-    for schema, table, column, default in rows:
+def _movable(session: Session, databases: Iterable[str]) -> list[Table]:
+    return [(table.database, table.name) for table in content.tables(session, list(databases)) if table.type in _MOVABLE]
+
+
+def follow_sequences(session: Session, databases: Mapping[str, str]) -> None:
+    """A column's default that draws from a sequence still names the database in which the sequence was.
+
+    :param databases: where the tables were -> where they are
+    """
+    for schema, table, column, default in session.about(_DEFAULTS, list(databases.values())):
         changed = str(default or "")
         for old, new in databases.items():
             changed = changed.replace(f"{quoted(old)}.", f"{quoted(new)}.")

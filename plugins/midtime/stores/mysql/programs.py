@@ -14,22 +14,25 @@ from typing import Any
 from mysql.connector import Error
 
 from midtime.errors import RestoreFailedError
-from midtime.stores.mysql.connections import Session
+from midtime.stores.mysql.connections import Session, prepare
+from midtime.stores.naming import require_working_name
 
 _LISTS = {
     "VIEW": "SELECT table_schema, table_name FROM information_schema.views WHERE table_schema IN ({}) ORDER BY 1, 2",
     "TRIGGER": "SELECT trigger_schema, trigger_name FROM information_schema.triggers WHERE trigger_schema IN ({}) "
     "ORDER BY 1, event_object_table, action_timing, event_manipulation, action_order",
-    "FUNCTION": "SELECT routine_schema, routine_name FROM information_schema.routines "
-    "WHERE routine_schema IN ({}) AND routine_type = 'FUNCTION' ORDER BY 1, 2",
-    "PROCEDURE": "SELECT routine_schema, routine_name FROM information_schema.routines "
-    "WHERE routine_schema IN ({}) AND routine_type = 'PROCEDURE' ORDER BY 1, 2",
     "EVENT": "SELECT event_schema, event_name FROM information_schema.events WHERE event_schema IN ({}) ORDER BY 1, 2",
 }
-_STATEMENT = {"VIEW": 1, "TRIGGER": 2, "FUNCTION": 2, "PROCEDURE": 2, "EVENT": 3}
-"""Where in SHOW CREATE's answer the statement stands."""
-_SQL_MODE = {"TRIGGER": 1, "FUNCTION": 1, "PROCEDURE": 1, "EVENT": 1}
-_DEFINER = re.compile(r"DEFINER=`(?:[^`]|``)*`@`(?:[^`]|``)*` ?|DEFINER=`(?:[^`]|``)*` ?")
+_LISTS |= {
+    kind: f"SELECT routine_schema, routine_name FROM information_schema.routines "
+    f"WHERE routine_schema IN ({{}}) AND routine_type = '{kind}' ORDER BY 1, 2"
+    for kind in ("FUNCTION", "PROCEDURE", "PACKAGE", "PACKAGE BODY")  # packages: MariaDB's
+}
+_ANSWERS = {"VIEW": (1, 3), "EVENT": (3, 5)}
+"""Where in SHOW CREATE's answer the statement and its collation stand."""
+_ANSWER = (2, 4)
+_DEFINER = re.compile(r"""DEFINER=(?:`(?:[^`]|``)*`|"(?:[^"]|"")*")(?:@(?:`(?:[^`]|``)*`|"(?:[^"]|"")*"))? ?""")
+_ENABLED = re.compile(r"(\bON COMPLETION (?:NOT )?PRESERVE) ENABLE\b")
 _TOKENS = re.compile(
     r"""(?P<skip>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|/\*.*?\*/|--[ \t].*?$|\#.*?$)"""
     r"""|(?P<quoted>`(?:[^`]|``)+`)(?P<dot1>\s*\.)?|(?P<bare>[A-Za-z0-9_$\x80-\U0010ffff]+)(?P<dot2>\s*\.)?""",
@@ -45,31 +48,33 @@ class Program:
     database: str
     name: str
     statement: str
-    sql_mode: str
+    settings: Mapping[str, str]
+    """The session's variables under which the statement means what it meant."""
 
     @property
     def label(self) -> str:
         """For people."""
         return f"{self.kind.lower()} {self.database}.{self.name}"
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, Any]:
         """For a manifest."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, body: Mapping[str, str]) -> Program:
+    def from_dict(cls, body: Mapping[str, Any]) -> Program:
         """Read what :meth:`to_dict` wrote."""
         return cls(**body)
 
-    def moved(self, databases: Mapping[str, str]) -> Program:
-        """The same for databases of other names; an event is switched off: a copy must do nothing by itself.
+    def moved(self, databases: Mapping[str, str], *, live: bool) -> Program:
+        """The same for databases of other names.
 
         :param databases: old name -> new name
+        :param live: it takes the original's place; otherwise an event is switched off: a copy must do nothing by itself
         """
         changed = {old: new for old, new in databases.items() if old != new}
         statement = renamed(self.statement, changed) if changed else self.statement
-        if self.kind == "EVENT" and changed:
-            statement = re.sub(r"\bENABLE\b", "DISABLE", statement, count=1)
+        if self.kind == "EVENT" and not live:
+            statement = _ENABLED.sub(r"\1 DISABLE", statement, count=1)
         return replace(self, database=databases.get(self.database, self.database), statement=statement)
 
 
@@ -84,15 +89,18 @@ def names(session: Session, databases: Sequence[str]) -> set[tuple[str, str, str
 
 
 def _listed(session: Session, kind: str, databases: Sequence[str]) -> list[tuple[Any, ...]]:
-    return session.rows(_LISTS[kind].format(", ".join(["%s"] * len(databases))), databases) if databases else []
+    return session.about(_LISTS[kind], databases)
 
 
 def _of_kind(session: Session, kind: str, databases: Sequence[str]) -> Iterator[Program]:
     for database, name in _listed(session, kind, databases):
         row = session.rows(f"SHOW CREATE {kind} {quoted(database)}.{quoted(name)}")[0]
-        mode = str(row[_SQL_MODE[kind]]) if kind in _SQL_MODE else ""
+        statement, collation = _ANSWERS.get(kind, _ANSWER)
+        settings = {"sql_mode": "" if kind == "VIEW" else str(row[1]), "collation_connection": str(row[collation])}
+        if kind == "EVENT":
+            settings["time_zone"] = str(row[2])  # of its schedule
         # Without SHOW_ROUTINE or ownership, the server hides a body behind NULL.
-        yield Program(kind, database, name, str(row[_STATEMENT[kind]] or ""), mode)
+        yield Program(kind, database, name, str(row[statement] or ""), settings)
 
 
 def create(session: Session, wanted: Iterable[Program]) -> list[Program]:
@@ -118,8 +126,8 @@ def create(session: Session, wanted: Iterable[Program]) -> list[Program]:
 
 def _create(session: Session, program: Program) -> list[Program]:
     session.rows(f"USE {quoted(program.database)}")
-    session.rows("SET SESSION sql_mode = %s", (program.sql_mode,))
     try:
+        session.rows(f"SET SESSION {', '.join(f'{name} = %s' for name in program.settings)}", list(program.settings.values()))
         session.rows(program.statement)
         return []
     except Error as error:
@@ -128,21 +136,49 @@ def _create(session: Session, program: Program) -> list[Program]:
         session.rows(_DEFINER.sub("", program.statement, count=1))
         return [program]
     finally:
-        session.rows("SET SESSION sql_mode = ''")
+        prepare(session)
 
 
 def drop_triggers(session: Session, databases: Sequence[str]) -> None:
     """Remove the triggers of our own working copies: a table that has some cannot be renamed into another database."""
     for database, name in _listed(session, "TRIGGER", databases):
+        require_working_name(database)
         session.rows(f"DROP TRIGGER {quoted(database)}.{quoted(name)}")
 
 
 def ambiguous(program: Program, databases: Mapping[str, str], tables: Iterable[str]) -> bool:
-    """Whether a database's name in this program may be a table's or an alias': then it cannot be changed for sure."""
-    changed = {old.lower() for old, new in databases.items() if old != new}
-    return bool(changed & {table.lower() for table in tables}) or any(
-        re.search(rf"\bAS\s+`?{re.escape(name)}`?(?!\s*\.)", program.statement, re.IGNORECASE) for name in changed
-    )
+    """Whether a database's name in this program may be something else's, or stands where it cannot be told: it would not be changed for sure.
+
+    That is a table, an alias or a variable of that name, another spelling, and every string (it may become SQL) or comment that has it.
+    """
+    changed = {old for old, new in databases.items() if old != new}
+    folded = {name.lower() for name in changed}
+    return bool(folded & {table.lower() for table in tables}) or unsure(_DEFINER.sub("", program.statement, count=1), changed, strings=True)
+
+
+def unsure(statement: str, databases: Iterable[str], *, strings: bool) -> bool:
+    """Whether :func:`renamed` could miss or mistake one of these databases in this statement.
+
+    :param strings: whether what stands in a string counts
+    """
+    wanted, after_dot = set(databases), False
+    folded = {name.lower() for name in wanted}
+    for match in _TOKENS.finditer(statement):
+        if text := match["skip"]:
+            counts = strings or not text.startswith(("'", '"'))
+            if counts and any(name in text.lower() for name in folded):
+                return True
+            continue
+        dot, name = match["dot1"] or match["dot2"], _name(match)
+        if name.lower() in folded and not after_dot and (name not in wanted or not dot):
+            return True
+        after_dot = bool(dot)
+    return False
+
+
+def _name(match: re.Match[str]) -> str:
+    found: str = match["bare"] or match["quoted"][1:-1].replace("``", "`")
+    return found
 
 
 def renamed(statement: str, databases: Mapping[str, str]) -> str:
@@ -151,8 +187,7 @@ def renamed(statement: str, databases: Mapping[str, str]) -> str:
     def other(match: re.Match[str]) -> str:
         if match["skip"]:
             return match[0]
-        dot = match["dot1"] or match["dot2"]
-        name = match["bare"] or match["quoted"][1:-1].replace("``", "`")
+        dot, name = match["dot1"] or match["dot2"], _name(match)
         return f"{quoted(databases[name])}{dot}" if dot and name in databases else match[0]
 
     return _TOKENS.sub(other, statement)

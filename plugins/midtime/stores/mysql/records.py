@@ -33,7 +33,7 @@ class MysqlRecords(SqlRecords):
         original = {new: old for old, new in self.databases.items()}
         held = {(table.database, table.name) for table in content.base_tables(content.tables(self.session, list(original)))}
         found: dict[Table, list[str]] = {}
-        for schema, table, column in self.session.rows(_COLUMNS.format(", ".join(["%s"] * len(original))), list(original)):
+        for schema, table, column in self.session.about(_COLUMNS, list(original)):
             if (schema, table) in held:
                 found.setdefault((original[schema], table), []).append(column)
         return found
@@ -48,7 +48,7 @@ class MysqlRecords(SqlRecords):
         key = self._keys.get((schema, name)) or tuple(self.columns()[table])
         wanted = ", ".join(quoted(column) for column in (*MARKS, *key))
         for rows in self.session.stream(f"SELECT {wanted} FROM {quoted(schema)}.{quoted(name)}"):
-            yield [("/".join(map(_printable, row[len(MARKS) :])), *row[: len(MARKS)]) for row in rows]
+            yield [(_printable(row[len(MARKS) :]), *row[: len(MARKS)]) for row in rows]
 
 
 class MysqlCoordinator(SqlCoordinator):
@@ -68,8 +68,7 @@ class MysqlCoordinator(SqlCoordinator):
 
     @cached_property
     def _columns(self) -> set[str]:
-        query = "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = 'state'"
-        return {name for (name,) in self.session.rows(query, (self.database,))}
+        return {column for _, table, column in self.session.about(_COLUMNS, [self.database]) if table == "state"}
 
     def lookup_rows(self, tx_ids: Sequence[str]) -> list[tuple[Any, ...]]:
         """The rows of these transactions, letter for letter: the column's collation may be more generous."""
@@ -99,5 +98,7 @@ class MysqlCoordinator(SqlCoordinator):
         return f"SELECT tx_id, tx_state, tx_created_at, {children} FROM {self._table}"
 
 
-def _printable(value: Any) -> str:
-    return value.hex() if isinstance(value, (bytes, bytearray)) else str(value)
+def _printable(key: tuple[Any, ...]) -> str:
+    """``7``, ``a/7``; a slash inside a text is escaped, so that different keys stay different."""
+    parts = (part.hex() if isinstance(part, (bytes, bytearray)) else str(part) for part in key)
+    return "/".join(part.replace("\\", "\\\\").replace("/", "\\/") for part in parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from midtime.stores.mysql import content, programs
 from midtime.stores.mysql.connections import Session
 from midtime.stores.mysql.records import MysqlCoordinator, MysqlRecords
 from midtime.stores.mysql.tools import Clients
+
+_QUESTION = re.compile(r"[\s(]*(?:SELECT|WITH)\b", re.IGNORECASE)
+_INTO = re.compile(r"\bINTO\b", re.IGNORECASE)  # OUTFILE writes to the server's disk, whatever the transaction may do
 
 
 class RestoredDatabases:
@@ -61,6 +65,13 @@ class RestoredDatabases:
 
     def scalar(self, query: str) -> Any:
         """The first value of the first row. The query cannot change anything, and the databases that it names are the restored ones."""
+        if programs.unsure(query, self.databases, strings=False):
+            raise RequestError(
+                f"in {query!r} a database's name cannot be told from others",
+                fix="write database.table, no comments, and no alias or column that is called like a database",
+            )
+        if not _QUESTION.match(query) or _INTO.search(query):
+            raise RequestError(f"{query!r} is no SELECT that only reads", fix="correct the check in the topology file")
         asked = programs.renamed(query, self.databases)
         try:
             self.session.rows("START TRANSACTION READ ONLY")

@@ -84,7 +84,8 @@ class MysqlStore(CopiedStore):
         with new_artifact(shelf.folder, name) as writer:
             scanner = copying.copy(capture, writer, method=method, level=level, say=say)
         tables = content.tallied(scanner, {name: name for name in self.databases})
-        if missing := sorted(capture.details["shapes"].keys() - {table.name for table in tables}):
+        found = {table.name for table in tables} | {".".join(each) for each in scanner.sequences}
+        if missing := sorted((capture.details["shapes"].keys() | {".".join(each) for each in capture.sequences}) - found):
             raise CopyError(f"the dump lacks {', '.join(missing[:10])} ({len(missing)} tables)", fix="run the backup again")
         return StoreBackup(
             store=self.name,
@@ -136,8 +137,7 @@ class MysqlStore(CopiedStore):
                 databases.create(session, backup.details["databases"], names)
                 method = str(backup.details["compression"])
                 copying.load(folder / f"{DUMP}{compression.suffix(method)}", method, session, self.clients(session), names)
-                if target.final == target.working:
-                    self._create_programs(session, backup, names)
+                self._create_programs(session, backup, names, live=False)  # what cannot be created is known before anything is moved
 
     @contextmanager
     def restored(self, backup: StoreBackup, target: Target) -> Iterator[RestoredDatabases]:
@@ -155,17 +155,20 @@ class MysqlStore(CopiedStore):
             return
         originals = _originals(backup)
         working, final = databases.named(target.working, originals), databases.named(target.final, originals)
+        aside = databases.named(target.aside, originals) if target.aside else None
         with connect(target.conn_id) as session:
-            if databases.with_tables(session, working.values()) or not databases.with_tables(session, final.values()):
-                aside = databases.named(target.aside, originals) if target.aside else None
-                for names in (final, aside or {}):
+            for names in (final, aside or {}):
+                if names:
                     databases.create(session, backup.details["databases"], names)
-                databases.swap(session, working=working, final=final, aside=aside)
-            self._create_programs(session, backup, final)
+            programs.drop_triggers(session, list(working.values()))
+            databases.swap(session, working=working, final=final, aside=aside)
+            for before, after in ((final, aside or {}), (working, final)):
+                databases.follow_sequences(session, {before[name]: after[name] for name in after})
+            self._create_programs(session, backup, final, live=aside is not None)
 
-    def _create_programs(self, session: Session, backup: StoreBackup, names: Mapping[str, str]) -> None:
+    def _create_programs(self, session: Session, backup: StoreBackup, names: Mapping[str, str], *, live: bool) -> None:
         there = programs.names(session, list(names.values()))
-        moved = [program.moved(names) for program in movable_programs(backup, names)]
+        moved = [program.moved(names, live=live) for program in movable_programs(backup, names)]
         wanted = [program for program in moved if (program.kind, program.database, program.name) not in there]
         for program in programs.create(session, wanted):
             log.warning("%s was created with the login of the connection as its definer: the original's is not to be had", program.label)

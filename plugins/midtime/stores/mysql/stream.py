@@ -25,8 +25,11 @@ _ROW = re.compile(rb"\((?:[^'()]++|" + _STRING + rb")*+\)", re.DOTALL)
 _MASK = BUCKETS - 1
 _INSERT = re.compile(rb"INSERT INTO `((?:[^`]|``)+)` \(((?:`(?:[^`]|``)+`(?:, ?)?)+)\) VALUES ?")
 _IDENTIFIER = re.compile(rb"`((?:[^`]|``)+)`")
-_NAMED = re.compile(rb"(?:USE|CREATE TABLE(?: IF NOT EXISTS)?|CREATE SEQUENCE(?: IF NOT EXISTS)?) `((?:[^`]|``)+)`")
-_QUALIFIER = re.compile(_STRING + rb"|`((?:[^`]|``)+)`(?=\.`)", re.DOTALL)
+_NAMED = re.compile(rb"(?:USE|CREATE TABLE(?: IF NOT EXISTS)?|CREATE SEQUENCE(?: IF NOT EXISTS)?) `((?:[^`]|``)+)`(?=[ ;])")
+# Every identifier is a token, also one that is no qualifier: an apostrophe in it begins no string.
+_QUALIFIER = re.compile(_STRING + rb"|`((?:[^`]|``)+)`(\.(?=`))?", re.DOTALL)
+_MINUS_ZERO = re.compile(rb"[(,]-0[,)]")
+_VALUES = re.compile(_STRING + rb"|`(?:[^`]|``)+`|(?<=[(,])-0(?=[,)])", re.DOTALL)
 _WITHOUT_DATA = (
     b"--", b"/*", b"DROP TABLE IF EXISTS ", b"CREATE DATABASE ", b"SET ", b"set ", b"commit;", b"COMMIT;", b"LOCK TABLES ", b"UNLOCK TABLES",
     b"DO SETVAL(", b"SELECT SETVAL(",
@@ -56,6 +59,7 @@ class DumpScanner:
 
     keys: Mapping[Table, tuple[str, ...]]
     tallies: dict[Table, ContentTally] = field(default_factory=dict)
+    sequences: set[Table] = field(default_factory=set)
     complete: bool = False
     _database: str = ""
     _creating: bool = False
@@ -100,14 +104,18 @@ class DumpScanner:
             self._create(line)
         elif line.startswith(b"USE "):
             self._database = _name(line)
-        elif line.startswith(TRAILER):
-            self.complete = True
         elif line and not line.startswith(_WITHOUT_DATA):
             raise _unexpected(line)
+        self.complete = line.startswith(TRAILER) or (self.complete and not line)  # the last line, and no other
 
     def _create(self, line: bytes) -> None:
+        table = self._database, _name(line)
+        if table in self.tallies:
+            raise _unexpected(line)
         if line.startswith(b"CREATE TABLE "):
-            self.tallies[self._database, _name(line)] = ContentTally()
+            self.tallies[table] = ContentTally()
+        else:
+            self.sequences.add(table)
         self._creating = not line.endswith(b";")
 
     def _insert(self, line: bytes) -> None:
@@ -127,6 +135,8 @@ class DumpScanner:
             row = match[0]
             tally.add(_key(row, columns), row)
             position = match.end() + 1
+            if line[position - 1 : position] not in (b",", b";"):
+                raise _unexpected(line[match.end() :])
         if line.endswith(b");"):
             self._tally = None
         elif not line.endswith((b"),", b"VALUES ", b"VALUES")):
@@ -146,7 +156,7 @@ def _key(row: bytes, columns: int) -> bytes:
 
 
 def renamed(found: Iterable[list[bytes]], databases: Mapping[str, str]) -> Iterator[bytes]:
-    """The same dump with other database names, for a client's standard input. A row is never looked into.
+    """The same dump with other database names, for a client's standard input. Rows stay as they are, but for the sign of a zero.
 
     :param found: what :func:`lines` gives
     :param databases: old name -> new name
@@ -163,7 +173,16 @@ def renamed(found: Iterable[list[bytes]], databases: Mapping[str, str]) -> Itera
             inside = line.startswith(b"INSERT INTO ") and not line.endswith(b";")
             written.append(line if inside or line.startswith(b"INSERT INTO ") else _renamed_line(line, databases))
         written.append(b"")
-        yield b"\n".join(written)
+        text = b"\n".join(written)
+        yield _signed(text) if _MINUS_ZERO.search(text) else text
+
+
+def _signed(text: bytes) -> bytes:
+    """``-0`` of a DOUBLE would be read as the integer 0, which has no sign."""
+    return b"\n".join(
+        _VALUES.sub(lambda found: b"-0e0" if found[0] == b"-0" else found[0], line) if line.startswith((b"(", b"INSERT INTO ")) else line
+        for line in text.split(b"\n")
+    )
 
 
 def _renamed_line(line: bytes, databases: Mapping[str, str]) -> bytes:
@@ -178,10 +197,10 @@ def rename_qualifiers(text: bytes, databases: Mapping[str, str]) -> bytes:
     """Other databases in names like ```bank`.`acct```; strings are left alone."""
 
     def other(match: re.Match[bytes]) -> bytes:
-        if match[1] is None:
+        if match[2] is None:
             return match[0]
         name = _plain(match[1])
-        return _quoted(databases[name]) if name in databases else match[0]
+        return _quoted(databases[name]) + match[2] if name in databases else match[0]
 
     return _QUALIFIER.sub(other, text)
 

@@ -15,6 +15,8 @@ _FOLDERS = ("/usr/local/mysql*/bin", "/usr/local/mariadb*/bin", "/opt/homebrew/o
 _NAMES = {"mariadb-dump": ("mariadb-dump", "mysqldump"), "mysqldump": ("mysqldump",)}
 """Files in which a client may be. MariaDB's packages call theirs ``mysqldump`` as well."""
 _CLIENTS = {"mariadb-dump": ("mariadb", "mysql"), "mysqldump": ("mysql",)}
+_VERSIONS = (r"(\d+(?:\.\d+)+)-MariaDB", r"Distrib (\d+(?:\.\d+)+)", r"Ver (\d+(?:\.\d+)+)")
+"""Best first: what stands behind ``Ver`` was the client's own version once, and told nothing."""
 _DUMP = (
     "--single-transaction",
     "--skip-lock-tables",
@@ -82,13 +84,13 @@ def _clients(dump: Path, family: str) -> Clients:
     shown = version_line(dump)
     if ("mariadb" in shown.lower()) != (family == "mariadb-dump"):
         raise ToolError(f"{dump} is not {family}", fix="")
-    match = re.search(r"([0-9.]+)-MariaDB|Ver ([0-9.]+)", shown)
+    match = next((found for each in _VERSIONS if (found := re.search(each, shown))), None)
     if match is None:
         raise ToolError(f"{dump} --version printed {shown.strip()!r}, no version", fix="")
     client = next((path for name in _CLIENTS[family] if (path := dump.with_name(name)).exists()), None)
     if client is None:
         raise ToolError(f"{dump} has no {_CLIENTS[family][0]} beside it", fix="")
-    return Clients(dump, client, family, tuple(int(part) for part in (match[1] or match[2]).split(".")))
+    return Clients(dump, client, family, tuple(int(part) for part in match[1].split(".")))
 
 
 def dump_command(clients: Clients, login: Login, databases: Sequence[str], *, views: Iterable[str] = ()) -> list[str | Path]:
@@ -98,7 +100,7 @@ def dump_command(clients: Clients, login: Login, databases: Sequence[str], *, vi
     """
     family = _ORACLE if clients.family == "mysqldump" else ()
     left_out = [f"--ignore-table={view}" for view in views]
-    return [clients.dump, *_connection(clients, login), *_DUMP, *family, *left_out, "--databases", *databases]
+    return [clients.dump, *_connection(clients, login), *_DUMP, *family, *left_out, "--databases", "--", *databases]
 
 
 def restore_command(clients: Clients, login: Login) -> list[str | Path]:
@@ -113,11 +115,9 @@ def environment(login: Login) -> dict[str, str]:
 
 
 def _connection(clients: Clients, login: Login) -> list[str]:
-    # First: nobody's my.cnf changes what a backup is.
-    said = ["--no-defaults", f"--user={login.user}"]
-    if socket := login.extra.get("unix_socket"):
-        return [*said, f"--socket={socket}"]
-    return [*said, f"--host={login.host}", f"--port={login.port}", "--protocol=TCP", *_tls(clients, login.extra)]
+    # First: nobody's my.cnf changes what a backup is. TCP, because the driver knows no other way: both must meet the same server.
+    where = [f"--user={login.user}", f"--host={login.host}", f"--port={login.port}", "--protocol=TCP"]
+    return ["--no-defaults", *where, *_tls(clients, login.extra)]
 
 
 def _tls(clients: Clients, extra: dict[str, object]) -> list[str]:
@@ -126,10 +126,10 @@ def _tls(clients: Clients, extra: dict[str, object]) -> list[str]:
     if extra.get("ssl_disabled"):
         return ["--skip-ssl" if mariadb else "--ssl-mode=DISABLED"]
     files = [f"--ssl-{part}={extra[f'ssl_{part}']}" for part in ("ca", "cert", "key") if extra.get(f"ssl_{part}")]
-    identity = bool(extra.get("ssl_verify_identity"))
-    if mariadb:
-        return [*files, "--ssl-verify-server-cert" if identity else "--skip-ssl-verify-server-cert"]
-    mode = "VERIFY_IDENTITY" if identity else "VERIFY_CA" if extra.get("ssl_ca") else "PREFERRED"
+    identity, chain = bool(extra.get("ssl_verify_identity")), bool(extra.get("ssl_verify_cert"))
+    if mariadb:  # whose clients compare the host's name whenever they verify
+        return [*files, "--ssl-verify-server-cert" if identity or chain else "--skip-ssl-verify-server-cert"]
+    mode = "VERIFY_IDENTITY" if identity else "VERIFY_CA" if chain else "PREFERRED"
     return [*files, f"--ssl-mode={mode}"]
 
 

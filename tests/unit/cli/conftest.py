@@ -1,0 +1,65 @@
+"""A folder of topology files over a destination on disk, and the commands as functions of their words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from midtime.catalog import Catalog, objects
+from midtime.cli.commands import COMMANDS
+from midtime.cli.main import parser
+from midtime.model.restore_point import RestorePoint
+from midtime.model.topology import Topology, written
+from tests.unit.builders import topology
+
+
+@dataclass
+class Answer:
+    good: bool
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+Midtime = Callable[..., Answer]
+
+
+@pytest.fixture
+def midtime(capsys: pytest.CaptureFixture[str]) -> Midtime:
+    def run(*words: str) -> Answer:
+        arguments = parser().parse_args(words)
+        good = COMMANDS[arguments.command](arguments)
+        return Answer(good, capsys.readouterr().out)
+
+    return run
+
+
+@dataclass
+class Files:
+    folder: Path
+    destination: str
+
+    def add(self, name: str) -> tuple[Topology, Catalog]:
+        made = topology(destination=self.destination, name=name)
+        (self.folder / f"{name}.yaml").write_text(written(made))
+        return made, Catalog(self.destination, name)
+
+
+@pytest.fixture
+def files(tmp_path: Path, destination: str, monkeypatch: pytest.MonkeyPatch) -> Files:
+    folder = tmp_path / "topologies"
+    folder.mkdir()
+    monkeypatch.setenv("MIDTIME_TOPOLOGIES", str(folder))
+    return Files(folder, destination)
+
+
+def publish(catalog: Catalog, *points: RestorePoint) -> None:
+    for each in points:
+        objects.create(catalog.folder(each.id) / "manifest.json", each.seal())
