@@ -68,7 +68,7 @@ class PostgresEngine(Engine):
         return f"{topology.replace('-', '_')}_copy"
 
     def rows_of_copy(self, topology: str) -> int | None:
-        there = self._execute(f"SELECT FROM pg_database WHERE datname = '{self.copy_target(topology)}'")
+        there = self._execute(f"SELECT 1 FROM pg_database WHERE datname = '{self.copy_target(topology)}'")
         return int(self._execute("SELECT count(*) FROM bank.acct", self.copy_target(topology))[0][0]) if there else None
 
     def working_copies(self) -> list[str]:

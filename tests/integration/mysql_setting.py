@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from midtime.catalog import Catalog
+from midtime.errors import MidtimeError
 from midtime.model.instants import restore_point_id
 from midtime.model.restore_point import Origin, RestorePoint, StoreBackup
 from midtime.model.topology import Target as TargetWish
 from midtime.model.topology import Topology
 from midtime.stores import open_store
-from midtime.errors import MidtimeError
 from midtime.stores.base import CopiedStore, Question, Shelf, Target, ask
 from midtime.verification import Verification, verify
 from tests.stack.mariadb import MariaDB

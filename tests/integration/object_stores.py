@@ -6,7 +6,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -30,18 +30,19 @@ PREFIX = "Test of/midtime"
 """With a blank and a slash, as people name folders."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Place:
-    """A folder of its own in a bucket.
-
-    :param conn: the Airflow connection, as ``AIRFLOW_CONN_…`` takes it
-    """
+    """A folder of its own in a bucket."""
 
     server: S3 | Azurite
+    conn_id: str
     prefix: str
-    destination: str
-    conn: str
     proxy: FaultProxy | None = None
+    bucket: str = ""
+
+    @property
+    def destination(self) -> str:
+        return self.server.destination(self.prefix, self.conn_id, *filter(None, [self.bucket]))
 
     @property
     def root(self) -> Any:
@@ -51,6 +52,12 @@ class Place:
     def faults(self) -> FaultProxy:
         assert self.proxy
         return self.proxy
+
+    def fresh(self) -> Place:
+        """Another folder behind the same connection, and no faults."""
+        if self.proxy:
+            self.proxy.forget()
+        return replace(self, prefix=f"{PREFIX}/{uuid.uuid4().hex}")
 
     def keys(self) -> list[str]:
         """What a stranger sees there."""
@@ -67,12 +74,11 @@ class Place:
 @contextmanager
 def place(server: S3 | Azurite, proxy: FaultProxy | None = None, bucket: str = "", **options: Any) -> Iterator[Place]:
     """A folder, and a connection to it that nobody has used yet."""
-    conn_id, prefix = f"{server.name}_{uuid.uuid4().hex}", f"{PREFIX}/{uuid.uuid4().hex}"
-    conn = server.conn(proxy.url if proxy else "", **({"config_kwargs": options} if options else {}))
+    conn_id = f"{server.name}_{uuid.uuid4().hex}"
     variable = f"AIRFLOW_CONN_{conn_id.upper()}"
-    os.environ[variable] = conn
+    os.environ[variable] = server.conn(proxy.url if proxy else "", **({"config_kwargs": options} if options else {}))
     try:
-        yield Place(server, prefix, server.destination(prefix, conn_id, *filter(None, [bucket])), conn, proxy)
+        yield Place(server, conn_id, "", proxy, bucket).fresh()
     finally:
         del os.environ[variable]
 

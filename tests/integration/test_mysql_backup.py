@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +18,6 @@ from midtime.stores.mysql import tools
 from midtime.stores.mysql.capture import Snapshot
 from midtime.stores.processes import read_output, streaming_tool
 from tests.integration.mysql_setting import MysqlSetting
-from tests.stack.mariadb import MariaDB
 from tests.stack.processes import Processes, poll
 
 pytestmark = pytest.mark.integration
@@ -241,7 +237,7 @@ def put_before(folder: Path, monkeypatch: pytest.MonkeyPatch, setting: MysqlSett
 LIES = {
     "no trailer": ('"$REAL" "$@" | grep -v "^-- Dump completed"', "has no end"),
     "cut in the middle": ('"$REAL" "$@" | head -c 20000; exit 0', "has no end|not known"),
-    "a table is missing": ('exec "$REAL" --ignore-table={bank}.empty "$@"', r"lacks bank_\w+\.empty \(1 tables\)"),
+    "a table is missing": ('exec "$REAL" "${{@:1:6}}" --ignore-table={bank}.empty "${{@:7}}"', r"lacks bank_\w+\.empty \(1 tables\)"),
     "a database is missing": ('args=("$@"); unset "args[-1]"; exec "$REAL" "${{args[@]}}"', "lacks bank_"),
     "nothing at all": ("exit 0", "has no end"),
     "something else": ("echo hello", "not known"),
@@ -382,7 +378,7 @@ def test_a_large_table_beside_a_tiny_memory(mysql_setting: MysqlSetting, tmp_pat
         "CREATE TABLE {bank}.`it's``p` (id int DEFAULT nextval({bank}.s) PRIMARY KEY, d double, g int AS (id + 1) STORED, b bit(10), "
         "dt datetime(6), e enum('a','b'), u varchar(9) CHARACTER SET latin1, i int INVISIBLE DEFAULT 5, CHECK (u <> '`x`.')); "
         "INSERT INTO {bank}.`it's``p` (id, d, b, dt, e, u) VALUES (1, -0e0, b'11', now(6), 'a', 'é'), (2, 1e308, 0, null, 'b', ''); "
-        "CREATE TABLE {bank}.c (id int, FOREIGN KEY `f's` (id) REFERENCES {bank}.`it's``p` (id), x int REFERENCES {scalardb}.p); "
+        "CREATE TABLE {bank}.c (id int, FOREIGN KEY `f's` (id) REFERENCES {bank}.`it's``p` (id)); "
         "CREATE TABLE {bank}.p (y int, m int) PARTITION BY RANGE (y) (PARTITION a VALUES LESS THAN (5), PARTITION b VALUES LESS THAN MAXVALUE); "
         "INSERT INTO {bank}.p VALUES (1, 1), (9, 9); INSERT INTO {bank}.c (id) VALUES (1)"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -31,18 +32,34 @@ DENIED = {"s3": (403, "AccessDenied"), "azure": (403, "AuthorizationPermissionMi
 WRONG_KEY = {"s3": (403, "SignatureDoesNotMatch"), "azure": (403, "AuthenticationFailed")}
 
 
-@pytest.fixture(params=KINDS)
-def store(request: pytest.FixtureRequest) -> Iterator[Place]:
-    server = server_of(request, request.param)
-    with proxied(server, **IMPATIENT[server.name]) as made:
-        yield made
+@pytest.fixture(scope="module")
+def connected(request: pytest.FixtureRequest) -> Iterator[dict[str, Place]]:
+    """Behind a proxy, by kind and patience."""
+    with contextlib.ExitStack() as stack:
+        yield {
+            f"{kind} {name}": stack.enter_context(proxied(server_of(request, kind), **options[server_of(request, kind).name]))
+            for kind in KINDS
+            for name, options in (("impatient", IMPATIENT), ("hopeless", HOPELESS))
+        }
 
 
 @pytest.fixture(params=KINDS)
-def hopeless(request: pytest.FixtureRequest) -> Iterator[Place]:
-    server = server_of(request, request.param)
-    with proxied(server, **HOPELESS[server.name]) as made:
-        yield made
+def store(request: pytest.FixtureRequest, connected: dict[str, Place]) -> Place:
+    return connected[f"{request.param} impatient"].fresh()
+
+
+@pytest.fixture(params=KINDS)
+def hopeless(request: pytest.FixtureRequest, connected: dict[str, Place]) -> Place:
+    return connected[f"{request.param} hopeless"].fresh()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_waiting() -> Iterator[None]:
+    """How long the SDKs wait between their tries is theirs; that they try again is what counts here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("azure.storage.blob.aio.ExponentialRetry.get_backoff_time", lambda *_: 0.02)
+        patch.setattr("botocore.retryhandler.delay_exponential", lambda *_, **__: 0.02)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -123,24 +140,24 @@ class TestRiddenOut:
         artifacts.download([writer.artifact], store.root, "", tmp_path)
         assert planned.met == 2
 
-    def test_a_creation_that_met_another(self, request: pytest.FixtureRequest) -> None:
+    def test_a_creation_that_met_another(self, connected: dict[str, Place]) -> None:
         """S3 answers 409 to both of two that come at the same instant, and wants them tried again."""
-        with proxied(server_of(request, "s3")) as store:
-            store.faults.plan(Answer(store.server.refusal(409, "ConditionalRequestConflict")), "put", times=2)
-            objects.create(store.root / "c", b"mine")
-            assert objects.read(store.root / "c") == b"mine"
+        store = connected["s3 impatient"].fresh()
+        store.faults.plan(Answer(store.server.refusal(409, "ConditionalRequestConflict")), "put", times=2)
+        objects.create(store.root / "c", b"mine")
+        assert objects.read(store.root / "c") == b"mine"
 
-    def test_keys_that_a_bulk_deletion_left(self, request: pytest.FixtureRequest) -> None:
+    def test_keys_that_a_bulk_deletion_left(self, connected: dict[str, Place]) -> None:
         """S3 answers 200 and names them in the body, over which s3fs passes."""
-        with proxied(server_of(request, "s3")) as store:
-            store.put("a/1")
-            store.faults.plan(left_over(f"{store.prefix}/a/1", "InternalError"), "delete")
+        store = connected["s3 impatient"].fresh()
+        store.put("a/1")
+        store.faults.plan(left_over(f"{store.prefix}/a/1", "InternalError"), "delete")
+        objects.remove_tree(store.root / "a")
+        assert store.keys() == []
+        store.put("a/1")
+        store.faults.plan(left_over(f"{store.prefix}/a/1", "AccessDenied"), "delete", times=ALWAYS)
+        with pytest.raises(DestinationAccessError, match="access denied"):
             objects.remove_tree(store.root / "a")
-            assert store.keys() == []
-            store.put("a/1")
-            store.faults.plan(left_over(f"{store.prefix}/a/1", "AccessDenied"), "delete", times=ALWAYS)
-            with pytest.raises(DestinationAccessError, match="access denied"):
-                objects.remove_tree(store.root / "a")
 
 
 def left_over(key: str, code: str) -> Fault:
@@ -217,10 +234,12 @@ class TestTold:
         assert time.monotonic() - began < 30
         assert caught.value.retryable
 
-    def test_a_store_that_is_not_there(self, hopeless: Place) -> None:
-        hopeless.faults.close()
-        with pytest.raises(DestinationError, match="cannot list") as caught:
-            objects.names(hopeless.root)
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_store_that_is_not_there(self, request: pytest.FixtureRequest, kind: str) -> None:
+        with proxied(server_of(request, kind), **HOPELESS[server_of(request, kind).name]) as gone:
+            gone.faults.close()
+            with pytest.raises(DestinationError, match="cannot list") as caught:
+                objects.names(gone.root)
         assert caught.value.retryable
 
     def test_is_not_an_empty_catalog(self, hopeless: Place) -> None:

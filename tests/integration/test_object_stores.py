@@ -28,20 +28,23 @@ MANY = {"s3": 1205, "azurite": 105}
 """More than one page and one bulk deletion of S3; more than Azure deletes at a time."""
 
 
+@pytest.fixture(scope="module")
+def connected(request: pytest.FixtureRequest) -> Iterator[dict[str, Place]]:
+    with place(server_of(request, "s3")) as s3, place(server_of(request, "azure")) as azure:
+        yield {"s3": s3, "azure": azure}
+
+
 @pytest.fixture(params=["s3", "azure"])
-def store(request: pytest.FixtureRequest) -> Iterator[Place]:
-    with place(server_of(request, request.param)) as made:
-        yield made
+def store(request: pytest.FixtureRequest, connected: dict[str, Place]) -> Place:
+    return connected[request.param].fresh()
 
 
 @pytest.fixture(params=["file", "s3", "azure"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+def root(request: pytest.FixtureRequest, connected: dict[str, Place], tmp_path: Path) -> Any:
     """A folder that is not there yet."""
     if request.param == "file":
-        yield objects.open_destination(f"file://{tmp_path}/destination")
-        return
-    with place(server_of(request, request.param)) as made:
-        yield made.root
+        return objects.open_destination(f"file://{tmp_path}/destination")
+    return connected[request.param].fresh().root
 
 
 @pytest.fixture
@@ -122,16 +125,19 @@ class TestRivals:
         assert sorted(turn for each in wins for turn in each) == list(range(12))
         assert all(objects.read(root / f"{turn}") == str(number).encode() * 1000 for number, won in enumerate(wins) for turn in won)
 
-    def test_one_of_many_processes_wins(self, store: Place) -> None:
+    def test_one_of_many_processes_wins(self, connected: dict[str, Place]) -> None:
         script = (
-            "import sys\nfrom midtime.catalog import objects\nroot = objects.open_destination(sys.argv[1])\nobjects.names(root)\n"
+            "import sys\nfrom midtime.catalog import objects\nroots = [objects.open_destination(url) for url in sys.argv[2:]]\n"
+            "for root in roots: objects.names(root)\n"
             "print('ready', flush=True)\nsys.stdin.readline()\n"
             "for turn in range(12):\n"
-            "    try: objects.create(root / f'{turn}', sys.argv[2].encode() * 1000); print(turn)\n"
-            "    except FileExistsError: pass\n"
+            "    for number, root in enumerate(roots):\n"
+            "        try: objects.create(root / f'{turn}', sys.argv[1].encode() * 1000); print(number, turn)\n"
+            "        except FileExistsError: pass\n"
         )
+        stores = [each.fresh() for each in connected.values()]
         with contextlib.ExitStack() as stack:
-            rivals = [stack.enter_context(child(script, store.destination, f"{number}")) for number in range(3)]
+            rivals = [stack.enter_context(child(script, f"{number}", *(each.destination for each in stores))) for number in range(3)]
             for each in rivals:
                 assert each.stdout
                 assert "ready\n" in iter(each.stdout.readline, "")
@@ -139,11 +145,12 @@ class TestRivals:
                 assert each.stdin
                 each.stdin.write("go\n")
                 each.stdin.flush()
-            said = [each.communicate(timeout=120)[0] for each in rivals]
+            said = [each.communicate(timeout=120)[0].splitlines() for each in rivals]
             assert [each.returncode for each in rivals] == [0, 0, 0]
-        wins = [[int(line) for line in each.splitlines() if line.isdigit()] for each in said]
-        assert sorted(turn for each in wins for turn in each) == list(range(12))
-        assert all(objects.read(store.root / f"{turn}") == f"{number}".encode() * 1000 for number, won in enumerate(wins) for turn in won)
+        for number, store in enumerate(stores):
+            wins = {turn: rival for turn in range(12) for rival in range(3) if f"{number} {turn}" in said[rival]}
+            assert sum(f"{number} {turn}" in lines for lines in said for turn in range(12)) == 12, "one winner each"
+            assert [objects.read(store.root / f"{turn}") for turn in range(12)] == [f"{wins[turn]}".encode() * 1000 for turn in range(12)]
 
     def test_leases(self, root: Any) -> None:
         leases = Catalog(str(root), "bank").leases
@@ -254,23 +261,27 @@ class TestArtifacts:
             raise ZeroDivisionError
         assert objects.names(root / "a") == []
 
-    def test_a_block_that_fails_leaves_no_parts(self, request: pytest.FixtureRequest, small_parts: int) -> None:
-        with place(server_of(request, "s3")) as store:
-            with pytest.raises(KeyboardInterrupt), artifacts.new_artifact(store.root, "a") as writer:
-                writer.write(bytes(12 << 20))
-                assert store.unfinished() == [f"{store.prefix}/a"]
-                raise KeyboardInterrupt
-            assert store.unfinished() == []
+    def test_a_block_that_fails_leaves_no_parts(self, connected: dict[str, Place], small_parts: int) -> None:
+        store = connected["s3"].fresh()
+        with pytest.raises(KeyboardInterrupt), artifacts.new_artifact(store.root, "a") as writer:
+            writer.write(bytes(12 << 20))
+            assert store.unfinished() == [f"{store.prefix}/a"]
+            raise KeyboardInterrupt
+        assert store.unfinished() == []
 
-    def test_a_killed_process_leaves_no_object(self, store: Place) -> None:
+    def test_a_killed_process_leaves_no_object(self, connected: dict[str, Place]) -> None:
         script = (
             "import os, sys\nfrom midtime.catalog import artifacts, objects\nfrom midtime.catalog.backends import parts\nparts.PART = 5 << 20\n"
-            "with artifacts.new_artifact(objects.open_destination(sys.argv[1]), 'a') as writer:\n"
-            "    writer.write(bytes(12 << 20)); os.kill(os.getpid(), 9)\n"
+            "for number, url in enumerate(sys.argv[1:]):\n"
+            "    block = artifacts.new_artifact(objects.open_destination(url), 'a')\n"
+            "    block.__enter__().write(bytes(12 << 20)); number or globals().update(kept=block)\n"
+            "os.kill(os.getpid(), 9)\n"
         )
-        with child(script, store.destination) as process:
+        stores = [each.fresh() for each in connected.values()]
+        with child(script, *(each.destination for each in stores)) as process:
             assert process.wait(120) == -9
-        assert (store.keys(), store.unfinished()) == ([], [f"{store.prefix}/a"])
+        for store in stores:
+            assert (store.keys(), store.unfinished()) == ([], [f"{store.prefix}/a"])
 
     def test_bytes_that_did_not_arrive(self, store: Place, small_parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
         put: Callable[..., None] = parts.PartsUpload._send

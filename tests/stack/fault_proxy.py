@@ -191,6 +191,12 @@ class FaultProxy:
         self._plans.append(planned)
         return planned
 
+    def forget(self) -> None:
+        """No more faults, nothing seen."""
+        with self._lock:
+            self._plans.clear()
+            self.requests.clear()
+
     def seen(self, *operations: str) -> list[Request]:
         return [request for request in self.requests if request.operation in operations]
 

@@ -322,7 +322,7 @@ class TestTwoAtOnce:
         assert lease.released
 
     def test_one_that_lost_its_lease_goes_no_further(self, any_catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-        add(any_catalog, 1, 2, 99)
+        add(any_catalog, 1, 2, 3, 99)
         real = Retention._finish
 
         def slowly(self: Retention, decision: Any) -> None:
@@ -335,7 +335,8 @@ class TestTwoAtOnce:
         monkeypatch.setattr(Retention, "_finish", slowly)
         with pytest.raises(LeaseHeldError, match="lost to another airflow"):
             retain(any_catalog)
-        assert any_catalog.folders() == [days_later(99).id, days_later(1).id]
+        assert any_catalog.folders() == [days_later(day).id for day in (99, 2, 1)]
+        assert [entry.state for entry in any_catalog.entries()] == [State.RESTORABLE, State.EXPIRED, State.RESTORABLE], "one mark, no more"
 
     def test_anywhere(self, any_catalog: Catalog) -> None:
         """A whole second run, before each operation of the first one."""

@@ -26,6 +26,8 @@ _LITTER = re.compile(r"\.probe-.+|\..+\.[0-9a-f]{32}", re.DOTALL)
 """Names of what only a killed process leaves: a preflight's probe, and a draft of ``create`` or ``replace``."""
 LITTER_AGE = timedelta(hours=1)
 """From when on nobody can still be writing it."""
+AHEAD = 8 << 20
+"""Bytes that one request of a stream asks for; fsspec's 50 MB would be held for each file that is read."""
 
 
 def open_destination(url: str) -> ObjectStoragePath:
@@ -105,7 +107,7 @@ def read(path: ObjectStoragePath) -> bytes:
 
 def open_stream(path: ObjectStoragePath, mode: str) -> AbstractContextManager[IO[bytes]]:
     """A large object, to be read or written chunk by chunk."""
-    stream: AbstractContextManager[IO[bytes]] = path.open(mode)  # type: ignore[no-untyped-call]
+    stream: AbstractContextManager[IO[bytes]] = path.open(mode, block_size=AHEAD)  # type: ignore[no-untyped-call]
     return stream
 
 

@@ -29,9 +29,11 @@ def test_every_line_of_the_table_exists(key: tuple[str, str]) -> None:
 
 
 def test_an_engine_that_is_not_there_yet() -> None:
-    bank = topology(stores=[{"name": "lite", "engine": "sqlite", "path": "/x.db"}])
-    with pytest.raises(RequestError, match=r"engine sqlite, method .* is not supported yet") as caught:
-        open_store(bank, "lite")
+    bank = topology(
+        stores=[{"name": "logged", "engine": "postgresql", "method": "pitr", "conn_id": "db", "wal": {"archive": "s3://bucket/wal"}}]
+    )
+    with pytest.raises(RequestError, match="engine postgresql, method pitr is not supported yet") as caught:
+        open_store(bank, "logged")
     assert "postgresql (dump)" in caught.value.fix
 
 

@@ -17,8 +17,8 @@ from midtime.catalog.backends.base import Backend, Look, Upload, extra_of
 from midtime.catalog.backends.parts import PartsUpload
 from midtime.catalog.refusals import code_of
 
-DEFAULTS = {"retry_total": 7, "connection_timeout": 10, "read_timeout": 60}
-"""``config_kwargs`` in the connection's extra has precedence. Rides out about two minutes of trouble."""
+DEFAULTS = {"retry_total": 5, "connection_timeout": 10, "read_timeout": 60}
+"""``config_kwargs`` in the connection's extra has precedence. Rides out a minute of trouble."""
 ONE_REQUEST = 256 << 20
 """Up to here a blob goes in one PUT, not in blocks: two writers' blocks of one name could mix."""
 ONE_PIECE = 1 << 20
@@ -185,7 +185,7 @@ def _client(made: Any, conn_id: str | None) -> Any:
 
     told = extra_of(conn_id).get("config_kwargs") or {}
     options = {key: told.get(key, default) for key, default in DEFAULTS.items()}
-    retries = ExponentialRetry(initial_backoff=1, increment_base=2, random_jitter_range=1, retry_total=options.pop("retry_total"))
+    retries = ExponentialRetry(initial_backoff=0, increment_base=2, random_jitter_range=1, retry_total=options.pop("retry_total"))
     transport = _transport(**options)
     return BlobServiceClient(
         made.url, credential=made.credential, retry_policy=retries, transport=transport, max_single_put_size=ONE_REQUEST

@@ -1,4 +1,7 @@
-"""Connections to MySQL and MariaDB: through the provider's hook, always with the driver that comes with the provider."""
+"""Connections to MySQL and MariaDB: an Airflow connection, always opened with the driver that comes with the provider.
+
+Not by the provider's hook, which passes no timeout: a server that accepts and never answers would hold a task for ever.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import mysql.connector
 from mysql.connector import Error
 
 from midtime.errors import StoreAccessError, StoreError, StoreStatementError, StoreUnreachableError
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 BATCH = 5_000
+CONNECT_SECONDS = 10
 LOCK_WAIT_SECONDS = 60
 """How long a statement of ours waits for somebody's DDL or transaction; the server's default is a day or a year."""
 _PATIENCE = 7 * 24 * 3600
@@ -137,13 +142,20 @@ def _open(conn_id: str) -> Session:
             f"there is no Airflow connection {conn_id!r}", fix=f"airflow connections add {conn_id} --conn-type mysql ..."
         )
     changed = _for_the_driver(connection)
-    hook = MySqlHook(mysql_conn_id=conn_id, connection=changed)
     if changed.extra_dejson.get("iam"):
-        changed.password, changed.port = hook.get_iam_token(changed)
+        changed.password, changed.port = MySqlHook(mysql_conn_id=conn_id, connection=changed).get_iam_token(changed)
     login = _login(changed)
+    tls = {key: value for key, value in login.extra.items() if key.startswith("ssl_")}
     try:
-        driver: Any = hook.get_conn()
-        driver.autocommit = True
+        driver: Any = mysql.connector.connect(
+            host=login.host,
+            port=login.port,
+            user=login.user,
+            password=login.password,
+            autocommit=True,
+            connection_timeout=CONNECT_SECONDS,
+            **tls,
+        )
     except Error as error:
         raise store_error(f"{login.host}:{login.port} (connection {conn_id!r})", conn_id, error) from error
     return Session(driver, login)

@@ -18,7 +18,10 @@ from midtime.stores.mysql.connections import _for_the_driver, store_error
     [
         ({}, {}),
         ({"ssl": {"ca": "/ca"}}, {"ssl_ca": "/ca", "ssl_verify_cert": True}),
-        ({"ssl": '{"ca": "/ca", "cert": "/c", "key": "/k"}'}, {"ssl_ca": "/ca", "ssl_cert": "/c", "ssl_key": "/k", "ssl_verify_cert": True}),
+        (
+            {"ssl": '{"ca": "/ca", "cert": "/c", "key": "/k"}'},
+            {"ssl_ca": "/ca", "ssl_cert": "/c", "ssl_key": "/k", "ssl_verify_cert": True},
+        ),
         ({"ssl_ca": "/ca", "ssl_verify_cert": "false"}, {"ssl_ca": "/ca", "ssl_verify_cert": False}),
         ({"ssl_ca": "/ca", "ssl_verify_identity": "true"}, {"ssl_ca": "/ca", "ssl_verify_cert": True, "ssl_verify_identity": True}),
         ({"ssl_mode": "VERIFY_IDENTITY"}, {"ssl_verify_identity": True}),
@@ -39,7 +42,13 @@ def test_extras(extra: dict[str, Any], wanted: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("errno", "kind"),
-    [(1045, StoreAccessError), (1227, StoreAccessError), (2003, StoreUnreachableError), (2013, StoreUnreachableError), (1064, StoreStatementError)],
+    [
+        (1045, StoreAccessError),
+        (1227, StoreAccessError),
+        (2003, StoreUnreachableError),
+        (2013, StoreUnreachableError),
+        (1064, StoreStatementError),
+    ],
 )
 def test_what_the_driver_raises(errno: int, kind: type[Exception]) -> None:
     error = store_error("h:1", "c", Error(msg="said", errno=errno))

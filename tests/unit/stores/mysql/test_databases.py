@@ -14,7 +14,10 @@ NOBODY = Session(None, None)  # type: ignore[arg-type]
 """Whoever speaks to it fails."""
 
 
-@given(st.sets(st.text("ab`*%_é😀", min_size=50, max_size=64), min_size=2, max_size=5), st.sampled_from(["*", "copy_*", "*_restored_1f2e3d", "midtime_tmp_abc123_bc62_*"]))
+@given(
+    st.sets(st.text("ab`*%_é😀", min_size=50, max_size=64), min_size=2, max_size=5),
+    st.sampled_from(["*", "copy_*", "*_restored_1f2e3d", "midtime_tmp_abc123_bc62_*"]),
+)
 def test_different_names_stay_different_and_fit(names: set[str], pattern: str) -> None:
     found = named(pattern, names)
     assert len(set(found.values())) == len(names)

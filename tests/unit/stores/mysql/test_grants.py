@@ -21,7 +21,10 @@ CASES = {
     "a letter": (["GRANT SELECT, TRIGGER ON `my_ban_`.* TO `u`@`%`"], set()),
     "another": (["GRANT SELECT, TRIGGER ON `my_bank2`.* TO `u`@`%`"], NEEDED),
     "an escaped one": (["GRANT SELECT, TRIGGER ON `my\\%`.* TO `u`@`%`"], NEEDED),
-    "the best fitting line only": (["GRANT SELECT ON `my\\_bank`.* TO `u`@`%`", "GRANT SELECT, TRIGGER ON `my%`.* TO `u`@`%`"], {"TRIGGER"}),
+    "the best fitting line only": (
+        ["GRANT SELECT ON `my\\_bank`.* TO `u`@`%`", "GRANT SELECT, TRIGGER ON `my%`.* TO `u`@`%`"],
+        {"TRIGGER"},
+    ),
     "a role's besides": (["GRANT SELECT ON `my_bank`.* TO `u`@`%`", "GRANT TRIGGER ON `my%`.* TO `r`"], set()),
     "a partial revoke": (["GRANT SELECT, TRIGGER ON *.* TO `u`@`%`", "REVOKE SELECT ON `my_bank`.* FROM `u`@`%`"], {"SELECT"}),
     "a partial revoke of all": ([EVERYTHING, "REVOKE SELECT ON `my_bank`.* FROM `u`@`%`"], {"SELECT"}),

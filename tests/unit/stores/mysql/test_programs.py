@@ -66,7 +66,9 @@ def test_a_table_that_is_called_like_a_database() -> None:
     assert ambiguous(program(CLEAR[0]), NAMES, ["acct", "Bank"])
 
 
-EVENT = "CREATE DEFINER=`enable`@`%` EVENT `ENABLE` ON SCHEDULE EVERY 1 DAY ON COMPLETION {} ENABLE COMMENT 'ENABLE' DO DELETE FROM bank.old"
+EVENT = (
+    "CREATE DEFINER=`enable`@`%` EVENT `ENABLE` ON SCHEDULE EVERY 1 DAY ON COMPLETION {} ENABLE COMMENT 'ENABLE' DO DELETE FROM bank.old"
+)
 
 
 @pytest.mark.parametrize("kept", ["NOT PRESERVE", "PRESERVE"])

@@ -15,7 +15,20 @@ from midtime.stores.mysql.stream import DumpScanner, lines, rename_qualifiers, r
 Value = str | bytes | int | float | None
 Row = tuple[Value, ...]
 ESCAPES = {"\\": "\\\\", "'": "\\'", '"': '\\"', "\n": "\\n", "\r": "\\r", "\0": "\\0", "\x1a": "\\Z"}
-HOSTILE = ["),(", ");", "'", "\\", "\\'", "\n-- Dump completed", "\nUSE `bank`;\n", "\nINSERT INTO `t` VALUES (1);", "(-0,", ",-0)", "`bank`.`x`", "\0\x1a\r"]
+HOSTILE = [
+    "),(",
+    ");",
+    "'",
+    "\\",
+    "\\'",
+    "\n-- Dump completed",
+    "\nUSE `bank`;\n",
+    "\nINSERT INTO `t` VALUES (1);",
+    "(-0,",
+    ",-0)",
+    "`bank`.`x`",
+    "\0\x1a\r",
+]
 HEADER = "/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump\n\n/*!40101 SET NAMES utf8mb4 */;\n\n"
 BEGIN = "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `bank`;\n\nUSE `bank`;\n"
 TABLE = "CREATE TABLE `{}` (\n  `k` varchar(64) NOT NULL,\n  `v` longtext DEFAULT 'a;',\n  PRIMARY KEY (`k`)\n) ENGINE=InnoDB;\n"
@@ -82,7 +95,11 @@ def test_neither_client_nor_chunks_make_a_difference(generated: list[list[Row]],
 def test_every_change_of_a_row_shows(generated: list[list[Row]], data: st.DataObject) -> None:
     table = generated[0]
     index = data.draw(st.integers(0, len(table) - 1))
-    other = data.draw(st.tuples(texts, values).filter(lambda row: literal(row[0]) + literal(row[1]) != literal(table[index][0]) + literal(table[index][1])))
+    other = data.draw(
+        st.tuples(texts, values).filter(
+            lambda row: literal(row[0]) + literal(row[1]) != literal(table[index][0]) + literal(table[index][1])
+        )
+    )
     before = content(scan([dump(generated)]))
     for changed in (table[:index] + table[index + 1 :], [*table, table[index]], [*table[:index], other, *table[index + 1 :]]):
         assert content(scan([dump([changed, *generated[1:]])])) != before
@@ -175,9 +192,14 @@ CREATE = (
 
 def test_only_qualifiers_are_renamed() -> None:
     found = b"".join(renamed(lines([f"USE `bank`;\n{CREATE}\n".encode()]), {"bank": "co`py", "lo`ans": "copy2"})).decode()
-    assert found == "USE `co``py`;\n" + CREATE.replace("nextval(`bank`.", "nextval(`co``py`.").replace(
-        "REFERENCES `bank`.", "REFERENCES `co``py`."
-    ).replace("`lo``ans`.", "`copy2`.") + "\n"
+    assert (
+        found
+        == "USE `co``py`;\n"
+        + CREATE.replace("nextval(`bank`.", "nextval(`co``py`.")
+        .replace("REFERENCES `bank`.", "REFERENCES `co``py`.")
+        .replace("`lo``ans`.", "`copy2`.")
+        + "\n"
+    )
 
 
 def test_an_original_is_never_entered() -> None:

@@ -80,9 +80,7 @@ def test_what_does_not_fit_hides_nothing_that_does(tmp_path: Path, monkeypatch: 
     with pytest.raises(ToolError) as caught:
         find_clients(mariadb=True, server=(10, 11))
     assert all(f"{tmp_path}/{each}/" in caught.value.message for each in folders), "each with its reason"
-    monkeypatch.setenv(
-        "PATH", ":".join([*(f"{tmp_path}/{each}" for each in folders), str(install(tmp_path / "good", MARIADB_10_11))])
-    )
+    monkeypatch.setenv("PATH", ":".join([*(f"{tmp_path}/{each}" for each in folders), str(install(tmp_path / "good", MARIADB_10_11))]))
     assert find_clients(mariadb=True, server=(10, 11)).dump == tmp_path / "good" / "mysqldump"
 
 

@@ -176,6 +176,7 @@ class TestRecords:
         assert [row.tx_id for row in coordinator.rows_newer_than(1763700000499)] == ["t500"]
 
     def test_more_transactions_than_a_statement_has_parameters(self, bank: sqlite3.Connection) -> None:
+        bank.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
         wanted = [f"t{number}" for number in range(3000)]
         assert len(SqliteCoordinator(bank, "s", "coordinator").lookup(wanted)) == 500
 

@@ -193,8 +193,10 @@ def test_long_runs_of_nothing(folder: Path, tmp_path: Path) -> None:
     script = SCHEMA + ROWS + "INSERT INTO notes VALUES (1, zeroblob(30000000));"
     setting = setting_of(tmp_path, make_database(folder / "bank.db", script=script))
     manifest, target = setting.restored()
-    assert manifest.stores[0].size < 1_000_000
     assert setting.look(manifest, target).good
+    (artifact,) = (Path(setting.topology.destination.removeprefix("file://")) / "bank" / manifest.id).rglob("*.gz")
+    assert artifact.stat().st_size < 1_000_000
+    assert max(map(len, packing._unpacked(artifact))) <= packing.CHUNK
 
 
 class TestWhatIsNoDatabase:

@@ -99,6 +99,7 @@ def test_the_log_alone_would_undo_the_restore(wal: SqliteSetting) -> None:
     leave_a_log(wal.path)
     os.replace(target.working, wal.path)
     assert elsewhere(wal.path, SUM) == LIVE
+    assert elsewhere(wal.path, "PRAGMA integrity_check") == "[('ok',)]"  # and nothing tells
 
 
 def test_a_hot_journal_is_rolled_back_first(folder: Path, tmp_path: Path) -> None:
@@ -294,8 +295,11 @@ def check_what_was_kept(target: Target, before: bytes | None) -> None:
 def check_what_is_live(setting: SqliteSetting, target: Target, before: bytes | None) -> None:
     """The old file with its log, or the new one without; and no second name of either."""
     now = setting.path.read_bytes() if setting.path.exists() else None
-    if now == before and (before is None or before.startswith(b"no database")):
+    if now is None:
         assert any(os.path.exists(f"{path}-wal") and os.path.getsize(f"{path}-wal") for path in (setting.path, target.aside))
+    elif now == before and before.startswith(b"no database"):
+        assert os.path.getsize(f"{setting.path}-wal"), "it has its log back"
+        assert not os.path.lexists(f"{target.aside}-wal")
     else:
         assert elsewhere(setting.path, SUM) in (LIVE, RESTORED)
         assert setting.path.stat().st_nlink == 1
