@@ -154,7 +154,8 @@ class Plan:
         lines += ["| store | restored to | what is there now |", "|---|---|---|"]
         for target in self.targets:
             fate = f"kept aside as `{target.aside}`" if target.aside else "nothing"
-            lines.append(f"| {target.store} | `{target.final}` through connection `{target.conn_id}` | {fate} |")
+            through = f" through connection `{target.conn_id}`" if target.conn_id else ""
+            lines.append(f"| {target.store} | `{target.final}`{through} | {fate} |")
         if self.replaces:
             lines += [
                 "",

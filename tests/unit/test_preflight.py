@@ -114,9 +114,11 @@ class TestBackup:
             require(backup_checks(topology(), catalog))
 
     def test_an_engine_that_is_not_there_yet(self, catalog: Catalog) -> None:
-        bank = topology(stores=[{"name": "lite", "engine": "sqlite", "path": "/x.db"}])
+        bank = topology(
+            stores=[{"name": "logged", "engine": "postgresql", "method": "pitr", "conn_id": "db", "wal": {"archive": "s3://bucket/wal"}}]
+        )
         answers = list(backup_checks(bank, catalog))
-        assert (answers[-1].subject, answers[-1].question, answers[-1].ok) == ("lite", "is supported", False)
+        assert (answers[-1].subject, answers[-1].question, answers[-1].ok) == ("logged", "is supported", False)
 
 
 def test_restore_asks_every_target() -> None:

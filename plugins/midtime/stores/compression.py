@@ -33,12 +33,13 @@ class _Plain:
         return b""
 
 
-def choose(wanted: str) -> tuple[str, int]:
-    """(method, level) of a topology's ``compression``; ``auto`` is gzip, which every Python and every machine can read.
+def choose(wanted: str, *, auto: str = "gzip:6") -> tuple[str, int]:
+    """(method, level) of a topology's ``compression``.
 
+    :param auto: what ``auto`` means to an engine: gzip, which every Python and every machine can read
     :raises ToolError: only ``pg_dump`` can do this one
     """
-    method, _, level = ("gzip" if wanted == "auto" else wanted).partition(":")
+    method, _, level = (auto if wanted == "auto" else wanted).partition(":")
     if method not in ("gzip", "none"):
         raise ToolError(f"this engine cannot compress with {method}", fix="set compression: auto, gzip (with a level: gzip:1) or none")
     return method, int(level or 6)

@@ -97,3 +97,26 @@ def test_a_code_is_found_wherever_it_hides() -> None:
     inner = translated(ClientError("SlowDown"), RuntimeError("x"))
     assert refusals.code_of(translated(inner, RuntimeError("y"))) == "SlowDown"
     assert refusals.code_of(ValueError()) == ""
+
+
+def status(code: int) -> Exception:
+    error = ClientError("x")
+    error.response["ResponseMetadata"] = {"HTTPStatusCode": code}  # type: ignore[dict-item]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (status(403), True),
+        (translated(status(404), FileNotFoundError("x")), True),
+        (HttpResponseError("InvalidBlockList", 400), True),
+        (status(500), False),
+        (HttpResponseError("ServerBusy", 503), False),
+        (TimeoutError(), False),
+        (OSError("1 of 2 bytes have arrived"), False),
+    ],
+)
+def test_a_refusal_has_changed_nothing(error: Exception, refused: bool) -> None:
+    """Of all else nobody knows whether it was done."""
+    assert refusals.was_refused(error) is refused

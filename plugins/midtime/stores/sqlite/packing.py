@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midtime.catalog.artifacts import CHUNK, new_artifact
-from midtime.errors import RestoreFailedError, StagingSpaceError, StoreAccessError, ToolError
+from midtime.errors import RestoreFailedError, StagingSpaceError, StoreAccessError
 from midtime.model.restore_point import Artifact
+from midtime.stores import compression
 
 if TYPE_CHECKING:
     from midtime.stores.base import Shelf
@@ -20,31 +19,23 @@ AUTO = "gzip:1"
 """Of a table of transfers 54 % are left at level 1, 51 % at level 6, at a third of its speed."""
 NAME = "database.sqlite"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_GZIP = zlib.MAX_WBITS | 16
 
 
-def choose(wanted: str) -> str:
-    """``none`` or ``gzip:<level>``.
+def choose(wanted: str) -> tuple[str, int]:
+    """(method, level) of the topology's ``compression``.
 
-    :param wanted: the topology's ``compression``
     :raises ToolError: Python's standard library has no such method
     """
-    method, _, level = (AUTO if wanted == "auto" else wanted).partition(":")
-    if method not in ("gzip", "none"):
-        raise ToolError(f"a SQLite file cannot be compressed with {method} here", fix="set compression: auto, gzip or none")
-    return "none" if method == "none" else f"gzip:{level or 6}"
+    return compression.choose(wanted, auto=AUTO)
 
 
-def pack(file: Path, shelf: Shelf, compression: str) -> Artifact:
+def pack(file: Path, shelf: Shelf, method: str, level: int) -> Artifact:
     """Write a file into the store's artifact."""
-    packed = compression != "none"
-    name = f"{shelf.prefix}/{NAME}{'.gz' if packed else ''}"
-    with file.open("rb") as reader, new_artifact(shelf.folder, name) as writer:
-        press = zlib.compressobj(int(compression.partition(":")[2]), wbits=_GZIP) if packed else None
+    with file.open("rb") as reader, new_artifact(shelf.folder, f"{shelf.prefix}/{NAME}{compression.suffix(method)}") as writer:
+        packer = compression.compressor(method, level)
         while chunk := reader.read(CHUNK):
-            writer.write(press.compress(chunk) if press else chunk)
-        if press:
-            writer.write(press.flush())
+            writer.write(packer.compress(chunk))
+        writer.write(packer.flush())
     return writer.artifact
 
 
@@ -57,7 +48,7 @@ def unpack(artifact: Path, target: str, size: int) -> None:
     """
     try:
         with open(target, "xb", opener=_private, buffering=0) as file:
-            for chunk in _unpacked(artifact):
+            for chunk in compression.decompressed(artifact, "gzip" if artifact.suffix == ".gz" else "none"):
                 left = memoryview(chunk)
                 while left:  # unbuffered, so that a full disk shows here
                     left = left[file.write(left) :]
@@ -76,16 +67,3 @@ def unpack(artifact: Path, target: str, size: int) -> None:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, mode=0o600)
-
-
-def _unpacked(artifact: Path) -> Iterator[bytes]:
-    press = zlib.decompressobj(_GZIP) if artifact.suffix == ".gz" else None
-    with artifact.open("rb") as reader:
-        while chunk := reader.read(CHUNK):
-            while press and chunk:
-                yield press.decompress(chunk, CHUNK)  # a page of zeros becomes a thousand times longer
-                chunk = press.unconsumed_tail
-            if not press:
-                yield chunk
-    if press:
-        yield press.flush()

@@ -39,7 +39,7 @@ class SqliteStore(CopiedStore):
         yield "is a SQLite file", self._check_file
         yield "has every namespace", self._check_namespaces
         yield "lets us read every table", self._check_tables
-        yield "can be compressed", lambda: packing.choose(self.spec.compression)
+        yield "can be compressed", lambda: "{}, level {}".format(*packing.choose(self.spec.compression))
         yield "has staging space", lambda: room_for(staging_root(self.spec.staging), self._size())
 
     def _check_file(self) -> str:
@@ -84,7 +84,7 @@ class SqliteStore(CopiedStore):
     def copy(self, capture: Snapshot, shelf: Shelf, say: Say) -> StoreBackup:
         """Copy the pages, which ends the capture; then check, count and digest the copy, and store it compressed."""
         started = time.monotonic()
-        compression = packing.choose(self.spec.compression)
+        method, level = packing.choose(self.spec.compression)
         with staging(staging_root(self.spec.staging), needed=capture.size) as folder:
             file = folder / packing.NAME
             capture.copy_to(file, say)
@@ -95,7 +95,7 @@ class SqliteStore(CopiedStore):
                 details = {"shapes": content.shapes(session), "needs": content.oldest_library(session)}
             header = read_header(str(file))
             say(f"copy complete: {len(tables)} tables, SQLite finds it whole; storing it")
-            artifact = packing.pack(file, shelf, compression)
+            artifact = packing.pack(file, shelf, method, level)
         return StoreBackup(
             store=self.name,
             engine=self.spec.engine,
@@ -106,7 +106,7 @@ class SqliteStore(CopiedStore):
             seconds=round(time.monotonic() - started, 3),
             artifacts=(artifact,),
             tables=tables,
-            details={**details, **self._owner(), "header": header.to_dict(), "size": capture.size, "compression": compression},
+            details={**details, **self._owner(), "header": header.to_dict(), "size": capture.size, "compression": method},
         )
 
     def _owner(self) -> dict[str, Any]:

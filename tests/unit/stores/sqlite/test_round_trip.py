@@ -77,7 +77,7 @@ def test_what_people_look_at(setting: SqliteSetting) -> None:
         "notes": 3,
     }
     assert backup.details["size"] == setting.path.stat().st_size
-    assert (backup.details["file"], backup.details["compression"]) == (str(setting.path), "gzip:1")
+    assert (backup.details["file"], backup.details["compression"]) == (str(setting.path), "gzip")
 
 
 def test_everything_that_a_file_may_hold(folder: Path, tmp_path: Path) -> None:
