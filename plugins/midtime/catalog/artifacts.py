@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from midtime.catalog.objects import begin_upload, destination_errors, look, open_stream, remove_tree
+from midtime.catalog.refusals import was_refused
 from midtime.errors import ArtifactError, StagingSpaceError
 from midtime.model.restore_point import Artifact
 
@@ -48,24 +49,32 @@ class ArtifactWriter:
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
         """Append to the object."""
         self._sha256.update(chunk)
-        with destination_errors(self._target, "write"):
+        with self._errors():
             self._upload.write(chunk)
         self._size += memoryview(chunk).nbytes
 
     def finish(self, name: str) -> None:
         """Make the object appear, and ask the store whether all of it has arrived."""
         self._appears = True
-        with destination_errors(self._target, "write"):
+        with self._errors():
             self._upload.finish()
             if (arrived := look(self._target).size) != self._size:
                 raise OSError(f"{arrived} of {self._size} bytes have arrived")
         self.artifact = Artifact(path=name, size=self._size, sha256=self._sha256.hexdigest())
 
-    def abort(self) -> None:
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        with destination_errors(self._target, "write"):
+            try:
+                yield
+            except (FileNotFoundError, FileExistsError) as error:  # an upload that somebody aborted: no answer of ours
+                raise OSError(f"the upload is lost: {error}") from error
+
+    def abort(self, cause: BaseException) -> None:
         """Leave nothing that could be taken for the object; what cannot be removed now is told."""
         try:
             self._upload.abort()
-            if self._appears:
+            if self._appears and not was_refused(cause):  # else what is there is of another try, and stays
                 remove_tree(self._target)
         except Exception as error:  # noqa: BLE001 - the error that made us abort counts
             log.warning("Parts of %s may be left at the store: %s", self._target, error)
@@ -82,8 +91,8 @@ def new_artifact(folder: ObjectStoragePath, name: str) -> Iterator[ArtifactWrite
     try:
         yield writer
         writer.finish(name)
-    except BaseException:
-        writer.abort()
+    except BaseException as error:
+        writer.abort(error)
         raise
 
 

@@ -92,6 +92,18 @@ def no_bucket(error: Exception) -> bool:
     return reason_of(error) is MISSING
 
 
+def was_refused(error: BaseException) -> bool:
+    """Whether the store has said no, and so changed nothing; without a reply, or after one of 5xx, nobody knows."""
+    for each in _chain(error):
+        response = getattr(each, "response", None)
+        status = (
+            response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else getattr(each, "status_code", None)
+        )
+        if isinstance(status, int):
+            return 400 <= status < 500
+    return False
+
+
 def _is_of_time(error: BaseException) -> bool:
     """Azure has one code for a wrong signature and for one that has expired."""
     return any(word in str(each).lower() for each in _chain(error) for word in ("expire", "time frame"))

@@ -22,7 +22,7 @@ def backend_of(path: ObjectStoragePath) -> Backend:
     match path.protocol:
         case "file" | "local":
             return LocalBackend(path.fs)
-        case "s3" | "s3a" | "s3n":
+        case "s3" | "s3a":
             from midtime.catalog.backends.s3 import S3Backend  # slow to import: only where one is used
 
             return S3Backend(path.fs, path.conn_id)

@@ -118,7 +118,7 @@ def _table_content(session: sqlite3.Connection, name: str) -> TableContent:
     found = columns(session, name)
     keys = [at for at, column in enumerate(found) if column.key] or range(len(found))
     tally = ContentTally()
-    query = f"SELECT {', '.join(quoted(column.name) for column in found)} FROM {quoted(name)}"  # noqa: S608 - quoted
+    query = f"SELECT {', '.join(quoted(column.name) for column in found)} FROM {quoted(name)}"
     session.text_factory = Text
     try:
         for row in session.execute(query):

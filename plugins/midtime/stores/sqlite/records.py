@@ -39,7 +39,7 @@ class SqliteRecords(SqlRecords):
         name = _name(table)
         found = sorted((column for column in content.columns(self.session, name) if column.key), key=lambda column: column.key)
         keys = [quoted(column.name) for column in found] or ["rowid"]
-        cursor = self.session.execute(f"SELECT {', '.join([*keys, *MARKS])} FROM {quoted(name)}")  # noqa: S608 - quoted
+        cursor = self.session.execute(f"SELECT {', '.join([*keys, *MARKS])} FROM {quoted(name)}")
         while rows := cursor.fetchmany(BATCH):
             yield [("/".join(map(_printable, row[: len(keys)])), *row[len(keys) :]) for row in rows]
 
@@ -67,14 +67,14 @@ class SqliteCoordinator(SqlCoordinator):
 
     def oldest_created_at(self) -> int | None:
         """The oldest row's ``tx_created_at`` in milliseconds."""
-        row = self.session.execute(f"SELECT min(tx_created_at) FROM {quoted(_name(self.table))}").fetchone()  # noqa: S608 - quoted
+        row = self.session.execute(f"SELECT min(tx_created_at) FROM {quoted(_name(self.table))}").fetchone()
         return row[0] if row else None
 
     @cached_property
     def _select(self) -> str:
         # Only from ScalarDB 3.13 (group commit) on does the table have children.
         children = "tx_child_ids" if "tx_child_ids" in _columns(self.session, _name(self.table)) else "NULL"
-        return f"SELECT tx_id, tx_state, tx_created_at, {children} FROM {quoted(_name(self.table))}"  # noqa: S608 - quoted
+        return f"SELECT tx_id, tx_state, tx_created_at, {children} FROM {quoted(_name(self.table))}"
 
 
 def _name(table: Table) -> str:

@@ -69,7 +69,7 @@ class SqliteStore(CopiedStore):
         with opened(self._path, LIVE) as session:
             found = content.tables(session)
             for name in found:
-                session.execute(f"SELECT * FROM {content.quoted(name)} LIMIT 1").fetchone()  # noqa: S608 - quoted
+                session.execute(f"SELECT * FROM {content.quoted(name)} LIMIT 1").fetchone()
             if lacking := content.lacking(session):
                 raise StoreAccessError(
                     f"{self._path} needs what only its application has: {lacking}",
