@@ -6,10 +6,14 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from midtime.catalog import Catalog
 from midtime.errors import MidtimeError
@@ -21,6 +25,7 @@ from midtime.stores import open_store
 from midtime.stores.base import CopiedStore, Question, Shelf, Target, ask
 from midtime.verification import Verification, verify
 from tests.stack.mariadb import MariaDB
+from tests.stack.processes import Processes
 
 SCHEMA = """
 CREATE DATABASE {bank}; CREATE DATABASE {coordinator}; CREATE DATABASE {scalardb};
@@ -131,7 +136,7 @@ class MysqlSetting:
         self.server.execute(f"CREATE USER `{name}_{self.mark}` IDENTIFIED BY 'secret'")
         for grant in grants:
             self.execute(f"GRANT {grant} TO `{name}_{self.mark}`")
-        return f"mysql://{name}_{self.mark}:secret@{self.server.host}:{self.server.port}/?client=mysql-connector-python"
+        return f"mysql://{name}_{self.mark}:secret@{self.server.host}:{self.server.port}/?ssl_disabled=true"
 
     def change(self, **changes: Any) -> None:
         """Another topology."""
@@ -167,7 +172,9 @@ def mysql_setting(mariadb_server: MariaDB, tmp_path: Path, monkeypatch: pytest.M
     staging = tmp_path / "staging"
     staging.mkdir()
     monkeypatch.setenv("MIDTIME_STAGING", str(staging))
-    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", mariadb_server.conn_uri())
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_MYSQL_DB", f"{mariadb_server.conn_uri()}&ssl_disabled=true"
+    )  # TLS has tests of its own: it is slow here
     monkeypatch.setenv("PATH", str(mariadb_server.bin_dir), prepend=":")
     body = {
         "name": "bank",
@@ -183,3 +190,37 @@ def mysql_setting(mariadb_server: MariaDB, tmp_path: Path, monkeypatch: pytest.M
     setting.execute(SCHEMA + ROWS)
     yield setting
     drop_all(mariadb_server, mark)
+
+
+@pytest.fixture(scope="session")
+def _other_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    folder = tmp_path_factory.mktemp("other")
+    for name in ("right", "wrong"):
+        _certificate(folder, name)
+    processes = Processes(folder / "processes")
+    yield MariaDB(processes, "other", settings={"ssl-cert": folder / "right.pem", "ssl-key": folder / "right.key"})
+    processes.stop()
+
+
+@pytest.fixture
+def other_server(_other_server: MariaDB, mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> Iterator[MariaDB]:
+    """A second server, which a test may kill; ``right.pem`` beside its processes is its certificate, ``wrong.pem`` is not."""
+    server = _other_server.start()
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_DB", f"{server.conn_uri()}&ssl_disabled=true")
+    yield server
+    server.start()
+    drop_all(server, mysql_setting.mark)
+
+
+def _certificate(folder: Path, name: str) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    made = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    made = made.serial_number(x509.random_serial_number()).not_valid_before(datetime(2020, 1, 1, tzinfo=UTC))
+    made = made.not_valid_after(datetime(2120, 1, 1, tzinfo=UTC)).add_extension(
+        x509.BasicConstraints(ca=True, path_length=None), critical=True
+    )
+    made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+    (folder / f"{name}.pem").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / f"{name}.key").write_bytes(key.private_bytes(*plain))

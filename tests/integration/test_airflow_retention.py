@@ -94,7 +94,6 @@ def test_from_the_dry_run_to_the_end(installation: Installation, old_bank: Topol
     drill = airflow.trigger("retained__drill", {"restore_point": awaited})
     assert airflow.wait_run("retained__drill", drill) == "failed"
     assert f"has no restore point {awaited}" in airflow.task_log("retained__drill", drill, "plan")
-    installation.run("retained__drill")
 
 
 def test_a_misspelt_dry_run_removes_nothing(installation: Installation, old_bank: Topology) -> None:

@@ -16,9 +16,11 @@ from midtime.errors import CopyError, MidtimeError, StoreAccessError, StoreUnrea
 from midtime.stores.base import ask
 from midtime.stores.mysql import tools
 from midtime.stores.mysql.capture import Snapshot
+from midtime.stores.mysql.connections import Login, connect
+from midtime.stores.mysql.stream import lines
 from midtime.stores.processes import read_output, streaming_tool
-from tests.integration.mysql_setting import MysqlSetting
-from tests.stack.processes import Processes, poll
+from tests.integration.mysql_setting import ROWS, SCHEMA, MysqlSetting
+from tests.stack.processes import poll
 
 pytestmark = pytest.mark.integration
 POINT = "20260101T000000Z-000000"
@@ -90,14 +92,12 @@ def test_all_databases_are_of_one_instant(mysql_setting: MysqlSetting) -> None:
 
 def test_two_dumps_one_after_the_other_are_torn(mysql_setting: MysqlSetting) -> None:
     """The negative control: what the test above proves is not so by itself."""
-    from midtime.stores.mysql.connections import connect
-    from midtime.stores.mysql.stream import lines
 
     def total(database: str, table: str, column: int) -> int:
         with connect("mysql_db") as session:
             clients = tools.find_clients(mariadb=True, server=session.version)
             command = tools.dump_command(clients, session.login, [mysql_setting.names(database)])
-            with streaming_tool(command, env=tools.environment(session.login), failed=tools.dump_failed, stdout=-1) as process:
+            with streaming_tool(command, env=tools.environment(session.login), failed=tools.dump_failed, stdout=PIPE) as process:
                 text = b"\n".join(line for batch in lines(read_output(process)) for line in batch)
         rows = text.partition(b"INSERT INTO `" + table.encode())[2].partition(b"VALUES ")[2].partition(b";\n")[0]
         return sum(int(row.lstrip(b"(").split(b",")[column].rstrip(b")")) for row in rows.split(b"\n"))
@@ -351,8 +351,8 @@ def test_a_reader_slower_than_the_server_s_patience(mysql_setting: MysqlSetting,
     ((former,),) = mysql_setting.execute("SELECT @@GLOBAL.net_write_timeout")
     mysql_setting.execute("SET GLOBAL net_write_timeout = 1")
     try:
-        with pytest.raises(CopyError, match="dumping table `fat`|2013|2026"), store.capture() as capture:
-            time.sleep(4)
+        with pytest.raises(CopyError, match=r"dumping table `fat`|2013|2026"), store.capture() as capture:
+            time.sleep(2.5)
             store.copy(capture, mysql_setting.shelf(POINT), lambda _: None)
     finally:
         mysql_setting.execute(f"SET GLOBAL net_write_timeout = {former}")
@@ -371,8 +371,8 @@ def test_our_session_outlives_a_long_dump(mysql_setting: MysqlSetting) -> None:
         mysql_setting.execute(f"SET GLOBAL wait_timeout = {former}")
 
 
-def test_a_large_table_beside_a_tiny_memory(mysql_setting: MysqlSetting, tmp_path: Path) -> None:
-    """Sequences, generated columns, odd names, all sorts of values: out and in again."""
+def test_all_sorts_of_tables_and_values(mysql_setting: MysqlSetting) -> None:
+    """Out and in again."""
     mysql_setting.execute(
         "CREATE SEQUENCE {bank}.s START WITH 100; "
         "CREATE TABLE {bank}.`it's``p` (id int DEFAULT nextval({bank}.s) PRIMARY KEY, d double, g int AS (id + 1) STORED, b bit(10), "
@@ -400,8 +400,6 @@ def test_the_password_is_in_no_argument_log_or_manifest(
     password = "o'dd \\ \"1%00€`$(x)"
     mysql_setting.login("odd", f"{ALL} ON *.*", "ALL ON `midtime\\_tmp\\_%`.*")
     mysql_setting.server.execute(f"ALTER USER odd_{mysql_setting.mark} IDENTIFIED BY %s", args=(password,))
-    from urllib.parse import quote
-
     monkeypatch.setenv(
         "AIRFLOW_CONN_MYSQL_DB", f"mysql://odd_{mysql_setting.mark}:{quote(password, safe='')}@127.0.0.1:{mysql_setting.server.port}/"
     )
@@ -429,8 +427,57 @@ def test_an_older_client_is_refused(mysql_setting: MysqlSetting, tmp_path: Path)
     assert "is mariadb-dump 10.11.6" in error.message
 
 
-@pytest.fixture
-def processes(tmp_path: Path) -> Iterator[Processes]:
-    owner = Processes(tmp_path / "processes")
-    yield owner
-    owner.stop()
+def test_tls_is_verified_by_the_clients_as_by_the_driver(
+    mysql_setting: MysqlSetting, other_server: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MariaDB's clients switch verification off for a password that comes through the environment, unless they are told otherwise."""
+    folder = other_server.data_dir.parent.parent
+
+    def connection(authority: str, **extra: Any) -> None:
+        extra |= {"ssl_ca": str(folder / f"{authority}.pem")}
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_MYSQL_DB",
+            json.dumps(
+                {"conn_type": "mysql", "host": "127.0.0.1", "port": other_server.port, "login": other_server.user,
+                 "password": other_server.password, "extra": extra}
+            ),
+        )  # fmt: skip
+
+    monkeypatch.setattr(mysql_setting, "server", other_server)
+    mysql_setting.execute(SCHEMA + ROWS)
+    for extra in ({}, {"ssl_verify_identity": True}):
+        connection("right", **extra)
+        manifest, target = mysql_setting.restored(drill=True)
+        connection("wrong", **extra)
+        error = mysql_setting.failing()
+        assert "CERTIFICATE_VERIFY_FAILED" in str(error)
+    wrong = Login(
+        "127.0.0.1",
+        other_server.port,
+        other_server.user,
+        other_server.password,
+        {"ssl_ca": str(folder / "wrong.pem"), "ssl_verify_cert": True},
+    )
+    clients = tools.find_clients(mariadb=True, server=(11, 4))
+    for command in (tools.dump_command(clients, wrong, ["mysql"]), tools.restore_command(clients, wrong)):
+        with (
+            pytest.raises(CopyError, match="NOT trusted"),
+            streaming_tool(command, env=tools.environment(wrong), failed=tools.dump_failed, stdout=PIPE) as process,
+        ):
+            assert b"".join(read_output(process)) == b""
+
+
+@pytest.mark.parametrize("how", ["kill", "stop"])
+def test_a_server_that_dies_amid_the_dump(
+    mysql_setting: MysqlSetting, other_server: MariaDB, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", f"{other_server.conn_uri()}&ssl_disabled=true")
+    monkeypatch.setattr(mysql_setting, "server", other_server)
+    mysql_setting.execute(SCHEMA + ROWS)
+    fat(mysql_setting)
+    store = mysql_setting.store
+    with pytest.raises(MidtimeError) as caught, store.capture() as capture:
+        getattr(other_server, how)()
+        store.copy(capture, mysql_setting.shelf(POINT), lambda _: None)
+    assert caught.value.retryable
+    left_nothing(mysql_setting, tmp_path)

@@ -140,6 +140,20 @@ class TestRiddenOut:
         artifacts.download([writer.artifact], store.root, "", tmp_path)
         assert planned.met == 2
 
+    @pytest.mark.parametrize("ours", [True, False])
+    def test_an_upload_that_was_completed_already(self, connected: dict[str, Place], ours: bool) -> None:
+        """Some stores do not know a completed upload any more when the client asks again: what is there decides."""
+        store = connected["s3 impatient"].fresh()
+        store.put("large", b"an older one")
+        if ours:
+            store.faults.plan(BreakReply(0), "complete")
+        store.faults.plan(Answer(store.server.refusal(404, "NoSuchUpload")), "complete")
+        if ours:
+            write_large(store.root)
+            return
+        with pytest.raises(DestinationError, match="NoSuchUpload"):
+            write_large(store.root)
+
     def test_a_creation_that_met_another(self, connected: dict[str, Place]) -> None:
         """S3 answers 409 to both of two that come at the same instant, and wants them tried again."""
         store = connected["s3 impatient"].fresh()

@@ -283,6 +283,16 @@ class TestArtifacts:
         for store in stores:
             assert (store.keys(), store.unfinished()) == ([], [f"{store.prefix}/a"])
 
+    def test_two_writers_of_one_name_do_not_mix(self, store: Place, small_parts: int) -> None:
+        """A try that was thought dead, and its successor: one of them wins whole, the other wins as well or is told."""
+        contents = (b"a" * (12 << 20), b"b" * (12 << 20))
+        with contextlib.suppress(DestinationError), artifacts.new_artifact(store.root, "x") as one:
+            one.write(contents[0])
+            with artifacts.new_artifact(store.root, "x") as other:
+                other.write(contents[1])
+            assert objects.read(store.root / "x") == contents[1]
+        assert objects.read(store.root / "x") in contents, "the loser removes nothing of the winner"
+
     def test_bytes_that_did_not_arrive(self, store: Place, small_parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
         put: Callable[..., None] = parts.PartsUpload._send
 

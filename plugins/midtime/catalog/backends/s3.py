@@ -37,9 +37,9 @@ class S3Backend(Backend):
         super().__init__(fs)
         if hasattr(fs, "midtime_conn"):
             return
-        fs.midtime_conn = extra_of(conn_id)  # the provider would take the environment's credentials for a connection that is not there
+        extra_of(conn_id)  # the provider would take the environment's credentials for a connection that is not there
         fs.config_kwargs = {**DEFAULTS, **fs.config_kwargs}  # before its first request
-        fs.retries = TRIES
+        fs.retries, fs.midtime_conn = TRIES, conn_id
 
     def put_new(self, path: str, content: bytes) -> None:
         """With ``If-None-Match: *``."""

@@ -51,10 +51,10 @@ def test_one_that_dies_is_heard_of_and_blocks_nobody(where: str) -> None:
     if where != "write":
         setattr(found.compressor, where, broken)
     found.start()
-    with pytest.raises(OSError, match="destination is gone|no memory"):
+    with pytest.raises(OSError, match=r"destination is gone|no memory"):
         feed(found, 10 * QUEUED if where != "flush" else 3)
         found.finish()
-    with pytest.raises(OSError, match="destination is gone|no memory"):
+    with pytest.raises(OSError, match=r"destination is gone|no memory"):
         found.finish() if found.is_alive() else found.put(b"")
     found.join(10)
     assert not [each for each in threading.enumerate() if each.name == "pack"]
