@@ -1,4 +1,4 @@
-"""What is fetched or generated once: the jars of ScalarDB Server and the gRPC stubs of its protocol.
+"""What is fetched or generated once: the jars of ScalarDB Server, MariaDB, MySQL, Azurite, and the gRPC stubs of their protocols.
 
 The cache is a directory outside the tree (``MIDTIME_CACHE``, by default ``~/.cache/midtime``). An entry is filled in a
 temporary directory beside it and renamed when it is whole, under a lock, so that a second process waits instead of

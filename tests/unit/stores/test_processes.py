@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -149,6 +149,13 @@ class TestSecrets:
 
 
 class TestDeath:
+    @pytest.fixture(autouse=True)
+    def _listening(self) -> Iterator[None]:
+        """A background job is started deaf to Ctrl-C."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
     def test_the_tool_dies_with_us(self, tmp_path: Path) -> None:
         """kill -9 leaves us no time to end it."""
 
