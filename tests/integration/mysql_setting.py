@@ -25,6 +25,7 @@ from midtime.stores import open_store
 from midtime.stores.base import CopiedStore, Question, Shelf, Target, ask
 from midtime.verification import Verification, verify
 from tests.stack.mariadb import MariaDB
+from tests.stack.mysql import MySQL
 from tests.stack.processes import Processes
 
 SCHEMA = """
@@ -41,10 +42,12 @@ CREATE TABLE {bank}.empty (id int PRIMARY KEY);
 INSERT INTO {scalardb}.metadata VALUES ('{bank}.acct', 'id', 'INT');
 """
 ROWS = """
-INSERT INTO {coordinator}.state SELECT concat('t', seq), 3, 1763700000000 + seq FROM {bank}.seq_1_to_500;
+INSERT INTO {coordinator}.state SELECT concat('t', seq), 3, 1763700000000 + seq FROM (
+    WITH RECURSIVE n AS (SELECT 1 AS seq UNION ALL SELECT seq + 1 FROM n WHERE seq < 500) SELECT seq FROM n) numbers;
 INSERT INTO {bank}.acct SELECT seq, 1000, concat('t', seq), 3, 1, 1763700000000 + seq, 1763700000001 + seq, seq / 7, seq * 1.10,
     '{{"a": [1]}}', concat('name ', seq, '),(\\\\n''"😀', char(10), '-- Dump completed'), unhex('00270A5C')
-    FROM {bank}.seq_1_to_500;
+    FROM (
+    WITH RECURSIVE n AS (SELECT 1 AS seq UNION ALL SELECT seq + 1 FROM n WHERE seq < 500) SELECT seq FROM n) numbers;
 INSERT INTO {bank}.`Odd ``Name` VALUES (1, 'x'), (1, 'x'), (NULL, NULL);
 """
 
@@ -159,8 +162,8 @@ def _refusal(questions: Iterator[Question]) -> MidtimeError:
 
 
 def drop_all(server: MariaDB, mark: str) -> None:
-    doomed = [name for (name,) in server.execute("SHOW DATABASES") if mark in name or name.startswith("midtime_tmp_")]
-    server.execute("SET foreign_key_checks = 0; " + "; ".join(f"DROP DATABASE `{name.replace(chr(96), chr(96) * 2)}`" for name in doomed))
+    doomed = [name for (name,) in server.execute("SHOW DATABASES") if mark in name]
+    server.execute("SET foreign_key_checks = 0; " + "; ".join(f"DROP DATABASE IF EXISTS `{name}`" for name in doomed))
     for (name,) in server.execute("SELECT user FROM mysql.user"):
         if name.endswith(mark):
             server.execute(f"DROP USER `{name}`")
@@ -168,14 +171,24 @@ def drop_all(server: MariaDB, mark: str) -> None:
 
 @pytest.fixture
 def mysql_setting(mariadb_server: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MysqlSetting]:
+    yield from _setting(mariadb_server, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def oracle_setting(mysql_server: MySQL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MysqlSetting]:
+    """The same on a MySQL, with MariaDB's clients."""
+    for setting in _setting(mysql_server, tmp_path, monkeypatch):
+        setting.change_store(client="mariadb-dump")
+        yield setting
+
+
+def _setting(server: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MysqlSetting]:
     mark = uuid.uuid4().hex[:8]
     staging = tmp_path / "staging"
     staging.mkdir()
     monkeypatch.setenv("MIDTIME_STAGING", str(staging))
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_MYSQL_DB", f"{mariadb_server.conn_uri()}&ssl_disabled=true"
-    )  # TLS has tests of its own: it is slow here
-    monkeypatch.setenv("PATH", str(mariadb_server.bin_dir), prepend=":")
+    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", f"{server.conn_uri()}&ssl_disabled=true")  # TLS has tests of its own: it is slow here
+    monkeypatch.setenv("PATH", str(server.bin_dir), prepend=":")
     body = {
         "name": "bank",
         "destination": f"file://{tmp_path}/restore-points",
@@ -186,10 +199,10 @@ def mysql_setting(mariadb_server: MariaDB, tmp_path: Path, monkeypatch: pytest.M
         "stores": [{"name": "accounts", "engine": "mysql", "conn_id": "mysql_db", "namespaces": [f"bank_{mark}"]}],
     }
     topology = Topology.model_validate(body)
-    setting = MysqlSetting(mariadb_server, mark, topology, Catalog(topology.destination, topology.name))
+    setting = MysqlSetting(server, mark, topology, Catalog(topology.destination, topology.name))
     setting.execute(SCHEMA + ROWS)
     yield setting
-    drop_all(mariadb_server, mark)
+    drop_all(server, mark)
 
 
 @pytest.fixture(scope="session")

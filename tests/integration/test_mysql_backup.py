@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from midtime.catalog.artifacts import ArtifactWriter
 from midtime.errors import CopyError, MidtimeError, StoreAccessError, StoreUnreachableError, ToolError
 from midtime.stores.base import ask
-from midtime.stores.mysql import tools
+from midtime.stores.mysql import connections, tools
 from midtime.stores.mysql.capture import Snapshot
 from midtime.stores.mysql.connections import Login, connect
 from midtime.stores.mysql.stream import lines
 from midtime.stores.processes import read_output, streaming_tool
 from tests.integration.mysql_setting import ROWS, SCHEMA, MysqlSetting
+from tests.stack.mariadb import MariaDB
 from tests.stack.processes import poll
 
 pytestmark = pytest.mark.integration
@@ -213,9 +218,8 @@ def test_connections_that_do_not_work(mysql_setting: MysqlSetting, monkeypatch: 
 def test_a_server_that_accepts_and_never_answers(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hung:
         monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", f"mysql://u:p@127.0.0.1:{hung.getsockname()[1]}/")
-        started = time.monotonic()
+        monkeypatch.setattr(connections, "CONNECT_SECONDS", 1)
         assert isinstance(mysql_setting.failing(), StoreUnreachableError)
-        assert time.monotonic() - started < 25
 
 
 # -- a client that lies or fails ---------------------------------------------------------------------------------------------------------
@@ -238,7 +242,7 @@ LIES = {
     "no trailer": ('"$REAL" "$@" | grep -v "^-- Dump completed"', "has no end"),
     "cut in the middle": ('"$REAL" "$@" | head -c 20000; exit 0', "has no end|not known"),
     "a table is missing": ('exec "$REAL" "${{@:1:6}}" --ignore-table={bank}.empty "${{@:7}}"', r"lacks bank_\w+\.empty \(1 tables\)"),
-    "a database is missing": ('args=("$@"); unset "args[-1]"; exec "$REAL" "${{args[@]}}"', "lacks bank_"),
+    "a database is missing": ('args=("$@"); unset "args[-1]"; exec "$REAL" "${{args[@]}}"', r"lacks \w+"),
     "nothing at all": ("exit 0", "has no end"),
     "something else": ("echo hello", "not known"),
     "an error with a trailer": ('"$REAL" "$@"; echo gone wrong >&2; exit 2', r"gone wrong\n\(exit code 2\)"),
@@ -286,16 +290,16 @@ def test_a_row_less_is_found_by_the_first_drill(mysql_setting: MysqlSetting, mon
 # -- what happens meanwhile --------------------------------------------------------------------------------------------------------------
 
 MEANWHILE = {
-    "TRUNCATE": "TRUNCATE {bank}.zz",
-    "an instant ADD COLUMN": "ALTER TABLE {bank}.zz ADD COLUMN n int DEFAULT 7",
-    "an instant DROP COLUMN": "ALTER TABLE {bank}.zz DROP COLUMN v",
-    "a column that came and went": "ALTER TABLE {bank}.zz ADD COLUMN n int; ALTER TABLE {bank}.zz DROP COLUMN n",
-    "DROP": "DROP TABLE {bank}.zz",
-    "RENAME": "RENAME TABLE {bank}.zz TO {bank}.zzz",
-    "a new table": "CREATE TABLE {bank}.zzz (a int)",
-    "a new view": "CREATE VIEW {bank}.zzz AS SELECT 1 AS one",
-    "another engine": "ALTER TABLE {bank}.zz ENGINE=MyISAM",
-    "a new trigger": "CREATE TRIGGER {bank}.zt BEFORE INSERT ON {bank}.zz FOR EACH ROW SET NEW.id = NEW.id",
+    "TRUNCATE": "TRUNCATE {scalardb}.zz",
+    "an instant ADD COLUMN": "ALTER TABLE {scalardb}.zz ADD COLUMN n int DEFAULT 7",
+    "an instant DROP COLUMN": "ALTER TABLE {scalardb}.zz DROP COLUMN v",
+    "a column that came and went": "ALTER TABLE {scalardb}.zz ADD COLUMN n int; ALTER TABLE {scalardb}.zz DROP COLUMN n",
+    "DROP": "DROP TABLE {scalardb}.zz",
+    "RENAME": "RENAME TABLE {scalardb}.zz TO {scalardb}.zzz",
+    "a new table": "CREATE TABLE {scalardb}.zzz (a int)",
+    "a new view": "CREATE VIEW {scalardb}.zzz AS SELECT 1 AS one",
+    "another engine": "ALTER TABLE {scalardb}.zz ENGINE=MyISAM",
+    "a new trigger": "CREATE TRIGGER {scalardb}.zt BEFORE INSERT ON {scalardb}.zz FOR EACH ROW SET NEW.id = NEW.id",
     "the dump's end": "KILL {dump}",
 }
 
@@ -304,9 +308,9 @@ MEANWHILE = {
 def test_what_is_changed_meanwhile_is_never_published_wrong(mysql_setting: MysqlSetting, tmp_path: Path, name: str) -> None:
     """The dump waits in a full pipe between its snapshot and the last table."""
     mysql_setting.execute(
-        "CREATE TABLE {bank}.zz (id int PRIMARY KEY, v varchar(9)); INSERT INTO {bank}.zz VALUES (1, 'a'); "
+        "CREATE TABLE {scalardb}.zz (id int PRIMARY KEY, v varchar(9)); INSERT INTO {scalardb}.zz VALUES (1, 'a'); "
         "CREATE TABLE {coordinator}.fat (id int PRIMARY KEY, t longtext); "
-        "INSERT INTO {coordinator}.fat SELECT seq, repeat('x', 1000000) FROM {bank}.seq_1_to_12"
+        "INSERT INTO {coordinator}.fat SELECT seq, repeat('x', 1000000) FROM {bank}.seq_1_to_24"
     )
     time.sleep(max(0.0, 1.1 - time.time() % 1) if "came and went" in name else 0)
     store = mysql_setting.store
@@ -447,7 +451,7 @@ def test_tls_is_verified_by_the_clients_as_by_the_driver(
     mysql_setting.execute(SCHEMA + ROWS)
     for extra in ({}, {"ssl_verify_identity": True}):
         connection("right", **extra)
-        manifest, target = mysql_setting.restored(drill=True)
+        mysql_setting.restored(drill=True)
         connection("wrong", **extra)
         error = mysql_setting.failing()
         assert "CERTIFICATE_VERIFY_FAILED" in str(error)

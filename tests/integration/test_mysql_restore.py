@@ -74,14 +74,17 @@ def test_to_another_server(mysql_setting: MysqlSetting, other_server: MariaDB) -
     mysql_setting.place(manifest, target)
     count = mysql_setting.names("SELECT count(*), (SELECT count(*) FROM {bank}.rich), {bank}.total() FROM {bank}.acct")
     assert other_server.execute(count) == [(500, 500, 500_000)]
-    assert other_server.execute("SELECT status FROM information_schema.events") == [("DISABLED",)]
+    events = mysql_setting.names("SELECT status FROM information_schema.events WHERE event_schema = '{bank}'")
+    assert other_server.execute(events) == [("DISABLED",)]
     refused = mysql_setting.refusal(mysql_setting.target(TargetWish(to="other_db")), manifest.stores[0])
     assert isinstance(refused, TargetExistsError)
     drill = mysql_setting.target(TargetWish(to="other_db"), run="fed321", drill=True)
-    threading.Timer(0.3, other_server.kill).start()
+    death = threading.Timer(0.3, other_server.kill)
+    death.start()
     with pytest.raises(MidtimeError) as caught:
         for _ in range(50):
             mysql_setting.store.restore(manifest.stores[0], mysql_setting.shelf(manifest.id), drill, lambda _: None)
+    death.join()
     assert caught.value.retryable
 
 
@@ -422,3 +425,25 @@ def test_a_misspelt_drill_target_does_not_become_databases_on_the_live_server(my
         mysql_setting.target(TargetWish(to="drill_dbb"), drill=True)
     assert all(question() for _, question in mysql_setting.store.drill_questions())
     assert len(mysql_setting.databases()) == 3
+
+
+def test_on_oracle_s_server(oracle_setting: MysqlSetting) -> None:
+    """Another information_schema, another SHOW CREATE, another RENAME TABLE: beside and in place, with everything that belongs to a database."""
+    oracle_setting.execute("CREATE TABLE {bank}.z (id int, g int AS (id + 1) STORED)")
+    assert "generated columns bank_" in oracle_setting.failing().message
+    kid = "CREATE TABLE {scalardb}.kid (id int, CONSTRAINT k FOREIGN KEY (id) REFERENCES {bank}.acct (id))"
+    zero = "CREATE TABLE {bank}.z (id int PRIMARY KEY, d double, j json); INSERT INTO {bank}.z VALUES (1, -0e0, '[1]')"
+    oracle_setting.execute(f"DROP TABLE {{bank}}.z; {zero}; {kid}; {PROGRAMS}")
+    for in_place in (False, True):
+        manifest, target = oracle_setting.restored(in_place=in_place, run=f"abc12{int(in_place)}")
+        found = oracle_setting.look(manifest, target)
+        assert found.good, found.summary()
+        if in_place:
+            assert "acct has triggers" in oracle_setting.refusal(target, manifest.stores[0]).message
+            oracle_setting.execute("DROP TRIGGER {bank}.audit; UPDATE {bank}.acct SET balance = 0")
+        for _ in range(2):
+            oracle_setting.place(manifest, target)
+        oracle_setting.store.discard(target)
+    assert oracle_setting.execute("SELECT sum(balance), {bank}.total() FROM {bank}.acct") == [(500_000, 500_000)]
+    ((_, created),) = oracle_setting.execute("SHOW CREATE TABLE {scalardb}.kid")
+    assert oracle_setting.names("REFERENCES `{bank}`.`acct`") in created

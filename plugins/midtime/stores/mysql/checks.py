@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from midtime.errors import StoreAccessError, TargetExistsError, ToolError
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
+from midtime.model.topology.relational import Mysql
 from midtime.model.words import counted
 from midtime.stores.base import Question, Target
 from midtime.stores.mysql import content, databases, grants, programs
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 OLDEST = {"MariaDB": (10, 6), "MySQL": (8, 0)}
 NEEDED = {"SELECT", "SHOW VIEW", "TRIGGER", "EVENT", "EXECUTE"}
 """On every namespace's database as a whole."""
+_GENERATED = (
+    "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema IN ({}) AND extra LIKE '%% GENERATED'"
+)
 _FLOATS = "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema IN ({}) AND data_type = 'float'"
 
 
@@ -81,6 +85,12 @@ def check_tables(session: Session, topology: Topology, store: str) -> str:
         raise StoreAccessError(
             f"the dump client would round the FLOAT columns {', '.join(floats[:10])} to six digits",
             fix="make them DOUBLE (ScalarDB's own tables have no FLOAT columns)",
+        )
+    spec = cast(Mysql, topology.store(store))
+    if not session.mariadb and spec.client == "mariadb-dump" and (columns := [".".join(row) for row in session.about(_GENERATED, names)]):
+        raise StoreAccessError(
+            f"MariaDB's client would write values for the generated columns {', '.join(columns[:10])}, which MySQL does not take back",
+            fix="set client: mysqldump",
         )
     if keys := databases.leaving(session, names):
         raise StoreAccessError(
@@ -172,7 +182,12 @@ class RestoreChecks:
     def _tools(self) -> str:
         with connect(self.target.conn_id) as session:
             clients = self.store.clients(session)
-        dumped = tuple(int(part) for part in self.backup.client.split()[-1].split("."))
+        family, _, number = self.backup.client.partition(" ")
+        if family != clients.family:
+            raise ToolError(
+                f"the artifact was made by {family}, and {clients.dump} is not that", fix=f"set client: {family} in the topology"
+            )
+        dumped = tuple(int(part) for part in number.split("."))
         if clients.version[:2] < dumped[:2]:
             raise ToolError(f"{clients.dump} is older than the {self.backup.client} that made the artifact", fix="install a newer client")
         return f"{clients.version_text} in {clients.client.parent}"

@@ -33,8 +33,8 @@ _MODES = {"DISABLED": "ssl_disabled", "VERIFY_CA": "ssl_verify_cert", "VERIFY_ID
 _SWITCHES = ("ssl_disabled", "ssl_verify_cert", "ssl_verify_identity")
 _ACCESS = {1044, 1045, 1049, 1142, 1143, 1227, 1370, 1410, 1419, 1698, 3118, 3159}
 """Access denied in its many forms, unknown database, TLS required."""
-_GONE = {1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2005, 2006, 2013, 2055}
-"""Shutting down, aborted, cannot connect, lost connection."""
+_GONE = {1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2005, 2006, 2013, 2055, 3024}
+"""Shutting down, aborted, cannot connect, lost connection, no answer in time."""
 
 
 @dataclass(frozen=True, slots=True)

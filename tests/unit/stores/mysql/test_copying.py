@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
 
 from midtime.stores.mysql.copying import QUEUED, Packer
+from tests.unit.processes import until
 
 
 class Writer:
@@ -38,6 +40,25 @@ def test_everything_in_order() -> None:
     feed(found, 100)
     found.finish()
     assert writer.chunks == [b"%d" % number for number in range(100)]
+
+
+@pytest.mark.timeout(20)
+def test_whoever_waits_for_room_is_let_go() -> None:
+    """The queue is full and its feeder waits in it when the destination fails."""
+    found = Packer(Writer(), "none", 0)  # type: ignore[arg-type]
+
+    def fail_when_full(_: bytes) -> bytes:
+        until(found.chunks.full, "a full queue")
+        time.sleep(0.1)
+        raise OSError("the destination is gone")
+
+    setattr(found.compressor, "compress", fail_when_full)  # noqa: B010 - a method, for the type checker
+    found.start()
+    with pytest.raises(OSError, match="destination is gone"):
+        feed(found, 10 * QUEUED)
+    with pytest.raises(OSError, match="destination is gone"):
+        found.finish()
+    assert not found.is_alive()
 
 
 @pytest.mark.timeout(20)
