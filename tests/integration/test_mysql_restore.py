@@ -427,6 +427,7 @@ def test_a_misspelt_drill_target_does_not_become_databases_on_the_live_server(my
     assert len(mysql_setting.databases()) == 3
 
 
+@pytest.mark.long  # the server wants libnuma, which no package registry has
 def test_on_oracle_s_server(oracle_setting: MysqlSetting) -> None:
     """Another information_schema, another SHOW CREATE, another RENAME TABLE: beside and in place, with everything that belongs to a database."""
     oracle_setting.execute("CREATE TABLE {bank}.z (id int, g int AS (id + 1) STORED)")
