@@ -16,12 +16,13 @@ from pathlib import Path
 from midtime.errors import CopyError, MidtimeError, StagingSpaceError, StoreUnreachableError
 from midtime.model.instants import utc_now
 from midtime.stores.base import Say
-from midtime.stores.sqlite.files import LIVE, code_of, opened, read_header
+from midtime.stores.sqlite.files import LIVE, opened, read_header, require_one_name
 
 TRIES = 500
 STEP = 8 << 20
 """Bytes between two looks at whether this task is to end."""
-_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
+"""In writing; trouble in reading the live file is another thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,9 @@ class Snapshot:
 
     session: sqlite3.Connection
     path: str
+    file: Path
+    """Where the copy goes."""
+    wal: bool
     midtime: datetime
     page_size: int
     pages: int
@@ -39,12 +43,15 @@ class Snapshot:
         """Bytes of the copy."""
         return self.page_size * self.pages
 
-    def copy_to(self, file: Path, say: Say) -> None:
-        """Copy every page into a new file, then let go of the instant.
+    def copy_pages(self, say: Say) -> None:
+        """Copy every page into the new file, then let go of the instant; once done, nothing is done again.
 
         :raises CopyError: the pages could not be copied
         :raises StagingSpaceError: the disk is full
         """
+        file = self.file
+        if file.exists():
+            return
         with opened(str(file), "mode=rwc") as copy:
             copy.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")  # thrown away if anything happens
             try:
@@ -57,18 +64,21 @@ class Snapshot:
 
 
 @contextmanager
-def open_snapshot(path: str) -> Iterator[Snapshot]:
+def open_snapshot(path: str, file: Path) -> Iterator[Snapshot]:
     """Begin the read transaction.
+
+    :param file: where the copy is to go
 
     :raises StoreAccessError: no such file, or no database
     :raises StoreUnreachableError: somebody keeps it locked
     """
     wal = read_header(path).wal
+    require_one_name(path)
     with opened(path, LIVE) as watch, opened(path, LIVE) as session:
         session.execute("PRAGMA query_only = 1")
         midtime = _fix(session, watch if wal else None)
         ((pages,),), ((size,),) = session.execute("PRAGMA page_count"), session.execute("PRAGMA page_size")
-        yield Snapshot(session, path, midtime, size, pages)
+        yield Snapshot(session, path, file, wal, midtime, size, pages)
 
 
 def _fix(session: sqlite3.Connection, watch: sqlite3.Connection | None) -> datetime:
@@ -105,6 +115,6 @@ def _progress(page_size: int, say: Say) -> Callable[[int, int, int], None]:
 
 
 def _copy_failed(path: str, file: Path, error: sqlite3.Error) -> MidtimeError:
-    if code_of(error) in _NO_ROOM:
+    if error.sqlite_errorcode in _NO_ROOM:
         return StagingSpaceError(f"cannot write {file}: {error}", fix="make room there, or point MIDTIME_STAGING to a larger disk")
     return CopyError(f"{path} could not be copied: {error}", fix="run the backup again; if it is damaged, restore the last good one")

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from midtime.errors import StagingSpaceError, StoreAccessError, StoreError, StoreStatementError, StoreUnreachableError
-from midtime.stores.naming import airflow_connection
+from midtime.stores.naming import WORKING_PREFIX, airflow_connection
 
 BUSY_SECONDS = 60.0
 """How long we wait for somebody's lock."""
@@ -59,6 +59,23 @@ def read_header(path: str) -> Header:
         what = "is no SQLite database, or an encrypted one" if raw else "is empty"
         raise StoreAccessError(f"{path} {what}", fix="correct path or conn_id of the topology")
     return _parse(raw)
+
+
+def require_one_name(path: str) -> None:
+    """SQLite finds a log by the database's name: opened under another name, a file is there without what was committed last.
+
+    :raises StoreUnreachableError: a restore is about to give the second name back
+    :raises StoreAccessError: the file has other names
+    """
+    if os.stat(path).st_nlink == 1:
+        return
+    ours = [name for name in os.listdir(os.path.dirname(path)) if name.startswith(WORKING_PREFIX)]
+    if any(os.path.samefile(path, os.path.join(os.path.dirname(path), name)) for name in ours):
+        raise StoreUnreachableError(f"{path} is just being put in place by a restore", fix="wait for its last task, then run again")
+    raise StoreAccessError(
+        f"{path} has other names (hard links): its application may use one, whose log we would not see",
+        fix="find them with `find -samefile` and leave one name, or name the right one after removing this",
+    )
 
 
 def is_database(path: str) -> bool:

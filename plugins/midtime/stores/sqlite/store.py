@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, cast
 
 from midtime.catalog.artifacts import download
@@ -20,9 +21,11 @@ from midtime.stores.base import CopiedStore, Question, Say, Shelf, Target
 from midtime.stores.naming import require_working_name
 from midtime.stores.sqlite import content, packing, placing, targets
 from midtime.stores.sqlite.capture import Snapshot, open_snapshot
-from midtime.stores.sqlite.files import LIVE, OURS, connection_path, opened, read_header
+from midtime.stores.sqlite.files import LIVE, OURS, connection_path, opened, read_header, require_one_name
 from midtime.stores.sqlite.restored import RestoredFile
 from midtime.stores.staging import room_for, staging, staging_root
+
+log = logging.getLogger(__name__)
 
 
 class SqliteStore(CopiedStore):
@@ -46,6 +49,7 @@ class SqliteStore(CopiedStore):
         from rich.filesize import decimal
 
         header = read_header(self._path)
+        require_one_name(self._path)
         with opened(self._path, LIVE) as session:
             session.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         mode = "write-ahead log: nobody waits" if header.wal else "rollback journal: commits wait while the pages are copied"
@@ -77,25 +81,31 @@ class SqliteStore(CopiedStore):
                 )
         return f"{len(found)} tables; SQLite checks the copy in full"
 
-    def capture(self) -> AbstractContextManager[Snapshot]:
-        """A read transaction on the file."""
-        return open_snapshot(self._path)
+    @contextmanager
+    def capture(self) -> Iterator[Snapshot]:
+        """A read transaction on the file. With a rollback journal commits wait for it: the pages are copied at once, before anybody is asked anything."""
+        with (
+            staging(staging_root(self.spec.staging), needed=self._size()) as folder,
+            open_snapshot(self._path, folder / packing.NAME) as snapshot,
+        ):
+            if not snapshot.wal:
+                snapshot.copy_pages(log.info)
+            yield snapshot
 
     def copy(self, capture: Snapshot, shelf: Shelf, say: Say) -> StoreBackup:
         """Copy the pages, which ends the capture; then check, count and digest the copy, and store it compressed."""
         started = time.monotonic()
         method, level = packing.choose(self.spec.compression)
-        with staging(staging_root(self.spec.staging), needed=capture.size) as folder:
-            file = folder / packing.NAME
-            capture.copy_to(file, say)
-            if found := content.damage(str(file)):
-                raise CopyError(f"{self._path} is damaged: {found}", fix="restore the last good restore point, or repair it")
-            with opened(str(file), OURS) as session:
-                tables = content.content(session)
-                details = {"shapes": content.shapes(session), "needs": content.oldest_library(session)}
-            header = read_header(str(file))
-            say(f"copy complete: {len(tables)} tables, SQLite finds it whole; storing it")
-            artifact = packing.pack(file, shelf, method, level)
+        file = capture.file
+        capture.copy_pages(say)
+        if found := content.damage(str(file)):
+            raise CopyError(f"{self._path} is damaged: {found}", fix="restore the last good restore point, or repair it")
+        with opened(str(file), OURS) as session:
+            tables = content.content(session)
+            details = {"shapes": content.shapes(session), "needs": content.oldest_library(session)}
+        header = read_header(str(file))
+        say(f"copy complete: {len(tables)} tables, SQLite finds it whole; storing it")
+        artifact = packing.pack(file, shelf, method, level)
         return StoreBackup(
             store=self.name,
             engine=self.spec.engine,

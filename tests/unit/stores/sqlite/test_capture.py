@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 import pytest
 
-from midtime.errors import CopyError, StoreUnreachableError
+from midtime.errors import CopyError, StoreAccessError, StoreUnreachableError
 from midtime.model.instants import utc_now
+from midtime.stores import staging
 from midtime.stores.sqlite import capture as module
 from midtime.stores.sqlite import files
 from tests.unit.stores.sqlite.setting import (
@@ -51,8 +53,8 @@ def test_what_is_committed_before_is_in_what_is_committed_after_is_not(setting: 
     with process(WRITER, str(setting.path), pause) as writer:
         time.sleep(0.3)
         for _ in range(5):
-            with setting.store.capture() as capture:
-                capture.copy_to(tmp_path / "copy.db", lambda _: time.sleep(0.01))
+            with module.open_snapshot(str(setting.path), tmp_path / "copy.db") as capture:
+                capture.copy_pages(lambda _: time.sleep(0.01))
             instant = capture.midtime.timestamp()
             held = {number for (number,) in execute(tmp_path / "copy.db", "SELECT a FROM notes WHERE b = 'w'")}
             assert execute(tmp_path / "copy.db", 'SELECT sum(balance) FROM "bank$acct"') == [(TOTAL,)]
@@ -85,14 +87,50 @@ def test_writers_go_on_beside_a_log_and_the_copy_does_not_see_them(wal: SqliteSe
 
 
 @pytest.mark.parametrize("journal_mode", ["delete", "truncate", "persist"])
-def test_commits_wait_for_the_copy_beside_a_journal(setting: SqliteSetting) -> None:
+def test_commits_wait_for_the_copy_beside_a_journal(setting: SqliteSetting, tmp_path: Path) -> None:
     """Each of them would make SQLite begin again; and the lock goes with the pages, not with the upload."""
     said: list[str] = []
-    store = setting.store
-    with store.capture() as capture:
-        store.copy(capture, setting.shelf(), lambda _: said.append(elsewhere(setting.path, "UPDATE notes SET b = 'late'", timeout=0)))
+
+    def commit(_: str) -> None:
+        said.append(elsewhere(setting.path, "UPDATE notes SET b = 'late'", timeout=0))
+
+    with module.open_snapshot(str(setting.path), tmp_path / "copy.db") as capture:
+        capture.copy_pages(commit)
+        commit("")
     assert said[:-1] == ["sqlite3.OperationalError: database is locked"] * 10
     assert said[-1] == "[]"
+
+
+@pytest.mark.parametrize("journal_mode", ["delete", "truncate", "persist"])
+def test_commits_wait_for_nothing_but_the_pages(setting: SqliteSetting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for the sweeping of staging folders before, nor for the destination, which is asked between capture and copy."""
+    said: list[str] = []
+
+    def commit() -> None:
+        said.append(elsewhere(setting.path, "UPDATE notes SET b = 'late'", timeout=0))
+
+    sweep = staging.sweep
+    monkeypatch.setattr(staging, "sweep", lambda root: (commit(), sweep(root))[1])
+    store = setting.store
+    with store.capture() as capture:
+        commit()
+        store.copy(capture, setting.shelf(), lambda _: commit())
+    assert len(said) >= 3
+    assert set(said) == {"[]"}
+
+
+def test_a_file_reached_by_another_name(wal: SqliteSetting, folder: Path) -> None:
+    """SQLite would look for the log beside the link, and what was committed last would be missing without a word."""
+    os.link(wal.path, folder / "link.db")
+    with pytest.raises(StoreAccessError, match="has other names") as caught:
+        wal.back_up()
+    assert not caught.value.retryable
+    (folder / "link.db").rename(folder / "midtime_tmp_1f2e3d_accounts.db")
+    with pytest.raises(StoreUnreachableError, match="being put in place") as waiting:
+        wal.back_up()
+    assert waiting.value.retryable
+    (folder / "midtime_tmp_1f2e3d_accounts.db").unlink()
+    assert wal.back_up()
 
 
 def test_a_commit_between_snapshot_and_clock_is_noticed(wal: SqliteSetting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,8 +190,8 @@ def test_a_plain_copy_under_load_is_torn_and_ours_is_not(setting: SqliteSetting,
     total = elsewhere(tmp_path / "plain.db", 'SELECT sum(balance) FROM "bank$acct"')
     assert (broken, total) != ("[('ok',)]", f"[({TOTAL},)]")
 
-    with setting.store.capture() as capture:
-        capture.copy_to(tmp_path / "ours.db", lambda _: elsewhere(setting.path, TRANSFER, timeout=0))
+    with module.open_snapshot(str(setting.path), tmp_path / "ours.db") as capture:
+        capture.copy_pages(lambda _: elsewhere(setting.path, TRANSFER, timeout=0))
     assert elsewhere(tmp_path / "ours.db", "PRAGMA integrity_check") == "[('ok',)]"
     assert elsewhere(tmp_path / "ours.db", 'SELECT sum(balance) FROM "bank$acct"') == f"[({TOTAL},)]"
 
