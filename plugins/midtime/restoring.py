@@ -106,6 +106,8 @@ class Plan:
     """In place: the products that somebody else must have stopped by then."""
     as_of: datetime | None = None
     """In a backfill: the date that the drill stands for."""
+    will_be: Mapping[str, str] = field(default_factory=dict)
+    """By store: what its target said that it will be, and what gives way to it."""
 
     @property
     def replaces(self) -> bool:
@@ -134,6 +136,7 @@ class Plan:
             "stops": list(self.stops),
             "stop_by_hand": list(self.stop_by_hand),
             "as_of": to_rfc3339(self.as_of) if self.as_of else None,
+            "will_be": dict(self.will_be),
             "summary": self.summary(),
         }
 
@@ -151,19 +154,21 @@ class Plan:
         """What a person has to know before approving, as Markdown."""
         when = f" on {to_rfc3339(self.as_of)}" if self.as_of else ""
         lines = [f"Restore point **{self.restore_point}**, midtime {to_rfc3339(self.midtime)}, {_age(self.age)} old{when}.", ""]
-        lines += ["| store | restored to | what is there now |", "|---|---|---|"]
-        for target in self.targets:
-            fate = f"kept aside as `{target.aside}`" if target.aside else "nothing"
-            through = f" through connection `{target.conn_id}`" if target.conn_id else ""
-            lines.append(f"| {target.store} | `{target.final}`{through} | {fate} |")
+        lines += ["| store | through connection | will be |", "|---|---|---|"]
+        lines += [f"| {target.store} | {target.conn_id or '-'} | {self._fate(target)} |" for target in self.targets]
         if self.replaces:
-            lines += [
-                "",
-                "**Live databases are replaced.** Everything that was committed after the midtime is in the kept copies only.",
-                "",
-            ]
-            lines.append(self._about_products())
+            lines += ["", self._about_the_live(), "", self._about_products()]
         return "\n".join(lines)
+
+    def _fate(self, target: Target) -> str:
+        if target.store in self.will_be:
+            return self.will_be[target.store]
+        return f"`{target.final}`" + (f", what is there is kept as `{target.aside}`" if target.aside else "")
+
+    def _about_the_live(self) -> str:
+        if self.will_be and not any("replacing" in answer for answer in self.will_be.values()):
+            return "**Nothing is there now under these names**, so nothing gives way."
+        return "**Live databases are replaced.** Everything that was committed after the midtime is in the kept copies only."
 
     def _about_products(self) -> str:
         if not self.stops and not self.stop_by_hand:

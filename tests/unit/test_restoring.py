@@ -176,8 +176,20 @@ class TestPlan:
         target = Target("accounts", "db", "w", "f")
         summary = Plan("restore", "ID", MIDTIME, MIDTIME + age, False, (target,), "l").summary()
         assert f"Restore point **ID**, midtime 2026-11-21T02:00:07.250000Z, {said}." in summary
-        assert "| accounts | `f` through connection `db` | nothing |" in summary
+        assert "| accounts | db | `f` |" in summary
         assert "Products" not in summary
+
+    @pytest.mark.parametrize(
+        ("answer", "said"), [("bank, a new file", "Nothing is there now"), ("bank, replacing x", "Live databases are replaced")]
+    )
+    def test_summary_of_what_the_target_said(self, answer: str, said: str) -> None:
+        """Who restores what was lost must not be told of a kept copy that will not be."""
+        target = Target("accounts", "", "w", "f", "f_before")
+        plan = Plan("restore", "ID", MIDTIME, MIDTIME, True, (target,), "l", will_be={"accounts": answer})
+        assert f"| accounts | - | {answer} |" in plan.summary()
+        assert said in plan.summary()
+        assert "f_before" not in plan.summary()
+        assert Plan.from_dict(plan.to_dict()) == plan
 
 
 class TestReserve:

@@ -14,6 +14,7 @@ from midtime.operators.base import TopologyOperator, run_name
 from midtime.preflight import require, restore_checks
 from midtime.products import require_stoppable
 from midtime.restoring import ATTEMPT, Attempt, RestoreRequest, look_at_artifacts, make_plan, reserve
+from midtime.stores.base import WILL_BE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -44,8 +45,10 @@ class PlanRestoreOperator(TopologyOperator):
         run = run_name(context)
         plan = make_plan(self.topology, request, point, kind=self.kind, run=run)
         plan = replace(plan, started_at=attempt.started_at, as_of=attempt.as_of)
-        for check in require(restore_checks(self.topology, point, {target.store: target for target in plan.targets})):
+        answers = require(restore_checks(self.topology, point, {target.store: target for target in plan.targets}))
+        for check in answers:
             self.log.info("%s %s: %s", check.subject, check.question, check.detail)
+        plan = replace(plan, will_be={check.subject: check.detail for check in answers if check.question == WILL_BE})
         if plan.replaces:
             require_stoppable(self.topology)
         try:
@@ -108,6 +111,7 @@ class PlanDrillOperator(PlanRestoreOperator):
             return self.catalog.resolve("latest", at=attempt.as_of)
         except RestorePointNotFoundError as error:
             context["ti"].xcom_push(key=SKIPPED, value=str(error))  # beside the log, which the UI shows only on demand
+            self.log.warning("Skipped: %s", error)
             raise AirflowSkipException(str(error)) from error
 
 

@@ -89,6 +89,5 @@ class PlaceOperator(TopologyOperator):
         point = self.catalog.load(plan.restore_point)
         for target in plan.targets:
             open_store(self.topology, target.store).place(point.store(target.store), target)
-            self.log.info(
-                "%s is in place as %s%s", target.store, target.final, f", the former one is {target.aside}" if target.aside else ""
-            )
+            kept = f"; what was there, if anything, is kept as {target.aside}" if target.aside else ""
+            self.log.info("%s is in place: %s%s", target.store, plan.will_be.get(target.store, target.final), kept)

@@ -45,6 +45,10 @@ Question = tuple[str, Callable[[], str]]
 """A question, and what answers it: it returns a detail, or raises."""
 
 
+WILL_BE = "will be"
+"""The question of a restore whose answer names what its target becomes, and what gives way to it (with the word *replacing*)."""
+
+
 def ask(subject: str, questions: Iterator[Question]) -> Iterator[Check]:
     """Answer questions one after the other; the first that fails ends them, because the next ones would only repeat it."""
     for question, answer in questions:

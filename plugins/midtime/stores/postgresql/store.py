@@ -18,7 +18,7 @@ from midtime.model.restore_point import StoreBackup, TableContent
 from midtime.model.topology import Topology
 from midtime.model.topology.relational import Postgresql
 from midtime.model.topology.targets import Target as TargetWish
-from midtime.stores.base import CopiedStore, Question, Say, Shelf, Target
+from midtime.stores.base import WILL_BE, CopiedStore, Question, Say, Shelf, Target
 from midtime.stores.naming import airflow_connection, fit, require_working_name, where_to, working_name
 from midtime.stores.postgresql import content, databases, tools
 from midtime.stores.postgresql.capture import Snapshot, open_snapshot
@@ -162,7 +162,7 @@ class PostgresqlStore(CopiedStore):
     def restore_questions(self, target: Target, backup: StoreBackup) -> Iterator[Question]:
         """Target server, its rights, its names, client tools and staging space."""
         yield "can be restored to", lambda: self._check_target_server(target)
-        yield "will be", lambda: self._check_target_free(target)
+        yield WILL_BE, lambda: self._check_target_free(target)
         yield "has the roles", lambda: self._check_roles(target, backup)
         yield "has client tools", lambda: self._check_restore_tools(target, backup)
         yield "has staging space", lambda: self._check_restore_staging(backup)

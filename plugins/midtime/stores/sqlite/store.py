@@ -17,7 +17,7 @@ from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.topology.relational import Sqlite
 from midtime.model.topology.targets import Target as TargetWish
-from midtime.stores.base import CopiedStore, Question, Say, Shelf, Target
+from midtime.stores.base import WILL_BE, CopiedStore, Question, Say, Shelf, Target
 from midtime.stores.naming import require_working_name
 from midtime.stores.sqlite import content, packing, placing, targets
 from midtime.stores.sqlite.capture import Snapshot, open_snapshot
@@ -132,7 +132,7 @@ class SqliteStore(CopiedStore):
     def restore_questions(self, target: Target, backup: StoreBackup) -> Iterator[Question]:
         """Target folder, its names, its space, this worker's SQLite and staging space."""
         yield "can be restored to", lambda: targets.check_folder(target)
-        yield "will be", lambda: targets.check_free(target)
+        yield WILL_BE, lambda: targets.check_free(target)
         yield "has space", lambda: targets.check_space(target, int(backup.details["size"]))
         yield "can be read here", lambda: targets.check_library(backup)
         yield "has staging space", lambda: room_for(staging_root(self.spec.staging), backup.size)
