@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -120,15 +120,18 @@ class Retention:
         return decide(self._facts(now), keep_last=rules.keep_last, keep_days=rules.keep_days, now=now)
 
     def _facts(self, now: datetime) -> Iterator[Facts]:
-        holders, whole = self.catalog.reserved(), False
+        holders = self.catalog.reserved()
+        whole, drilled = 0, False
         for entry in self.catalog.entries():
             self._points[entry.id] = entry.restore_point
             hands_off = "" if entry.restore_point else self._foreign(entry.id)
             facts = Facts(entry.id, entry.state, entry.reason, holders.get(entry.id, ""), hands_off, self._was_drilled(entry))
-            if not whole and facts.usable(now):
-                # All others are measured by this one: it has to be more than a manifest.
+            proves = entry.state is State.DRILLED and not drilled
+            if facts.usable(now) and (proves or whole < self.topology.retention.keep_last):
+                # Others go because this one stays: it has to be more than a manifest.
                 damage = self._damage(entry)
-                facts, whole = Facts(entry.id, entry.state, entry.reason, facts.holder, damage), not damage
+                facts = replace(facts, hands_off=damage)
+                whole, drilled = whole + (not damage), drilled or (proves and not damage)
             yield facts
 
     def _was_drilled(self, entry: Entry) -> bool:

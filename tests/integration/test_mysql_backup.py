@@ -324,6 +324,35 @@ def test_what_is_changed_meanwhile_is_never_published_wrong(mysql_setting: Mysql
     left_nothing(mysql_setting, tmp_path)
 
 
+def test_an_event_that_ends_meanwhile_spoils_nothing(mysql_setting: MysqlSetting) -> None:
+    mysql_setting.execute("CREATE EVENT {bank}.once ON SCHEDULE AT now() + INTERVAL 1 HOUR DO DELETE FROM {bank}.empty")
+    store = mysql_setting.store
+    with store.capture() as capture:
+        backup = store.copy(capture, mysql_setting.shelf(POINT), lambda _: None)
+        mysql_setting.execute("DROP EVENT {bank}.once")
+    assert [each["name"] for each in backup.details["programs"]] == ["once"]
+
+
+def test_a_dump_that_waits_for_somebody_s_lock_is_ended(
+    mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tools, "SILENCE", 2)
+    with mysql_setting.server.connect() as user, user.cursor() as cursor:
+        cursor.execute(mysql_setting.names("LOCK TABLES {bank}.acct WRITE"))
+        with pytest.raises(CopyError, match=r"mariadb-dump wrote nothing for 2 seconds"):
+            mysql_setting.back_up()
+        cursor.execute("UNLOCK TABLES")
+    left_nothing(mysql_setting, tmp_path)
+
+
+def test_a_server_that_is_gone_without_a_word_is_noticed(mysql_setting: MysqlSetting) -> None:
+    with connect("mysql_db") as session:
+        own = session.connection._socket.sock
+        assert own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+        assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+
+
 def test_a_destination_that_fails_ends_the_dump(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     mysql_setting.execute(
         "CREATE TABLE {bank}.fat (id int PRIMARY KEY, t longtext); INSERT INTO {bank}.fat SELECT seq, repeat('x', 1000000) FROM {bank}.seq_1_to_40"

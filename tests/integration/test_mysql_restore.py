@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import threading
 import time
 from pathlib import Path
@@ -9,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from midtime.errors import ArtifactError, MidtimeError, RequestError, StoreAccessError, StoreUnreachableError, TargetExistsError
+from midtime.errors import (
+    ArtifactError,
+    CopyError,
+    MidtimeError,
+    RequestError,
+    RestoreFailedError,
+    StoreAccessError,
+    StoreUnreachableError,
+    TargetExistsError,
+)
+from midtime.model.restore_point import Artifact
 from midtime.model.topology import Target as TargetWish
 from midtime.stores.base import Target, ask
 from midtime.stores.mysql import connections
@@ -166,6 +178,112 @@ def test_a_damaged_artifact_is_named_and_nothing_is_created(mysql_setting: Mysql
     assert len(mysql_setting.databases()) == 3
 
 
+def test_a_failed_restore_repeats_no_rows(mysql_setting: MysqlSetting) -> None:
+    mysql_setting.execute("CREATE TABLE {bank}.cards (id int PRIMARY KEY, number text)")
+    mysql_setting.execute("INSERT INTO {bank}.cards SELECT seq, concat('4111-1111-', seq, repeat('x', 500)) FROM {bank}.seq_1_to_3000")
+    point, backup = mysql_setting.back_up()
+    mysql_setting.server.execute("SET GLOBAL max_allowed_packet = 524288")
+    try:
+        refused = mysql_setting.refusal(mysql_setting.target(drill=True), backup)
+        with pytest.raises(RestoreFailedError) as caught:
+            mysql_setting.store.restore(backup, mysql_setting.shelf(point), mysql_setting.target(drill=True), lambda _: None)
+    finally:
+        mysql_setting.server.execute("SET GLOBAL max_allowed_packet = 16777216")
+    assert "4111-1111" not in str(caught.value)
+    assert "max_allowed_packet = 1048576" in refused.fix
+
+
+def test_a_row_that_the_target_does_not_take_is_refused(mysql_setting: MysqlSetting) -> None:
+    """In a dump a byte takes two, and a server that took the row does not take it back."""
+    mysql_setting.execute("CREATE TABLE {bank}.big (id int PRIMARY KEY, b longblob)")
+    mysql_setting.execute("INSERT INTO {bank}.big SELECT 1, repeat(unhex('ab'), 9000000)")
+    store, told = mysql_setting.store, list[str]()
+    with store.capture() as capture:
+        backup = store.copy(capture, mysql_setting.shelf("20260101T000000Z-000000"), told.append)
+    assert backup.details["longest_row"] > 18_000_000
+    assert [line for line in told if "more than max_allowed_packet (16777216)" in line]
+    error = mysql_setting.refusal(mysql_setting.target(drill=True), backup)
+    assert isinstance(error, StoreAccessError)
+    assert "SET GLOBAL max_allowed_packet = 18874368" in error.fix
+    mysql_setting.server.execute("SET GLOBAL max_allowed_packet = 18874368")
+    try:
+        assert all(check.ok for check in ask("accounts", store.restore_questions(mysql_setting.target(drill=True), backup)))
+        store.restore(backup, mysql_setting.shelf("20260101T000000Z-000000"), mysql_setting.target(drill=True), lambda _: None)
+    finally:
+        mysql_setting.server.execute("SET GLOBAL max_allowed_packet = 16777216")
+
+
+BROKEN = """
+CREATE TABLE {bank}.gone (id int PRIMARY KEY); CREATE VIEW {bank}.dangling AS SELECT id FROM {bank}.gone;
+CREATE VIEW {bank}.onto_it AS SELECT id FROM {bank}.dangling; DROP TABLE {bank}.gone; CREATE VIEW {bank}.good AS SELECT id FROM {bank}.acct
+"""
+
+
+def test_views_that_do_not_work_are_left_out_and_named(mysql_setting: MysqlSetting, caplog: pytest.LogCaptureFixture) -> None:
+    mysql_setting.execute(BROKEN)
+    detail = {check.question: check.detail for check in ask("accounts", mysql_setting.store.questions()) if check.ok}
+    said = detail["lets us read views, triggers and routines"]
+    assert "do not work now" in said
+    assert ".dangling" in said
+    assert ".onto_it" in said
+    assert ".good" not in said
+    point, backup = mysql_setting.back_up()
+    manifest, target, told = mysql_setting.publish(point, backup), mysql_setting.target(in_place=True), list[str]()
+    mysql_setting.store.restore(backup, mysql_setting.shelf(point), target, told.append)
+    assert sorted(line.split(" is LEFT OUT")[0].split(".")[-1] for line in told if "LEFT OUT" in line) == ["dangling", "onto_it"]
+    assert "dangling is LEFT OUT" in caplog.text
+    assert mysql_setting.look(manifest, target).good
+    mysql_setting.execute("DROP VIEW {bank}.dangling; DROP VIEW {bank}.onto_it; DROP VIEW {bank}.good")
+    mysql_setting.place(manifest, target)
+    assert mysql_setting.execute("SELECT count(*) FROM {bank}.good") == [(500,)]
+
+
+def test_a_view_into_a_database_that_only_its_server_has(mysql_setting: MysqlSetting, other_server: MariaDB) -> None:
+    outside = f"outside_{mysql_setting.mark}"
+    mysql_setting.execute(
+        f"CREATE DATABASE {outside}; CREATE TABLE {outside}.t (id int); CREATE VIEW {{bank}}.v AS SELECT id FROM {outside}.t"
+    )
+    manifest, target = mysql_setting.restored(wish=TargetWish(to="other_db"), drill=True)
+    assert mysql_setting.look(manifest, target).good
+    mysql_setting.store.discard(target)
+
+
+@pytest.mark.parametrize("line", ["DELETE FROM {bank}.acct;", "\\! touch {file}"])
+def test_an_artifact_that_is_more_than_a_dump_does_nothing(mysql_setting: MysqlSetting, tmp_path: Path, line: str) -> None:
+    """Whoever can write to the destination is not thereby a user of the server or of the worker."""
+    point, backup = mysql_setting.back_up()
+    path = Path(mysql_setting.catalog.folder(point).path) / backup.artifacts[0].path
+    bad = line.format(bank=mysql_setting.names("{bank}"), file=tmp_path / "file").encode()
+    text = gzip.compress(gzip.decompress(path.read_bytes()).replace(b"-- Dump completed", bad + b"\n-- Dump completed"))
+    path.write_bytes(text)
+    artifact = Artifact(path=backup.artifacts[0].path, size=len(text), sha256=hashlib.sha256(text).hexdigest())
+    changed = backup.model_copy(update={"artifacts": (artifact,)})
+    with pytest.raises(CopyError, match="not known"):
+        mysql_setting.store.restore(changed, mysql_setting.shelf(point), mysql_setting.target(drill=True), lambda _: None)
+    assert mysql_setting.execute("SELECT count(*) FROM {bank}.acct") == [(500,)]
+    assert not (tmp_path / "file").exists()
+
+
+def test_probes_at_once_do_not_meet(mysql_setting: MysqlSetting) -> None:
+    errors, barrier = list[Exception](), threading.Barrier(2)
+
+    def probes() -> None:
+        for _ in range(8):
+            barrier.wait()
+            try:
+                assert all(question() for _, question in mysql_setting.store.drill_questions())
+            except Exception as error:  # noqa: BLE001 - told to the test
+                errors.append(error)
+
+    threads = [threading.Thread(target=probes) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(mysql_setting.databases()) == 3
+
+
 # -- verification ------------------------------------------------------------------------------------------------------------------------
 
 CONTENT = "content differs in bucket"
@@ -217,6 +335,20 @@ def test_a_copy_that_points_into_the_original_is_found(mysql_setting: MysqlSetti
     mysql_setting.server.execute(f"ALTER TABLE {copy}.c DROP FOREIGN KEY k")
     mysql_setting.execute(f"ALTER TABLE {copy}.c ADD CONSTRAINT k FOREIGN KEY (id) REFERENCES {{bank}}.acct (id)")
     assert ".c has another shape" in str(mysql_setting.look(manifest, target).differences)
+
+
+def test_a_coordinator_that_was_not_backed_up_is_never_looked_for_among_the_live(mysql_setting: MysqlSetting) -> None:
+    manifest, target = mysql_setting.restored(drill=True)
+    other = f"coordinator2_{mysql_setting.mark}"
+    mysql_setting.execute(f"CREATE DATABASE {other}; CREATE TABLE {other}.state LIKE {{coordinator}}.state")
+    mysql_setting.change(
+        scalardb={"coordinators": [{"store": "accounts", "namespace": other}], "metadata_namespace": f"scalardb_{mysql_setting.mark}"}
+    )
+    with (
+        mysql_setting.store.restored(manifest.stores[0], target) as restored,
+        pytest.raises(RequestError, match=f"has no database {other}, where the topology has the Coordinator"),
+    ):
+        restored.coordinators()
 
 
 TORN = {
@@ -365,6 +497,24 @@ def test_a_working_copy_that_is_gone_is_no_success(mysql_setting: MysqlSetting) 
     with pytest.raises(StoreAccessError, match="working copy is gone"):
         mysql_setting.place(manifest, target)
     assert mysql_setting.execute("SELECT count(*) FROM {bank}.acct") == [(500,)]
+
+
+def test_rights_on_the_names_that_are_restored_to_are_asked_for_before(
+    mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those on the working names are not enough: the rename would fail with the products stopped."""
+    manifest, target = mysql_setting.restored(in_place=True)
+    names = ("bank", "coordinator", "scalardb")
+    uri = mysql_setting.login("restorer", "ALL ON `midtime\\_tmp\\_%`.*", *(f"ALL ON {{{name}}}.*" for name in names))
+    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", uri)
+    error = mysql_setting.refusal(target, manifest.stores[0])
+    assert isinstance(error, StoreAccessError)
+    assert "lacks ALTER, CREATE, DROP, INSERT, SELECT on all of database" in error.message
+    assert "_before_abc123" in error.message
+    for name in names:
+        mysql_setting.execute(f"GRANT ALL ON `{{{name}}}\\_before\\_%`.* TO restorer_{mysql_setting.mark}")
+    assert all(check.ok for check in ask("accounts", mysql_setting.store.restore_questions(target, manifest.stores[0])))
+    mysql_setting.place(manifest, target)
 
 
 class Killed(BaseException):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from midtime import retention
 from midtime.catalog import Catalog, drill_reports, objects
 from midtime.catalog.restore_points import EXPIRED, MANIFEST
 from midtime.errors import CatalogError, DestinationError
@@ -135,6 +136,16 @@ class TestKeeps:
         add(any_catalog, 99)
         assert "of version 2" in retain(any_catalog).kept[days_later(1).id]
 
+    @pytest.mark.parametrize("marked", [False, True])
+    @pytest.mark.parametrize("changes", [{"new_optional_field": None}, {"stores": []}])
+    def test_one_that_nobody_edited_and_we_do_not_understand(self, any_catalog: Catalog, changes: dict[str, Any], marked: bool) -> None:
+        """A newer Midtime of the same manifest version wrote it."""
+        objects.create(any_catalog.folder(days_later(1).id) / MANIFEST, resealed(days_later(1), **changes))
+        if marked:
+            any_catalog.mark(days_later(1).id, EXPIRED, "as I wish")
+        add(any_catalog, 99)
+        assert "not for this Midtime to judge" in retain(any_catalog).kept[days_later(1).id]
+
     def test_one_of_a_newer_midtime_that_is_marked(self, any_catalog: Catalog) -> None:
         objects.create(any_catalog.folder(days_later(1).id) / MANIFEST, resealed(days_later(1), version=2))
         any_catalog.mark(days_later(1).id, EXPIRED, "as I wish")
@@ -158,6 +169,37 @@ class TestKeeps:
         assert list(outcome.removed) == [oldest]
         assert outcome.kept[older] == "the newest that can be restored"
         assert "damaged" in outcome.kept[newest]
+
+    def test_so_many_whole_ones(self, any_catalog: Catalog) -> None:
+        """A damaged one among the newest counts for no rule, wherever it stands."""
+        first, second, *damaged = add(any_catalog, 1, 2, 97, 98)
+        (newest,) = add(any_catalog, 99)
+        oldest = add(any_catalog, 0)
+        for each in damaged:
+            objects.remove_tree(any_catalog.folder(each) / "accounts")
+        outcome = retain(any_catalog, last=3)
+        assert list(outcome.removed) == oldest
+        assert set(outcome.kept) == {first, second, newest, *damaged}
+        assert all("damaged, so it does not count" in outcome.kept[each] for each in damaged)
+
+    def test_the_newest_drilled_one_that_is_whole(self, any_catalog: Catalog) -> None:
+        oldest, proven, damaged = add(any_catalog, 1, 2, 3, drilled=True)
+        (newest,) = add(any_catalog, 99)
+        objects.remove_tree(any_catalog.folder(damaged) / "accounts")
+        outcome = retain(any_catalog)
+        assert list(outcome.removed) == [oldest]
+        assert outcome.kept[proven] == "the newest that was drilled"
+        assert "damaged" in outcome.kept[damaged]
+        assert newest in outcome.kept
+
+    def test_no_more_artifacts_are_looked_at_than_the_rules_need(self, any_catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+        add(any_catalog, 1, 2, 3)
+        add(any_catalog, 4, 5, drilled=True)
+        newest = add(any_catalog, 97, 98, 99)
+        looked_at: list[str] = []
+        monkeypatch.setattr(retention, "check_sizes", lambda _, folder: looked_at.append(folder.name))
+        retain(any_catalog, last=2)
+        assert looked_at == [newest[2], newest[1], days_later(5).id]
 
     def test_everything_when_a_lease_cannot_be_read(self, any_catalog: Catalog) -> None:
         add(any_catalog, 1, 99)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from midtime.catalog import history, objects
+from midtime.catalog.folders import EXPIRED, MANIFEST
 from midtime.errors import CatalogError
 from midtime.model.instants import RESTORE_POINT_ID, from_rfc3339, to_rfc3339
 from midtime.model.restore_point import DrillReport
@@ -50,10 +51,22 @@ class Found:
 def add(catalog: Catalog, report: DrillReport) -> str:
     """Keep what a drill measured beside the manifest; a second try of the same drill replaces its report.
 
+    Where the restore point is gone, or is being removed, it is kept where retention keeps the others. Written first and looked then:
+    retention marks first and copies the reports then, so that one of the two sees the other.
+
     :return: the file's address
     """
-    path = _beside(catalog, report.restore_point) / f"{to_rfc3339(report.started_at).replace(':', '')}.json"
-    objects.replace(path, report.model_dump_json(indent=2).encode() + b"\n")
+    name = f"{to_rfc3339(report.started_at).replace(':', '')}.json"
+    content = report.model_dump_json(indent=2).encode() + b"\n"
+    folder = catalog.folder(report.restore_point)
+    if MANIFEST in objects.names(folder):
+        path = _beside(catalog, report.restore_point) / name
+        objects.replace(path, content)
+        there = objects.names(folder)
+        if MANIFEST in there and EXPIRED not in there:
+            return str(path)
+    path = _archived(catalog, report.restore_point) / name
+    objects.replace(path, content)
     return str(path)
 
 

@@ -13,10 +13,12 @@ from pydantic import TypeAdapter, ValidationError
 from midtime.catalog import Catalog, Entry, Lease
 from midtime.catalog.recovery import catalogs_at, newest_with_topology_file, published
 from midtime.cli import recover_screen, screen
-from midtime.errors import RequestError, TopologyError
+from midtime.errors import CatalogError, RequestError, TopologyError
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.topology import NeededConnection, Topology, load_topologies, load_topology, needed_connections, read_topology, written
-from midtime.model.topology.base import ObjectUrl
+from midtime.model.topology.base import ConnId, ObjectUrl
+
+_CONN_ID: TypeAdapter[str] = TypeAdapter(ConnId)
 
 
 class Outcome(StrEnum):
@@ -36,7 +38,7 @@ class Recovered:
     catalog: Catalog
     entries: list[Entry]
     count: int
-    leases: list[Lease]
+    leases: list[Lease] = field(default_factory=list)
     outcome: Outcome = Outcome.MISSING
     file: Path | None = None
     source: str = ""
@@ -87,9 +89,8 @@ def _destination(url: str) -> str:
 
 
 def _recover(catalog: Catalog, into: Path, limit: int) -> Recovered:
-    now = utc_now()
-    leases = [lease for name in catalog.leases.names() if (lease := catalog.leases.current(name)) and lease.live(now)]
-    found = Recovered(catalog, catalog.newest(limit), published(catalog), leases)
+    found = Recovered(catalog, catalog.newest(limit), published(catalog))
+    _look_for_leases(found)
     point = newest_with_topology_file(catalog)
     if point is None or point.topology_file is None:
         found.remarks.append("its restore points are of a Midtime that kept no topology file: write it by hand, docs/reference/topology.md")
@@ -102,13 +103,45 @@ def _recover(catalog: Catalog, into: Path, limit: int) -> Recovered:
         found.remarks.append(f"this Midtime does not accept what was kept: {error}")
         _write(found, file, text, None)
         return found
+    if topology.name != catalog.topology:
+        # Who may write to one topology's folder must not thereby say what another one is.
+        found.remarks.append(f"what was kept here is the file of another topology, {topology.name}: it is not written")
+        return found
     if topology.destination != catalog.destination:
         found.remarks.append(f"its destination was {topology.destination}; the file says {catalog.destination}, where it was found")
         text = written(topology, destination=catalog.destination)
         topology = read_topology(text, file)
-    found.connections = needed_connections(topology)
+    _look_for_connections(found, topology)
     _write(found, file, text, topology)
     return found
+
+
+def _look_for_leases(found: Recovered) -> None:
+    now, leases = utc_now(), found.catalog.leases
+    for name in leases.names():
+        try:
+            lease = leases.current(name)
+        except CatalogError as error:
+            found.remarks.append(f"somebody may hold {name!r}: {error}")
+            continue
+        if lease and lease.live(now):
+            found.leases.append(lease)
+
+
+def _look_for_connections(found: Recovered, topology: Topology) -> None:
+    """What the file names as connections, if Airflow could have one of that name: the lines are to be pasted into a shell."""
+    connections = needed_connections(topology)
+    found.connections = tuple(each for each in connections if _is_conn_id(each.conn_id))
+    odd = [each for each in connections if each not in found.connections]
+    found.remarks += [f"{each.conn_id!r} ({each.used_for}) cannot be the name of a connection: look at the file" for each in odd]
+
+
+def _is_conn_id(value: str) -> bool:
+    try:
+        _CONN_ID.validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def _write(found: Recovered, path: Path, text: str, topology: Topology | None) -> None:

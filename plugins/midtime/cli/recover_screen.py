@@ -42,12 +42,14 @@ def show(found: Sequence[Recovered], into: Path) -> None:
             out.print(f"  [yellow]![/] {escape(lease.holder)} holds {lease.name!r} until {to_rfc3339(lease.expires_at)} at least")
     # A connection that serves several topologies is added once.
     needed = {needed: each.catalog.topology for each in reversed(found) for needed in reversed(each.connections)}
-    lines = {each.conn_id: f"{command(each)}  # {topology}: {each.used_for}" for each, topology in needed.items()}
+    lines = {each.conn_id: f"{command(each)}  # {' '.join(f'{topology}: {each.used_for}'.split())}" for each, topology in needed.items()}
     if lines:
         print("\n# What is in capitals only you know. Each password first: read -rs PASSWORD")
         for line in reversed(lines.values()):
             print(line)
-        print(f"\n# Then: export MIDTIME_TOPOLOGIES={into.resolve()}; midtime check TOPOLOGY; docs/runbooks/lost-airflow.md")
+        print(
+            f"\n# Then: export MIDTIME_TOPOLOGIES={shlex.quote(str(into.resolve()))}; midtime check TOPOLOGY; docs/runbooks/lost-airflow.md"
+        )
 
 
 def _file(each: Recovered) -> str:
@@ -63,7 +65,7 @@ def _file(each: Recovered) -> str:
 
 def command(needed: NeededConnection) -> str:
     """The line that adds a connection, with capitals where only a person knows what belongs there; no secret stands in it."""
-    parts = [f"airflow connections add {needed.conn_id} --conn-type {needed.conn_type}"]
+    parts = [f"airflow connections add {shlex.quote(needed.conn_id)} --conn-type {shlex.quote(needed.conn_type)}"]
     parts += [_PLACES.get(needed.conn_type, "" if needed.conn_type in _EXTRAS else "--conn-host HOST --conn-login LOGIN")]
     parts += [] if needed.conn_type in ("kubernetes", "sqlite") else ['--conn-password "$PASSWORD"']
     parts += [f"--conn-extra {shlex.quote(_EXTRAS[needed.conn_type])}"] if _EXTRAS.get(needed.conn_type) else []

@@ -150,6 +150,7 @@ class RestorePoint(Record):
 
         :param where: the file's address, for the message
         :raises ManifestError: unreadable, edited, or of a version that this code does not know
+        :raises ForeignManifestError: whole, but not as this code writes it: another Midtime wrote it, which may read it
         """
         try:
             body = json.loads(raw)
@@ -164,7 +165,9 @@ class RestorePoint(Record):
         try:
             return cls.model_validate(body)
         except ValidationError as error:
-            raise ManifestError(f"{where} breaks the manifest's rules: {error}", fix="use another restore point") from error
+            # Nobody edited it: to this code it is broken, to a newer one that has more fields it is good.
+            said = f"{where} breaks the manifest's rules as this Midtime knows them: {error}"
+            raise ForeignManifestError(said, fix="use the Midtime that wrote it, or another restore point") from error
 
 
 def digest_of(body: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -16,11 +17,13 @@ from glob import glob
 from pathlib import Path
 from typing import IO, Any
 
-from midtime.errors import MidtimeError, ToolError
+from midtime.errors import CopyError, MidtimeError, ToolError
 
 CHUNK = 1 << 20
 TAIL = 40
 """Lines of a tool's output that an error shows."""
+WIDTH = 500
+"""Letters of each of them: what a tool repeats of a statement may be somebody's data."""
 # Runs before the tool, in its process: asks the kernel to kill it when we die (PR_SET_PDEATHSIG), unless we died meanwhile. Python's own
 # preexec_fn would fork, which gRPC's threads do not survive.
 _LEASH = """
@@ -101,7 +104,7 @@ def run_tool(
     ) as process:
         try:
             for line in process.stdout or ():
-                tail = [*tail, line.rstrip()][-TAIL:]
+                tail = [*tail, _cut(line.rstrip())][-TAIL:]
                 if on_line:
                     on_line(line.rstrip())
             code = process.wait()
@@ -152,15 +155,32 @@ def streaming_tool(
             raise failed("\n".join([*_tail_of(said), _how_it_ended(code)]))
 
 
-def read_output(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """What a tool writes, as soon as it comes, to its end; a tool that ended badly is an error here already, of :func:`streaming_tool`."""
+def read_output(process: subprocess.Popen[bytes], *, silence: float | None = None) -> Iterator[bytes]:
+    """What a tool writes, as soon as it comes, to its end; a tool that ended badly is an error here already, of :func:`streaming_tool`.
+
+    :param silence: for how many seconds it may write nothing while we wait for it
+    :raises CopyError: it wrote nothing for so long; :func:`streaming_tool` ends it
+    """
     if process.stdout is None:
         raise ValueError("the tool was started without a pipe for its output")
     # Unbuffered: a first byte must not wait until a buffer is full.
-    while chunk := os.read(process.stdout.fileno(), CHUNK):
+    while _speaks(process, silence) and (chunk := os.read(process.stdout.fileno(), CHUNK)):
         yield chunk
     if process.wait():
         raise _Ended
+
+
+def _speaks(process: subprocess.Popen[bytes], silence: float | None) -> bool:
+    if silence is not None and process.stdout is not None:
+        waiting = select.poll()  # select() knows no file above 1024
+        waiting.register(process.stdout, select.POLLIN)
+        if not waiting.poll(silence * 1000):
+            tool = Path(list(map(str, process.args))[_OWN_ARGUMENTS]).name  # type: ignore[arg-type]
+            raise CopyError(
+                f"{tool} wrote nothing for {silence:g} seconds, and was ended",
+                fix="see what it waited for, a lock for example; then run again",
+            )
+    return True
 
 
 class _Ended(Exception):  # noqa: N818 - never leaves this module
@@ -179,6 +199,10 @@ def _leashed(argv: Sequence[str | Path]) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *map(str, argv)]
 
 
+_OWN_ARGUMENTS = 6
+"""What stands before the tool in them."""
+
+
 def _wait(process: subprocess.Popen[bytes]) -> int:
     if process.stdin and not process.stdin.closed:
         with suppress(BrokenPipeError):
@@ -188,7 +212,11 @@ def _wait(process: subprocess.Popen[bytes]) -> int:
 
 def _tail_of(said: IO[bytes]) -> list[str]:
     said.seek(0)
-    return said.read().decode(errors="replace").splitlines()[-TAIL:]
+    return [_cut(line) for line in said.read().decode(errors="replace").splitlines()[-TAIL:]]
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
 
 
 def _end(process: subprocess.Popen[Any]) -> None:

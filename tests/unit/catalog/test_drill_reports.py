@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from midtime.catalog import Catalog, drill_reports, objects
 from midtime.catalog.drill_reports import archive, every
+from midtime.catalog.folders import EXPIRED
 from midtime.errors import CatalogError
 from midtime.model.restore_point import DrillReport, RestorePoint
 from tests.unit.builders import days_later, drill_report
@@ -31,6 +33,7 @@ def kept(catalog: Catalog) -> list[tuple[str, bool]]:
 
 def test_of_one_restore_point_oldest_first(any_catalog: Catalog) -> None:
     point = days_later(0)
+    publish(any_catalog, point)
     for hours in (3, 1, 2):
         drill_reports.add(any_catalog, drill_report(point, hours=hours))
     assert [each.rpo_seconds for each in drill_reports.of(any_catalog, point.id)] == [3600, 7200, 10800]
@@ -38,6 +41,7 @@ def test_of_one_restore_point_oldest_first(any_catalog: Catalog) -> None:
 
 
 def test_a_second_try_replaces_the_first(any_catalog: Catalog) -> None:
+    publish(any_catalog, days_later(0))
     first = drill_report(days_later(0), good=False)
     drill_reports.add(any_catalog, first)
     drill_reports.add(any_catalog, first.model_copy(update={"good": True}))
@@ -69,6 +73,7 @@ def test_those_of_removed_restore_points_stay(any_catalog: Catalog) -> None:
 
 def test_archiving_again_changes_nothing(any_catalog: Catalog) -> None:
     point = days_later(0)
+    publish(any_catalog, point)
     drill_reports.add(any_catalog, drill_report(point))
     assert archive(any_catalog, point.id) == archive(any_catalog, point.id) != []
     assert kept(any_catalog) == [(point.id, True)]  # in both places by now, but one drill
@@ -77,6 +82,7 @@ def test_archiving_again_changes_nothing(any_catalog: Catalog) -> None:
 def test_what_was_archived_stays_when_a_removal_is_tried_again(any_catalog: Catalog) -> None:
     """The first try died in the middle of the removal: fewer files are left to copy."""
     point = days_later(0)
+    publish(any_catalog, point)
     for hours in (1, 2):
         drill_reports.add(any_catalog, drill_report(point, hours=hours))
     names = archive(any_catalog, point.id)
@@ -87,6 +93,7 @@ def test_what_was_archived_stays_when_a_removal_is_tried_again(any_catalog: Cata
 
 
 def test_a_report_that_was_written_again_is_archived_again(any_catalog: Catalog) -> None:
+    publish(any_catalog, days_later(0))
     report = drill_report(days_later(0), good=False)
     drill_reports.add(any_catalog, report)
     archive(any_catalog, report.restore_point)
@@ -100,6 +107,7 @@ def test_a_report_that_was_written_again_is_archived_again(any_catalog: Catalog)
 
 def test_a_copy_that_is_not_what_was_copied(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing may be removed after that."""
+    publish(catalog, days_later(0))
     report = drill_report(days_later(0))
     drill_reports.add(catalog, report)
     replace = objects.replace
@@ -122,6 +130,49 @@ def test_an_unreadable_one_is_told(any_catalog: Catalog, content: bytes) -> None
     assert readable.report == report
     remove(any_catalog, point)
     assert kept(any_catalog) == [(point.id, False), (point.id, True)]
+
+
+def test_one_of_a_restore_point_that_was_removed_meanwhile(any_catalog: Catalog) -> None:
+    """Beside a manifest that is gone it would be swept as a backup that never ended."""
+    point = days_later(0)
+    publish(any_catalog, point)
+    remove(any_catalog, point)
+    where = drill_reports.add(any_catalog, drill_report(point))
+    assert f"/{ARCHIVED}/{point.id}/" in where
+    assert any_catalog.folders() == []
+    assert kept(any_catalog) == [(point.id, True)]
+
+
+@pytest.mark.parametrize("moment", ["before it is written", "after it is written"])
+def test_one_of_a_restore_point_that_is_being_removed(any_catalog: Catalog, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """Retention has copied the reports already when this one comes."""
+    point = days_later(0)
+    publish(any_catalog, point)
+    real = objects.replace
+
+    def marked(path: Any, content: bytes) -> None:
+        if moment == "after it is written":
+            real(path, content)
+        if not any_catalog.mark(point.id, EXPIRED, "old"):
+            monkeypatch.setattr(objects, "replace", real)
+        real(path, content)
+
+    monkeypatch.setattr(objects, "replace", marked)
+    drill_reports.add(any_catalog, drill_report(point))
+    assert kept(any_catalog) == [(point.id, True)]
+    any_catalog.remove_expired(point.id)
+    assert kept(any_catalog) == [(point.id, True)]
+
+
+def test_one_of_a_newer_midtime_is_archived_as_it_is(any_catalog: Catalog) -> None:
+    point = days_later(0)
+    publish(any_catalog, point)
+    content = b'{"version": 2, "more": "than we know"}'
+    objects.replace(any_catalog.folder(point.id) / "drills" / "2026-11-22T050000Z.json", content)
+    remove(any_catalog, point)
+    (found,) = every(any_catalog)
+    assert found.report is None
+    assert objects.read(any_catalog.root / ARCHIVED / point.id / found.name) == content
 
 
 @pytest.mark.parametrize("name", [".2026-11-22T050000Z.json.0123", ".x.json", "2026-11-22T050000Z.json.tmp", "readme"])
@@ -147,6 +198,7 @@ def test_since(any_catalog: Catalog) -> None:
 
 
 def test_what_is_older_is_not_even_read(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(catalog, *map(days_later, range(4)))
     for days in range(4):
         drill_reports.add(catalog, drill_report(days_later(days)))
     read: list[str] = []

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from midtime.catalog import Catalog
+from midtime.catalog import Catalog, objects
+from midtime.catalog.recovery import catalogs_at
 from midtime.cli.main import main
 from midtime.cli.recover_screen import command
 from midtime.errors import CatalogError, RequestError
@@ -148,6 +149,64 @@ def test_who_still_holds_a_lease(midtime: Midtime, destination: str, into: Path)
     answer = midtime("recover", destination, "--into", str(into))
     assert "bank__backup/the last one holds 'backup' until " in answer.text
     assert "drill-000000" not in answer.text
+
+
+def test_a_lease_that_cannot_be_read(midtime: Midtime, destination: str, into: Path) -> None:
+    """The files are what is needed most; who holds what can be looked at later."""
+    lost(destination, "loans")
+    leases = lost(destination).leases
+    objects.create(leases.folder / "backup.1.json", b"")
+    leases.acquire("drill-000000", "bank__drill/going on")
+    answer = midtime("recover", destination, "--into", str(into))
+    assert answer.good
+    assert "somebody may hold 'backup': lease file" in " ".join(answer.text.split())
+    assert "bank__drill/going on holds 'drill-000000'" in answer.text
+    assert sorted(path.name for path in into.iterdir()) == ["bank.yaml", "loans.yaml"]
+
+
+def test_the_file_of_another_topology(midtime: Midtime, destination: str, into: Path) -> None:
+    lost(destination, says=written(topology(destination=destination, name="loans")))
+    answer = midtime("recover", destination, "--into", str(into))
+    assert not answer.good
+    assert "the file of another topology, loans: it is not written" in " ".join(answer.text.split())
+    assert not into.exists()
+
+
+@pytest.mark.parametrize("name", ["../x", "..", "/tmp/x", "a/../../x", "bank\n"])
+def test_no_folder_s_name_leads_elsewhere(destination: str, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """An object's key may hold whatever its writer wished."""
+    lost(destination)
+    real = objects.names
+    monkeypatch.setattr(objects, "names", lambda path: [*real(path), name] if str(path).rstrip("/") == destination else real(path))
+    assert [each.topology for each in catalogs_at(destination)] == ["bank"]
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x"])
+def test_no_file_s_name_leads_elsewhere(midtime: Midtime, destination: str, into: Path, name: str) -> None:
+    lost(destination, says=written(topology(destination=destination)).replace("name: bank", f"name: {name}"))
+    assert not midtime("recover", destination, "--into", str(into)).good
+    assert [path.name for path in into.iterdir()] == ["bank.yaml"]
+
+
+def test_lines_for_a_shell_hold_nothing_that_it_would_do(midtime: Midtime, destination: str, tmp_path: Path) -> None:
+    """Who may write to the bucket must not thereby write commands for whoever recovers from it."""
+    says = topology(
+        destination=destination,
+        drill={"targets": {"accounts": "x; touch /tmp/pwned #"}},
+        notifications={"on_failure": [{"notifier": "a.b.C", "args": {"smtp_conn_id": "$(touch /tmp/pwned)", "http_conn_id": "mail"}}]},
+    )
+    lost(destination, says=written(says))
+    answer = midtime("recover", destination, "--into", str(tmp_path / "a b; c"))
+    lines = [line for line in answer.text.splitlines() if line.startswith("airflow ")]
+    assert [shlex.split(line)[3] for line in lines] == ["accounts_db", "mail"]
+    assert "pwned" not in "".join(lines)
+    assert "'$(touch /tmp/pwned)' (notifications) cannot be the name of a connection" in " ".join(answer.text.split())
+    assert f"export MIDTIME_TOPOLOGIES='{tmp_path}/a b; c'; midtime check" in answer.text
+
+
+def test_every_word_from_a_file_is_one_word() -> None:
+    words = shlex.split(command(NeededConnection("a; b", "$(c)", "store accounts")))
+    assert (words[3], words[5]) == ("a; b", "$(c)")
 
 
 def test_strangers_at_the_destination(midtime: Midtime, destination: str, into: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from midtime.errors import ManifestError
+from midtime.errors import ForeignManifestError, ManifestError
 from midtime.model.restore_point import Artifact, DrillReport, RestorePoint, StoreBackup, digest_of
 from tests.unit.builders import MIDTIME, drill_report, json_values, part, parts, point, points, resealed, sha256
 
@@ -156,8 +156,14 @@ class TestRules:
         ],
     )
     def test_broken(self, changes: dict[str, Any]) -> None:
-        with pytest.raises(ManifestError, match="breaks the manifest's rules"):
+        with pytest.raises(ForeignManifestError, match="breaks the manifest's rules"):
             unseal(resealed(SMALL, **changes))
+
+    def test_an_edited_one_is_nobody_s(self) -> None:
+        body = json.loads(SEALED) | {"unknown": 1}
+        with pytest.raises(ManifestError, match="edited") as caught:
+            unseal(json.dumps(body).encode())
+        assert not isinstance(caught.value, ForeignManifestError)
 
     @pytest.mark.parametrize(
         "path", ["../x", "/x", "a/../../x", "a/..", "..", ".", "", "a//x", "a/", "./a", "\\x", "a\\..\\x", "//x", "a/./x"]

@@ -216,6 +216,13 @@ class TestWrongFiles:
             "notifications.on_failure[0].args.smtp_password",
         ]
 
+    def test_a_webhook_in_a_good_file(self, tmp_path: Path) -> None:
+        args = "      args: {webhook: 'https://hooks.slack.com/services/T0/B0/hunter2'}\n"
+        told = message(write(tmp_path, GOOD.format(name="bank") + args))
+        assert "args.webhook: whoever knows this address" in told
+        assert "put it into an Airflow connection" in told
+        assert "hunter2" not in told
+
     def test_a_secret_in_a_good_file(self, tmp_path: Path) -> None:
         assert "args.token: a secret" in message(write(tmp_path, GOOD.format(name="bank") + "      args: {token: hunter2}\n"))
 

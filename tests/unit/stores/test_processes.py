@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 from typing import NoReturn
 
 import pytest
 
 from midtime.errors import CopyError, ToolError
-from midtime.stores.processes import TAIL, candidates, run_tool, version_of
+from midtime.stores.processes import TAIL, WIDTH, candidates, read_output, run_tool, streaming_tool, version_of
 from tests.unit.processes import alive, kill_when_it_says_so, until
 
 SECRET = "hunter2-not-on-a-command-line"
@@ -80,6 +81,41 @@ class TestOutput:
         with pytest.raises(ZeroDivisionError):
             sh("echo $$; exec sleep 1000", on_line=listener)
         until(lambda: not alive(pids[0]), "the tool is gone")
+
+    def test_a_long_line_is_cut_in_the_error(self) -> None:
+        """It may be a statement with somebody's rows."""
+        body = "head -c 100000 /dev/zero | tr '\\0' x >&2; exit 3"
+        with pytest.raises(CopyError) as caught:
+            sh(body)
+        assert caught.value.message == "x" * (WIDTH - 1) + "…\n(exit code 3)"
+        with pytest.raises(CopyError) as caught, streaming_tool(["sh", "-c", body], env={}, failed=CopyError, stdout=PIPE) as process:
+            list(read_output(process))
+        assert caught.value.message == "x" * (WIDTH - 1) + "…\n(exit code 3)"
+
+
+class TestSilence:
+    def test_a_tool_that_waits_for_ever_is_ended(self) -> None:
+        said: list[bytes] = []
+        command = ["sh", "-c", "echo $$; exec sleep 1000"]
+        with (
+            pytest.raises(CopyError, match=r"^sh wrote nothing for 0\.5 seconds") as caught,
+            streaming_tool(command, env={}, failed=CopyError, stdout=PIPE) as process,
+        ):
+            said.extend(read_output(process, silence=0.5))
+        assert caught.value.retryable
+        until(lambda: not alive(int(said[0])), "the tool is gone")
+
+    def test_one_that_is_slow_and_one_that_ends_are_not(self) -> None:
+        command = ["sh", "-c", "for i in 1 2 3 4; do echo $i; sleep 0.2; done"]
+        with streaming_tool(command, env={}, failed=CopyError, stdout=PIPE) as process:
+            assert b"".join(read_output(process, silence=0.7)) == b"1\n2\n3\n4\n"
+
+    def test_our_own_pauses_do_not_count(self) -> None:
+        with streaming_tool(["sh", "-c", "echo 1; sleep 0.1; echo 2"], env={}, failed=CopyError, stdout=PIPE) as process:
+            chunks = read_output(process, silence=0.5)
+            first = next(chunks)
+            time.sleep(1)
+            assert first + b"".join(chunks) == b"1\n2\n"
 
 
 class TestStart:

@@ -37,6 +37,8 @@ class Snapshot:
     client: str
     keys: dict[Table, tuple[str, ...]]
     sequences: list[Table]
+    packet: int
+    """The longest statement that the server takes."""
     chunks: Iterator[bytes]
     """The dump, from its first byte."""
 
@@ -52,7 +54,7 @@ def open_snapshot(session: Session, clients: Clients, databases: Sequence[str]) 
     command = tools.dump_command(clients, session.login, databases, views=views)
     midtime = _clock(session)
     with streaming_tool(command, env=tools.environment(session.login), failed=tools.dump_failed, stdout=PIPE) as process:
-        chunks = read_output(process)
+        chunks = read_output(process, silence=tools.SILENCE)
         first = next(chunks, b"")
         opened_by = _clock(session)
         details = {**before, "snapshot": {"opened_after": to_rfc3339(midtime), "opened_by": to_rfc3339(opened_by)}}
@@ -64,9 +66,10 @@ def open_snapshot(session: Session, clients: Clients, databases: Sequence[str]) 
             clients.version_text,
             content.keys(session, databases),
             content.sequences(tables),
+            int(session.value("SELECT @@global.max_allowed_packet")),
             chain([first], chunks),
         )
-    if describe(session, databases) != before or content.tables(session, databases) != tables:
+    if _lasting(describe(session, databases)) != _lasting(before) or content.tables(session, databases) != tables:
         raise CopyError("tables, views or routines were changed during the dump", fix="wait for the DDL to end, then run again")
 
 
@@ -77,6 +80,11 @@ def describe(session: Session, databases: Sequence[str]) -> dict[str, Any]:
         "shapes": content.shapes(session, {name: name for name in databases}),
         "programs": [program.to_dict() for program in programs.read(session, databases)],
     }
+
+
+def _lasting(described: dict[str, Any]) -> dict[str, Any]:
+    """Without events, which may end by themselves."""
+    return {**described, "programs": [each for each in described["programs"] if each["kind"] != "EVENT"]}
 
 
 def _clock(session: Session) -> datetime:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, cast
+from uuid import uuid4
 
 from midtime.errors import StoreAccessError, TargetExistsError, ToolError
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.topology.relational import Mysql
 from midtime.model.words import counted
-from midtime.stores.base import Question, Target
+from midtime.stores.base import WILL_BE, Question, Target
 from midtime.stores.mysql import content, databases, grants, programs
 from midtime.stores.mysql.connections import Session, connect
 from midtime.stores.mysql.programs import Program
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 OLDEST = {"MariaDB": (10, 6), "MySQL": (8, 0)}
 NEEDED = {"SELECT", "SHOW VIEW", "TRIGGER", "EVENT", "EXECUTE"}
 """On every namespace's database as a whole."""
+PLACING = {"ALTER", "CREATE", "DROP", "INSERT", "SELECT"}
+"""On every database that tables are renamed into or out of."""
+SMALLEST_PACKET = 1 << 20
+"""What a dump client's statements of many rows keep below."""
 _GENERATED = (
     "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema IN ({}) AND extra LIKE '%% GENERATED'"
 )
@@ -108,13 +113,15 @@ def check_programs(session: Session, topology: Topology, store: str) -> str:
             f"the login may not read the text of {', '.join(hidden[:10])}",
             fix="GRANT SHOW CREATE ROUTINE (MariaDB) or SHOW_ROUTINE (MySQL)",
         )
+    if bad := programs.broken(session, found):
+        return f"these do not work now, so a restore will leave them out: {', '.join(program.label for program in bad)}"
     return ", ".join(program.label for program in found[:5]) or "there are none"
 
 
 def check_rights(target: Target) -> str:
     """Whether the target's login may make and drop databases."""
     with connect(target.conn_id) as session:
-        databases.probe(session, target.working.replace("*", "probe"))
+        databases.probe(session, target.working.replace("*", f"probe_{uuid4().hex[:12]}"))
         return f"{session.where}, {session.family} {session.version_text}"
 
 
@@ -139,7 +146,8 @@ class RestoreChecks:
     def questions(self) -> Iterator[Question]:
         """In the order in which they make sense."""
         yield "can be restored to", self._server
-        yield "will be", self._names
+        yield "takes the longest row", self._longest_row
+        yield WILL_BE, self._names
         yield "has views, triggers and routines", self._programs
         yield "has client tools", self._tools
         yield "has staging space", lambda: room_for(staging_root(self.store.spec.staging), self.backup.size)
@@ -154,8 +162,33 @@ class RestoreChecks:
                 )
         return answer
 
+    def _longest_row(self) -> str:
+        longest = int(self.backup.details.get("longest_row", 0))
+        with connect(self.target.conn_id) as session:
+            packet = int(session.value("SELECT @@global.max_allowed_packet"))
+            needed = max(longest + 1024, SMALLEST_PACKET)
+            if packet < needed:
+                raise StoreAccessError(
+                    f"the dump has a statement of up to {needed} bytes, and {session.where} takes {packet} (max_allowed_packet)",
+                    fix=f"SET GLOBAL max_allowed_packet = {-(-needed // SMALLEST_PACKET) * SMALLEST_PACKET} for the time of the restore",
+                )
+        return f"{longest} bytes of {packet}"
+
+    def _may_place(self, session: Session) -> None:
+        """A rename that is refused half-way through a run, with the products stopped, is too late."""
+        if self.target.final == self.target.working:
+            return
+        granted = grants.read(session)
+        for name in (*self.final.values(), *self.aside.values()):
+            if lacking := sorted(grants.lacking(granted, name, PLACING)):
+                raise StoreAccessError(
+                    f"the login lacks {', '.join(lacking)} on all of database {name!r}, so nothing could be put in place",
+                    fix=f"GRANT ALL ON {programs.quoted(name)}.* TO it (_ and % there are wildcards)",
+                )
+
     def _names(self) -> str:
         with connect(self.target.conn_id) as session:
+            self._may_place(session)
             live = databases.with_tables(session, self.final.values()) if self.target.final != self.target.working else []
             if live and not self.aside:
                 raise TargetExistsError(

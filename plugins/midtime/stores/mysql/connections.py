@@ -6,6 +6,7 @@ Not by the provider's hook, which passes no timeout: a server that accepts and n
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
@@ -26,6 +27,7 @@ BATCH = 5_000
 CONNECT_SECONDS = 10
 LOCK_WAIT_SECONDS = 60
 """How long a statement of ours waits for somebody's DDL or transaction; the server's default is a day or a year."""
+_KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
 _PATIENCE = 7 * 24 * 3600
 """Seconds that the server waits for us: a session that has described the tables is idle while they are dumped."""
 _MODES = {"DISABLED": "ssl_disabled", "VERIFY_CA": "ssl_verify_cert", "VERIFY_IDENTITY": "ssl_verify_identity"}
@@ -35,6 +37,8 @@ _ACCESS = {1044, 1045, 1049, 1142, 1143, 1227, 1370, 1410, 1419, 1698, 3118, 315
 """Access denied in its many forms, unknown database, TLS required."""
 _GONE = {1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2005, 2006, 2013, 2055, 3024}
 """Shutting down, aborted, cannot connect, lost connection, no answer in time."""
+_BUSY = {1040, 1205, 1213, 1969}
+"""Too many connections, lock wait, deadlock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,20 @@ def _open(conn_id: str) -> Session:
         )
     except Error as error:
         raise store_error(f"{login.host}:{login.port} (connection {conn_id!r})", conn_id, error) from error
+    _keep_alive(driver)
     return Session(driver, login)
+
+
+def _keep_alive(driver: Any) -> None:
+    """Ask the kernel to notice a server that is gone without a word; the driver has no option for it."""
+    own = getattr(getattr(driver, "_socket", None), "sock", None)
+    if not isinstance(own, socket.socket):
+        return  # the driver's other implementation
+    with suppress(OSError):
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEP_ALIVE.items():
+            if hasattr(socket, name):
+                own.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _for_the_driver(connection: Connection) -> Connection:
@@ -198,6 +215,11 @@ def prepare(session: Session) -> None:
         session.rows("SET SESSION max_statement_time = 0")
     else:
         session.rows("SET SESSION max_execution_time = 0, information_schema_stats_expiry = 0")
+
+
+def passing(error: Error) -> bool:
+    """Whether the same statement may work the next time: the server is away or busy."""
+    return error.errno in _GONE or error.errno in _BUSY or error.errno == -1
 
 
 def store_error(where: str, conn_id: str, error: Error) -> StoreError:

@@ -108,7 +108,7 @@ def content(session: Session, clients: Clients, databases: Mapping[str, str]) ->
     command = tools.dump_command(clients, session.login, list(databases), views=views)
     scanner = DumpScanner(keys(session, list(databases)))
     with streaming_tool(command, env=tools.environment(session.login), failed=_failed, stdout=PIPE) as process:
-        for batch in lines(read_output(process)):
+        for batch in lines(read_output(process, silence=tools.SILENCE)):
             scanner.feed(batch)
     if not scanner.complete:
         raise CopyError("the dump that counts the restored rows has no end", fix="check the server's log, then run again")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mysql.connector import Error
@@ -89,12 +90,13 @@ def probe(session: Session, name: str) -> None:
     """
     require_working_name(name)
     try:
-        session.rows(f"DROP DATABASE IF EXISTS {quoted(name)}")  # of a process that died right here
         session.rows(f"CREATE DATABASE {quoted(name)}")
         session.rows(f"CREATE TABLE {quoted(name)}.probe (id int PRIMARY KEY)")
         session.rows(f"RENAME TABLE {quoted(name)}.probe TO {quoted(name)}.probed")
         session.rows(f"DROP DATABASE {quoted(name)}")
     except Error as error:
+        with suppress(Error):
+            session.rows(f"DROP DATABASE IF EXISTS {quoted(name)}")
         raise StoreAccessError(
             f"the login may not make, rename and drop databases and tables: {error}",
             fix="GRANT ALL ON `midtime\\_tmp\\_%`.* and on the names that are restored to",

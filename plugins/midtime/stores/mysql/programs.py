@@ -13,8 +13,7 @@ from typing import Any
 
 from mysql.connector import Error
 
-from midtime.errors import RestoreFailedError
-from midtime.stores.mysql.connections import Session, prepare
+from midtime.stores.mysql.connections import Session, passing, prepare
 from midtime.stores.naming import require_working_name
 
 _LISTS = {
@@ -103,11 +102,11 @@ def _of_kind(session: Session, kind: str, databases: Sequence[str]) -> Iterator[
         yield Program(kind, database, name, str(row[statement] or ""), settings)
 
 
-def create(session: Session, wanted: Iterable[Program]) -> list[Program]:
+def create(session: Session, wanted: Iterable[Program]) -> tuple[list[Program], list[tuple[Program, str]]]:
     """Create what is not there, in whatever order it works: a view may need another one first.
 
-    :return: what was created without its definer, who does not exist or whom this login may not name
-    :raises RestoreFailedError: one cannot be created
+    :return: what was created without its definer, who does not exist or whom this login may not name; and what could not be created, with the
+        reason: a view may be broken where it was read already, or need what only that server has
     """
     left, without_definer = list(wanted), []
     while left:
@@ -116,12 +115,27 @@ def create(session: Session, wanted: Iterable[Program]) -> list[Program]:
             try:
                 without_definer += _create(session, program)
             except Error as error:
+                if passing(error):
+                    raise
                 failed.append((program, str(error)))
         if len(failed) == len(left):
-            program, said = failed[0]
-            raise RestoreFailedError(f"{program.label} cannot be created: {said}", fix="see what it needs that this server lacks")
+            return without_definer, failed
         left = [program for program, _ in failed]
-    return without_definer
+    return without_definer, []
+
+
+def broken(session: Session, found: Iterable[Program]) -> list[Program]:
+    """Those views among them that do not work: what they read is gone, or their definer may not read it."""
+    bad = []
+    for program in found:
+        if program.kind == "VIEW":
+            try:
+                session.rows(f"SELECT 1 FROM {quoted(program.database)}.{quoted(program.name)} LIMIT 0")
+            except Error as error:
+                if passing(error):
+                    raise
+                bad.append(program)
+    return bad
 
 
 def _create(session: Session, program: Program) -> list[Program]:

@@ -60,8 +60,16 @@ class RestoredDatabases:
         return MysqlRecords(self.streaming, self.databases, self.backup.store, skip)
 
     def coordinators(self) -> list[MysqlCoordinator]:
-        """The Coordinators that the topology puts into this store."""
-        return [MysqlCoordinator(self.session, self.backup.store, each, self.databases.get(each, each)) for each in self._coordinators]
+        """The Coordinators that the topology puts into this store.
+
+        :raises RequestError: one was not backed up; a live database of that name is none of ours
+        """
+        if missing := [each for each in self._coordinators if each not in self.databases]:
+            raise RequestError(
+                f"the restore point has no database {', '.join(missing)}, where the topology has the Coordinator",
+                fix="correct scalardb.coordinators, or use a restore point that was made since it was moved",
+            )
+        return [MysqlCoordinator(self.session, self.backup.store, each, self.databases[each]) for each in self._coordinators]
 
     def scalar(self, query: str) -> Any:
         """The first value of the first row. The query cannot change anything, and the databases that it names are the restored ones."""

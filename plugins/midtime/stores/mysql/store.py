@@ -83,6 +83,10 @@ class MysqlStore(CopiedStore):
         name = f"{shelf.prefix}/{DUMP}{compression.suffix(method)}"
         with new_artifact(shelf.folder, name) as writer:
             scanner = copying.copy(capture, writer, method=method, level=level, say=say)
+        if scanner.longest > capture.packet:
+            told = f"the longest row takes {scanner.longest} bytes in a statement: more than max_allowed_packet ({capture.packet}) of the server"
+            log.warning("%s; a restore needs a server that takes it", told)
+            say(f"{told}; a restore needs a server that takes it")
         tables = content.tallied(scanner, {name: name for name in self.databases})
         found = {table.name for table in tables} | {".".join(each) for each in scanner.sequences}
         if missing := sorted((capture.details["shapes"].keys() | {".".join(each) for each in capture.sequences}) - found):
@@ -97,7 +101,7 @@ class MysqlStore(CopiedStore):
             seconds=round(time.monotonic() - started, 3),
             artifacts=(writer.artifact,),
             tables=tables,
-            details={**capture.details, "compression": method},
+            details={**capture.details, "compression": method, "longest_row": scanner.longest},
         )
 
     # -- restore --------------------------------------------------------------------------------------------------------------------
@@ -137,7 +141,7 @@ class MysqlStore(CopiedStore):
                 databases.create(session, backup.details["databases"], names)
                 method = str(backup.details["compression"])
                 copying.load(folder / f"{DUMP}{compression.suffix(method)}", method, session, self.clients(session), names)
-                self._create_programs(session, backup, names, live=False)  # what cannot be created is known before anything is moved
+                self._create_programs(session, backup, names, live=False, say=say)  # what cannot be created is known before anything moves
 
     @contextmanager
     def restored(self, backup: StoreBackup, target: Target) -> Iterator[RestoredDatabases]:
@@ -150,6 +154,7 @@ class MysqlStore(CopiedStore):
         """Rename all tables into place at once; what was there is kept in databases of other names.
 
         Views, triggers, routines and events that are not there are created then; live ones stay as they are.
+        Events run only where live tables are replaced: those of any copy, under other names or on another server, are disabled.
         """
         if target.final == target.working:
             return
@@ -166,11 +171,18 @@ class MysqlStore(CopiedStore):
                 databases.follow_sequences(session, {before[name]: after[name] for name in after})
             self._create_programs(session, backup, final, live=aside is not None)
 
-    def _create_programs(self, session: Session, backup: StoreBackup, names: Mapping[str, str], *, live: bool) -> None:
+    def _create_programs(
+        self, session: Session, backup: StoreBackup, names: Mapping[str, str], *, live: bool, say: Say | None = None
+    ) -> None:
         there = programs.names(session, list(names.values()))
         moved = [program.moved(names, live=live) for program in movable_programs(backup, names)]
         wanted = [program for program in moved if (program.kind, program.database, program.name) not in there]
-        for program in programs.create(session, wanted):
+        without_definer, failed = programs.create(session, wanted)
+        for program, reason in failed:
+            log.warning("%s is LEFT OUT, it cannot be created: %s", program.label, reason)
+            if say:
+                say(f"{program.label} is LEFT OUT, it cannot be created: {reason}")
+        for program in without_definer:
             log.warning("%s was created with the login of the connection as its definer: the original's is not to be had", program.label)
 
     def discard(self, target: Target) -> None:

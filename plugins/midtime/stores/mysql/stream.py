@@ -22,6 +22,13 @@ Table = tuple[str, str]
 TRAILER = b"-- Dump completed"
 _STRING = rb"'[^'\\]*+(?:\\.[^'\\]*+)*+'"
 _ROW = re.compile(rb"\((?:[^'()]++|" + _STRING + rb")*+\)", re.DOTALL)
+# A client ends a statement at any semicolon outside a string, and takes a backslash there for a command of its own.
+_SAFE_ROW = re.compile(rb"\((?:[\w.,+ -]++|" + _STRING + rb")*+\)", re.DOTALL)
+_ONE = re.compile(rb"(?!\s*(?i:delimiter)\b)(?:[^'`\";\\/]++|/(?!\*)|/\*(?=M?!)|" + _STRING + rb"|`(?:[^`]|``)+`)*+;?", re.DOTALL)
+_SETTING = re.compile(rb"/\*M?!\d+ SET [^;]*\*/;", re.DOTALL)
+_COMMENT = re.compile(rb"/\*(?:[^*]|\*(?!/))*+\*/[ ;]?")
+_PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,+ -"
+_VALUE = re.compile(rb"['(\"]")
 _MASK = BUCKETS - 1
 _INSERT = re.compile(rb"INSERT INTO `((?:[^`]|``)+)` \(((?:`(?:[^`]|``)+`(?:, ?)?)+)\) VALUES ?")
 _IDENTIFIER = re.compile(rb"`((?:[^`]|``)+)`")
@@ -61,6 +68,8 @@ class DumpScanner:
     tallies: dict[Table, ContentTally] = field(default_factory=dict)
     sequences: set[Table] = field(default_factory=set)
     complete: bool = False
+    longest: int = 0
+    """Bytes of the longest line: a row, with its statement where it fills one."""
     _database: str = ""
     _creating: bool = False
     _tally: ContentTally | None = None
@@ -72,6 +81,7 @@ class DumpScanner:
         :raises CopyError: a line that no dump of ours has
         """
         start, end = 0, len(found)
+        self.longest = max(self.longest, max(map(len, found), default=0))
         while start < end:
             if self._tally is not None:
                 start = self._rows(found, start, self._tally)
@@ -160,18 +170,31 @@ def renamed(found: Iterable[list[bytes]], databases: Mapping[str, str]) -> Itera
 
     :param found: what :func:`lines` gives
     :param databases: old name -> new name
-    :raises CopyError: it enters a database that is not to be restored: an original must not be written to
+    :raises CopyError: it enters a database that is not to be restored: an original must not be written to; or a line that no dump of ours
+        has, which never comes out: whoever can write to the destination must not have a client execute what they like
     """
-    inside = False
+    inside = creating = False
     for batch in found:
-        written = []
-        for line in batch:
-            if inside:
-                inside = line[-2:] != b");"
-                written.append(line)
+        written, done = [], 0
+        for index, line in enumerate(batch):
+            if index < done:
                 continue
-            inside = line.startswith(b"INSERT INTO ") and not line.endswith(b";")
-            written.append(line if inside or line.startswith(b"INSERT INTO ") else _renamed_line(line, databases))
+            if inside:
+                rows = _rows_of(batch, index)
+                done, inside = index + len(rows), _more(rows)
+                written += rows
+            elif line.startswith(b"INSERT INTO "):
+                match = _INSERT.match(line)
+                if match is None:
+                    raise _unexpected(line)
+                inside = match.end() == len(line) or _more_after(line, match.end())
+                written.append(line)
+            elif creating:
+                creating = not line.endswith(b";")
+                written.append(rename_qualifiers(_single(line), databases))
+            else:
+                creating = line.startswith((b"CREATE TABLE ", b"CREATE SEQUENCE ")) and not line.endswith(b";")
+                written.append(_renamed_line(line, databases))
         written.append(b"")
         text = b"\n".join(written)
         yield _signed(text) if _MINUS_ZERO.search(text) else text
@@ -185,12 +208,86 @@ def _signed(text: bytes) -> bytes:
     )
 
 
+def _rows_of(batch: list[bytes], start: int) -> list[bytes]:
+    """The lines from here to the statement's end, or to the batch's."""
+    end = start
+    while end < len(batch) and batch[end][-2:] == b"),":
+        end += 1
+    return batch[start : end + 1]
+
+
+def _more(rows: list[bytes]) -> bool:
+    """Go over lines of rows.
+
+    :return: whether more come
+    """
+    if _plain_rows(rows):
+        return not rows[-1].endswith(b";")
+    more = True
+    for line in rows:
+        more = more and _more_after(line, 0)
+    return more
+
+
+def _plain_rows(rows: list[bytes]) -> bool:
+    """The hot path: whether these are one safe row a line. What this does not know is gone over row by row."""
+    text = b"\n".join(rows)
+    if b"\\" in text:
+        text = text.replace(b"\\\\", b"\1").replace(b"\\'", b"\1")
+    parts = text.split(b"'")
+    outside = b"".join(parts[::2])
+    end = b";" if outside.endswith(b");") else b""
+    return (
+        len(parts) % 2 == 1
+        and outside.startswith(b"(")
+        and outside.endswith((b"),", b");"))
+        and outside.count(b"),\n(") == len(rows) - 1
+        and outside.translate(None, _PLAIN) == b"\n".join([b"()"] * len(rows)) + end
+    )
+
+
+def _more_after(line: bytes, position: int) -> bool:
+    """Go over the rows of one line.
+
+    :return: whether more come
+    """
+    while match := _SAFE_ROW.match(line, position):
+        position = match.end() + 1
+        if position == len(line):
+            if line.endswith(b","):
+                return True
+            if line.endswith(b";"):
+                return False
+        if line[match.end() : position] != b",":
+            break
+    raise _unexpected(line)
+
+
+def _single(line: bytes) -> bytes:
+    """A line that is (part of) one statement and no client's command."""
+    if not _ONE.fullmatch(line):
+        raise _unexpected(line)
+    return line
+
+
 def _renamed_line(line: bytes, databases: Mapping[str, str]) -> bytes:
     if line.startswith(b"CREATE DATABASE "):
         return b""  # made already, under its new name
     if line.startswith(b"USE "):
         return b"USE " + _quoted(_new_name(_name(line), databases)) + b";"
-    return rename_qualifiers(line, databases)
+    if not line or line.startswith(b"--"):
+        return line
+    if line.startswith(b"/*"):
+        if _SETTING.fullmatch(line):
+            return line
+        if not _COMMENT.fullmatch(line):
+            raise _unexpected(line)
+        return b""  # nothing that tables and rows need
+    if line.startswith((b"CREATE TABLE ", b"CREATE SEQUENCE ")):
+        _name(line)
+    elif not line.startswith(_WITHOUT_DATA):
+        raise _unexpected(line)
+    return rename_qualifiers(_single(line), databases)
 
 
 def rename_qualifiers(text: bytes, databases: Mapping[str, str]) -> bytes:
@@ -227,4 +324,5 @@ def _quoted(name: str) -> bytes:
 
 
 def _unexpected(line: bytes) -> CopyError:
-    return CopyError(f"the dump has a line that is not known: {line[:120]!r}", fix="report this with the versions of server and client")
+    shown = _VALUE.split(line[:120])[0]  # no values: an error goes into logs
+    return CopyError(f"the dump has a line that is not known: {shown!r}…", fix="report this with the versions of server and client")

@@ -33,6 +33,10 @@ _DUMP = (
     "--max-allowed-packet=1G",
 )
 """Views, triggers, routines and events are not left to the dump client: two families write them in too many ways (ADR 9)."""
+_MARIADB_CLIENT = ("--loose-skip-print-query-on-error", "--loose-sandbox")
+"""A statement that fails has somebody's rows in it, which belong into no log; and nothing in a dump runs a program or reads a file."""
+SILENCE = 600
+"""Seconds without a byte after which a dump client is taken to wait for somebody's lock, its snapshot open all the time."""
 _ORACLE = ("--column-statistics=0", "--set-gtid-purged=OFF")
 
 
@@ -106,7 +110,8 @@ def dump_command(clients: Clients, login: Login, databases: Sequence[str], *, vi
 def restore_command(clients: Clients, login: Login) -> list[str | Path]:
     """A client that executes what it reads and stops at the first error."""
     options = ("--batch", "--default-character-set=utf8mb4", "--max-allowed-packet=1G", "--skip-reconnect")
-    return [clients.client, *_connection(clients, login), *options]
+    family = _MARIADB_CLIENT if clients.family == "mariadb-dump" else ()
+    return [clients.client, *_connection(clients, login), *options, *family]
 
 
 def environment(login: Login) -> dict[str, str]:

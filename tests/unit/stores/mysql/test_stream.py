@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from midtime.errors import CopyError
 from midtime.model.restore_point import TableContent
-from midtime.stores.mysql.stream import DumpScanner, lines, rename_qualifiers, renamed
+from midtime.stores.mysql.stream import DumpScanner, _more_after, _plain_rows, lines, rename_qualifiers, renamed
 
 Value = str | bytes | int | float | None
 Row = tuple[Value, ...]
@@ -220,3 +220,72 @@ def test_the_sign_of_a_zero_survives() -> None:
 
 def test_rename_qualifiers_leaves_what_is_not_ours() -> None:
     assert rename_qualifiers(b"REFERENCES `other`.`t` (`id`)", {"bank": "copy"}) == b"REFERENCES `other`.`t` (`id`)"
+
+
+def test_the_longest_line_is_kept() -> None:
+    found = scan(cut(dump([[("a", "x"), ("b", "x" * 1000), ("c", "")]]), 7))
+    assert found.longest == len(rows([("b", "x" * 1000)])[0]) + 1
+    assert scan([dump([[("a", "x" * 1000)]])]).longest > 1000 + len("INSERT INTO")
+
+
+BEFORE = "USE `bank`;\nCREATE TABLE `t0` (\n  `k` int,\n  PRIMARY KEY (`k`)\n) ENGINE=InnoDB;\n"
+INSERT = "INSERT INTO `t0` (`k`, `v`) VALUES (1,2)"
+HARMFUL = [
+    "DELETE FROM `live`.`t`;", "\\! touch /tmp/x", "system touch /tmp/x", "source /etc/passwd", "delimiter //", "DROP DATABASE `bank`;", "(1,2),",
+    "SET NAMES utf8; DELETE FROM live.t;", "SET @a = 1 \\! touch /tmp/x", "UNLOCK TABLES; DROP TABLE live.t;", "/*!40101 SET @a = 1 */; DROP TABLE live.t;",
+    "/* */ DROP TABLE live.t;", "/*! DROP TABLE live.t */; DROP TABLE live.t;", f"{INSERT};DELETE FROM live.t;", f"{INSERT}; DELETE FROM live.t;",
+    f"{INSERT},\nDELETE FROM live.t;", f"{INSERT},\n(1;DELETE FROM live.t;2);", f"{INSERT},\n(1,2);DELETE FROM live.t where (1);", f"{INSERT} ON x;",
+    f"{INSERT},\n(1 \\! touch /tmp/x\n,2);", f"{INSERT},\n(1,(SELECT 1)),", f"{INSERT},\n(1,\"'),\",'2');", "INSERT INTO `live`.`t` (`a`) VALUES (1);",
+    "INSERT INTO `t0` SELECT * FROM live.t;", "CREATE TABLE `x` (\n  `a` int); DELETE FROM live.t;", "CREATE TABLE `x` (\n  `a` int\n\\! touch /tmp/x\n);",
+    "CREATE TABLE `x` (\ndelimiter //\n);", "CREATE TABLE `x` (\n/* ' */; DELETE FROM live.t; /* ' */\n);", "CREATE TABLE live.x (", "CREATE VIEW `v` AS",
+    "CREATE TABLE `x` (\n  `a` int \"'\"; DELETE FROM live.t; -- '\n);",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", HARMFUL)
+def test_a_line_that_is_no_dump_s_never_reaches_the_client(line: str) -> None:
+    """Whoever can write to the destination is not thereby a user of the server."""
+    with pytest.raises(CopyError, match="not known"):
+        list(renamed([(BEFORE + line).encode().split(b"\n")], {"bank": "copy"}))
+
+
+KNOWN = [
+    "/*!40101 SET NAMES utf8mb4 */;", "/*M!100616 SET @OLD_NOTE_VERBOSITY=@@NOTE_VERBOSITY, NOTE_VERBOSITY=0 */;", "SET autocommit=0;", "COMMIT;",
+    "UNLOCK TABLES;", "DO SETVAL(`s`, 5100, 0);", "LOCK TABLES `t0` WRITE;", "-- Dump completed", "DROP TABLE IF EXISTS `t0`;",
+    "CREATE TABLE `x` (\n  `a's` longtext DEFAULT 'a;\\'' COMMENT '\"\\\\! /* x',\n  `g` int /*!80023 INVISIBLE */ CHECK (`g` / 2 > 1)\n)"
+    "\n/*!50100 PARTITION BY KEY () */;",
+    "INSERT INTO `t0` (`k`, `v`) VALUES (-1.5e+30,_binary 'x;\\''),(NULL,0xAB);", "INSERT INTO `t0` (`k`, `v`) VALUES\n(1,2),\n(3,'); DROP');",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", KNOWN)
+def test_what_dumps_have_passes(line: str) -> None:
+    found = b"".join(renamed(lines([(BEFORE + line + "\n").encode()]), {"bank": "bank"})).decode()
+    assert found == BEFORE + line + "\n"
+
+
+def test_comments_that_are_no_settings_are_left_out() -> None:
+    """Percona's client asks for its own storage engine."""
+    found = b"".join(renamed(lines([b"/*!50717 PREPARE s FROM @x */;\n/*M!999999\\- enable the sandbox mode */ \nCOMMIT;\n"]), {}))
+    assert found == b"\n\nCOMMIT;\n"
+
+
+@pytest.mark.parametrize("row", ["('4111-1111',2", "(4111,'4111-1111');DROP", "('4111-1111'),('4111-1111'x"])
+def test_an_error_repeats_no_values(row: str) -> None:
+    data = (BEFORE + "INSERT INTO `t0` (`k`, `v`) VALUES (1,2),\n" + row + "\n").encode()
+    with pytest.raises(CopyError) as scanned:
+        scan([data])
+    with pytest.raises(CopyError) as restored:
+        list(renamed(lines([data]), {"bank": "copy"}))
+    assert "4111" not in str(scanned.value) + str(restored.value)
+
+
+@given(
+    st.lists(
+        st.lists(st.sampled_from([b"(", b")", b"1", b"'", b"\\", b";", b",", b"x", b" ", b"),", b'"']), max_size=8), min_size=1, max_size=3
+    )
+)
+def test_the_fast_way_knows_nothing_that_the_thorough_one_does_not(generated: list[list[bytes]]) -> None:
+    found = [b"(" + b"".join(parts) + b")" + (b"," if number < len(generated) - 1 else b";") for number, parts in enumerate(generated)]
+    if _plain_rows(found):
+        assert [_more_after(line, 0) for line in found] == [True] * (len(found) - 1) + [False]

@@ -130,3 +130,10 @@ def test_tls_as_the_driver_has_it(extra: dict[str, object], mariadb: str, oracle
 def test_client_certificates() -> None:
     login = Login("h", 1, "u", "p", {"ssl_cert": "/cert", "ssl_key": "/key"})
     assert {"--ssl-cert=/cert", "--ssl-key=/key"} <= set(map(str, dump_command(clients(), login, ["bank"])))
+
+
+def test_a_client_repeats_no_rows_and_runs_nothing() -> None:
+    """Only MariaDB's prints a statement that failed, and only it can be told."""
+    wanted = {"--loose-skip-print-query-on-error", "--loose-sandbox"}
+    assert wanted <= set(map(str, restore_command(clients(), LOGIN)))
+    assert not wanted & set(map(str, restore_command(clients("mysqldump"), LOGIN)))
