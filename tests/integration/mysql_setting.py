@@ -100,7 +100,7 @@ class MysqlSetting:
         self, *, wish: TargetWish | None = None, in_place: bool = False, drill: bool = False, run: str = "abc123"
     ) -> tuple[RestorePoint, Target]:
         """Back up, restore under the working names."""
-        point, backup = self.back_up()
+        point, backup = self.back_up(uuid.uuid4().hex)  # two of one second must differ
         manifest = self.publish(point, backup)
         target = self.store.target(wish, run=run, drill=drill, in_place=in_place)
         self.store.restore(backup, self.shelf(point), target, lambda _: None)

@@ -220,8 +220,9 @@ def test_a_working_copy_that_is_gone_is_no_success(setting: Setting) -> None:
 
 def test_timeouts_of_the_database_cut_nothing_short(setting: Setting) -> None:
     name = setting.database.name
-    limits = ("statement_timeout", "idle_session_timeout", "transaction_timeout", "idle_in_transaction_session_timeout")
-    setting.database.execute("; ".join(f"ALTER DATABASE {name} SET {limit} = '1ms'" for limit in limits))
+    # Longer than a busy machine takes until we have lifted them, shorter than a dump.
+    limits = {"statement_timeout": 20, "idle_session_timeout": 150, "transaction_timeout": 150, "idle_in_transaction_session_timeout": 150}
+    setting.database.execute("; ".join(f"ALTER DATABASE {name} SET {limit} = {ms}" for limit, ms in limits.items()))
     manifest, target = restored(setting)
     assert look(setting, manifest, target).good
 
