@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from midtime.catalog import Catalog
 from midtime.errors import MidtimeError
 from midtime.model.instants import restore_point_id
-from midtime.model.restore_point import Origin, RestorePoint, StoreBackup
+from midtime.model.restore_point import RestorePoint, StoreBackup
 from midtime.model.topology import Target as TargetWish
 from midtime.model.topology import Topology
 from midtime.stores import open_store
@@ -27,6 +27,7 @@ from midtime.verification import Verification, verify
 from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
 from tests.stack.processes import Processes
+from tests.unit.builders import published
 
 SCHEMA = """
 CREATE DATABASE {bank}; CREATE DATABASE {coordinator}; CREATE DATABASE {scalardb};
@@ -82,19 +83,7 @@ class MysqlSetting:
         return Shelf(self.catalog.folder(point), "accounts")
 
     def publish(self, point: str, backup: StoreBackup) -> RestorePoint:
-        now = datetime.now(UTC)
-        manifest = RestorePoint(
-            id=point,
-            topology="bank",
-            topology_digest=self.topology.digest,
-            midtime=backup.midtime,
-            started_at=now,
-            finished_at=now,
-            stores=(backup,),
-            origin=Origin(midtime_version="0", dag_id="d", run_id="r", host="h"),
-        )
-        self.catalog.publish(manifest)
-        return manifest
+        return published(self.catalog, self.topology, point, backup)
 
     def restored(
         self, *, wish: TargetWish | None = None, in_place: bool = False, drill: bool = False, run: str = "abc123"

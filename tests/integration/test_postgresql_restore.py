@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -12,31 +11,20 @@ import pytest
 
 from midtime.catalog import Catalog
 from midtime.errors import ArtifactError, MidtimeError, RequestError, StoreUnreachableError, TargetExistsError
-from midtime.model.restore_point import Origin, RestorePoint, StoreBackup
+from midtime.model.restore_point import RestorePoint, StoreBackup
 from midtime.model.topology import Target as TargetWish
 from midtime.stores.base import Target, ask
 from midtime.stores.postgresql import databases
 from midtime.stores.postgresql.connections import maintenance_session
 from midtime.verification import Verification, verify
 from tests.integration.fixtures import ROWS, SCHEMA, Setting, topology_of
+from tests.unit.builders import published
 
 pytestmark = pytest.mark.integration
 
 
 def publish(setting: Setting, point: str, backup: StoreBackup) -> RestorePoint:
-    now = datetime.now(UTC)
-    manifest = RestorePoint(
-        id=point,
-        topology="bank",
-        topology_digest=setting.topology.digest,
-        midtime=backup.midtime,
-        started_at=now,
-        finished_at=now,
-        stores=(backup,),
-        origin=Origin(midtime_version="0", dag_id="d", run_id="r", host="h"),
-    )
-    setting.catalog.publish(manifest)
-    return manifest
+    return published(setting.catalog, setting.topology, point, backup)
 
 
 def restored(

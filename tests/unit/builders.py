@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from midtime.catalog import Catalog
 from midtime.model.instants import restore_point_id
 from midtime.model.restore_point import Artifact, DrillReport, Origin, RestorePoint, StoreBackup, TableContent, digest_of
 from midtime.model.topology import Topology
@@ -138,3 +139,20 @@ points = st.builds(
     finished_at=instants,
     evidence=details,
 )
+
+
+def published(catalog: Catalog, topology: Topology, restore_point: str, backup: StoreBackup) -> RestorePoint:
+    """The restore point of one store's real backup, in the catalog."""
+    now = datetime.now(UTC)
+    manifest = RestorePoint(
+        id=restore_point,
+        topology=topology.name,
+        topology_digest=topology.digest,
+        midtime=backup.midtime,
+        started_at=now,
+        finished_at=now,
+        stores=(backup,),
+        origin=Origin(midtime_version="0", dag_id="d", run_id="r", host="h"),
+    )
+    catalog.publish(manifest)
+    return manifest

@@ -9,19 +9,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from midtime.catalog import Catalog
 from midtime.model.instants import restore_point_id
-from midtime.model.restore_point import Origin, RestorePoint, StoreBackup
+from midtime.model.restore_point import RestorePoint, StoreBackup
 from midtime.model.topology import Target as TargetWish
 from midtime.model.topology import Topology
 from midtime.stores import open_store
 from midtime.stores.base import Shelf, Target, ask
 from midtime.stores.sqlite.store import SqliteStore
 from midtime.verification import Verification, verify
+from tests.unit.builders import published
 
 SCHEMA = """
 CREATE TABLE "scalardb$metadata" (full_table_name TEXT, column_name TEXT, data_type TEXT, PRIMARY KEY (full_table_name, column_name));
@@ -110,18 +110,7 @@ class SqliteSetting:
 
     def published(self) -> RestorePoint:
         point, backup = self.back_up()
-        now = datetime.now(UTC)
-        manifest = RestorePoint(
-            id=point,
-            topology="bank",
-            topology_digest=self.topology.digest,
-            midtime=backup.midtime,
-            started_at=now,
-            finished_at=now,
-            stores=(backup,),
-            origin=Origin(midtime_version="0", dag_id="d", run_id="r", host="h"),
-        )
-        self.catalog.publish(manifest)
+        published(self.catalog, self.topology, point, backup)
         return self.catalog.resolve(point)
 
     def restored(self, *, wish: TargetWish | None = None, in_place: bool = False, drill: bool = False) -> tuple[RestorePoint, Target]:
