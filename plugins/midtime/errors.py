@@ -23,6 +23,26 @@
     │   │   └── ForeignManifestError       it is of a newer Midtime, or belongs elsewhere
     │   ├── ArtifactError              an artifact is missing, truncated or altered
     │   └── LeaseHeldError           * somebody else works on this
+    ├── ProductError               a Scalar product, or its admin service
+    │   ├── DiscoveryError           * its endpoints cannot be looked up now
+    │   │   ├── DiscoveryAccessError       we may not look, or there is nothing of that name
+    │   │   └── ProductNotReadyError     * pods are not ready, have no address, or are being rolled out
+    │   ├── AdminUnreachableError    * an endpoint does not answer
+    │   ├── AdminAccessError           it refuses us: TLS, credentials, no admin service there
+    │   ├── PauseError                 a Pause that did not pause
+    │   │   ├── DrainTimeoutError        * outstanding requests did not finish; the gate is open again
+    │   │   ├── OldPauseFailedError      * the same from an older server, which says no more and reopens for everybody
+    │   │   ├── EarlierPauseError        * it did not drain under somebody's earlier pause, which stays
+    │   │   ├── PauseInProgressError     * somebody else is pausing at this moment
+    │   │   ├── UnpausedInDrainError     * somebody unpaused while we waited
+    │   │   ├── PauseArgumentError         it takes our limit for nonsense
+    │   │   └── PauseUnknownError        * no reply: it may have paused, or may still do so
+    │   ├── ForeignPauseError        * somebody else's pause is there already
+    │   └── StillPausedError         * what we paused could not be unpaused, or not be seen to be
+    ├── WindowError                a pause window that proves nothing
+    │   ├── ArmingError              * not everybody was ready in time; nothing was paused
+    │   ├── WindowVoidError          * it was disturbed, or a capture did not report: no restore point
+    │   └── NoInstantError           * no instant fits into it on every clock
     └── VerificationError          a restored set is not what was backed up
         ├── TornError                  a transaction is half there
         └── ContentError               tables, counts or digests differ from the capture
@@ -151,6 +171,114 @@ class ArtifactError(CatalogError):
 
 class LeaseHeldError(CatalogError):
     """Raised when an unexpired lease of somebody else covers the object."""
+
+    retryable = True
+
+
+class ProductError(MidtimeError):
+    """Base of errors of a Scalar product, or of its admin service."""
+
+
+class DiscoveryError(ProductError):
+    """Raised when a product's endpoints cannot be looked up now."""
+
+    retryable = True
+
+
+class DiscoveryAccessError(DiscoveryError):
+    """Raised when we may not look for the endpoints, or nothing of that name is there."""
+
+    retryable = False
+
+
+class ProductNotReadyError(DiscoveryError):
+    """Raised when endpoints are not ready, have no address, or are being rolled out."""
+
+
+class AdminUnreachableError(ProductError):
+    """Raised when an endpoint does not answer."""
+
+    retryable = True
+
+
+class AdminAccessError(ProductError):
+    """Raised when an endpoint refuses us, or has no admin service."""
+
+
+class PauseError(ProductError):
+    """Base of what a Pause that did not pause ends with."""
+
+
+class DrainTimeoutError(PauseError):
+    """Raised when outstanding requests did not finish in time; the server has reopened its gate."""
+
+    retryable = True
+
+
+class OldPauseFailedError(PauseError):
+    """Raised when a server of the old contract fails a Pause: its gate is open again, whoever had closed it."""
+
+    retryable = True
+
+
+class EarlierPauseError(PauseError):
+    """Raised when a Pause did not drain under somebody's earlier pause, which stays and is not ours to lift."""
+
+    retryable = True
+
+
+class PauseInProgressError(PauseError):
+    """Raised when somebody else is pausing at this moment."""
+
+    retryable = True
+
+
+class UnpausedInDrainError(PauseError):
+    """Raised when somebody unpaused while our Pause waited."""
+
+    retryable = True
+
+
+class PauseArgumentError(PauseError):
+    """Raised when the server takes our limit for nonsense; its gate is untouched."""
+
+
+class PauseUnknownError(PauseError):
+    """Raised when a Pause ended without a reply: the server may have paused, or may still do so."""
+
+    retryable = True
+
+
+class ForeignPauseError(ProductError):
+    """Raised when an endpoint is paused, or leased, by somebody else."""
+
+    retryable = True
+
+
+class StillPausedError(ProductError):
+    """Raised when what we paused could not be unpaused, or could not be seen to be."""
+
+    retryable = True
+
+
+class WindowError(MidtimeError):
+    """Base of errors of a pause window that proves nothing."""
+
+
+class ArmingError(WindowError):
+    """Raised when not everybody was ready in time; nothing was paused."""
+
+    retryable = True
+
+
+class WindowVoidError(WindowError):
+    """Raised when a window was disturbed, or a capture did not report in it: there is no restore point."""
+
+    retryable = True
+
+
+class NoInstantError(WindowError):
+    """Raised when no instant fits into the window on every store's clock."""
 
     retryable = True
 
