@@ -5,7 +5,10 @@ Live databases and whatever has another name than Midtime gives are never touche
 
 ## midtime__sweep, every minute
 
-Removes what *dead* runs left behind. That is all it ever removes:
+`unpause` first: a pause whose run is dead is lifted as soon as its lease has expired; an endpoint that cannot be reached, or that was left
+paused for longer, makes it red, which is an alarm: `docs/runbooks/stuck-pause.md`.
+
+`sweep` removes what *dead* runs left behind. That is all it ever removes:
 
 * folders without a manifest in a destination, when no backup of that topology is alive
 * working copies (`midtime_tmp_...`) that the expired lease of a restore or drill names
@@ -32,24 +35,28 @@ from airflow.sdk import DAG
 
 from midtime.dag_parts import all_topologies, retention_params
 from midtime.operators.retention import RetentionOperator
-from midtime.operators.sweep import SweepOperator
+from midtime.operators.sweep import SweepOperator, SweepPausesOperator
 
 topologies = all_topologies()
-common: dict[str, Any] = {"catchup": False, "max_active_runs": 1, "doc_md": __doc__, "tags": ["midtime", "housekeeping"]}
+common: dict[str, Any] = {"catchup": False, "doc_md": __doc__, "tags": ["midtime", "housekeeping"]}
 
 with DAG(
     "midtime__sweep",
     description="Remove what dead runs left behind",
     schedule="* * * * *",
+    max_active_runs=15,  # a long sweep must not keep the next minute's from unpausing
     default_args={"owner": "midtime", "retries": 0, "execution_timeout": timedelta(minutes=10)},
     **common,
 ):
-    SweepOperator(task_id="sweep", topologies=topologies)
+    unpause = SweepPausesOperator(task_id="unpause", topologies=topologies, execution_timeout=timedelta(minutes=2))
+    # Whatever became of the other; one at a time, also when it takes longer than a minute.
+    unpause >> SweepOperator(task_id="sweep", topologies=topologies, trigger_rule="all_done", max_active_tis_per_dag=1)
 
 with DAG(
     "midtime__retention",
     description="Remove the restore points that no rule keeps any longer",
     schedule="@daily",
+    max_active_runs=1,
     params=retention_params(topologies),
     default_args={"owner": "midtime", "retries": 2, "retry_delay": timedelta(minutes=5), "execution_timeout": timedelta(hours=6)},
     **common,

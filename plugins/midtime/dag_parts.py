@@ -60,6 +60,12 @@ def backup_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
     return {**_arguments(topology, "backup", doc), "schedule": schedule, "max_active_runs": 1}
 
 
+def coordinators_first(topology: Topology) -> tuple[list[str], list[str]]:
+    """The captured stores with a Coordinator, and the others: these are captured after them."""
+    first = [store.name for store in topology.coordinator_stores() if store.captured]
+    return first, [store.name for store in topology.stores if store.captured and store.name not in first]
+
+
 def restore_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
     """Arguments of ``<topology>__restore``: only ever started by a person or a program, never by a clock."""
     params = {

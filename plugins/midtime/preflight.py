@@ -5,15 +5,27 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
+from typing import TYPE_CHECKING
 
 from midtime.catalog import Catalog, objects
+from midtime.catalog.pause_leases import PauseLeases, lease_place
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.errors import MidtimeError, RequestError
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.restore_point import RestorePoint
-from midtime.model.topology import Topology
+from midtime.model.topology import Product, Topology
+from midtime.model.words import counted
+from midtime.pausing import endpoints_of, require_unpaused
 from midtime.stores import open_store
 from midtime.stores.base import Check, Question, Target, ask
+from midtime.windows import require_slots
+
+if TYPE_CHECKING:
+    from midtime.scalar.endpoint import Endpoint
+
+SHOWN = 5
+"""Endpoints that an answer names."""
 
 
 def backup_checks(topology: Topology, catalog: Catalog) -> Iterator[Check]:
@@ -21,6 +33,38 @@ def backup_checks(topology: Topology, catalog: Catalog) -> Iterator[Check]:
     yield from ask("destination", _destination_questions(catalog))
     for store in topology.stores:
         yield from _store_checks(topology, store.name)
+    if topology.needs_pause:
+        yield from window_checks(topology)
+
+
+def window_checks(topology: Topology, *, holder: str = "") -> Iterator[Check]:
+    """Everything that a pause window needs. Nothing is paused.
+
+    :param holder: the run that is going to pause, if one is
+    """
+    yield from ask("executor", iter([("has room for the window", lambda: require_slots(topology))]))
+    for product in topology.pause_set:
+        yield from ask(product.label, _product_questions(topology, product, holder))
+
+
+def _product_questions(topology: Topology, product: Product, holder: str) -> Iterator[Question]:
+    found: list[Endpoint] = []
+
+    def find() -> str:
+        found.extend(endpoints_of([product]))
+        return ", ".join(endpoint.address for endpoint in found[:SHOWN]) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
+
+    def free() -> str:
+        PauseLeases(lease_place(topology.destination)).require_free([endpoint.address for endpoint in found], holder=holder)
+        return "by no other window"
+
+    def unpaused() -> str:
+        require_unpaused(found)
+        return f"{counted(len(found), 'endpoint')} not paused"
+
+    yield "is found at", find
+    yield "is leased", free
+    yield "answers scalar-admin", unpaused
 
 
 def drill_checks(topology: Topology) -> Iterator[Check]:
@@ -58,7 +102,10 @@ def _store_checks(topology: Topology, name: str) -> Iterator[Check]:
     except MidtimeError as error:
         yield Check(name, "is supported", False, str(error), error)
         return
-    yield from ask(name, store.questions())
+    questions = store.questions()
+    if topology.needs_pause:
+        questions = chain([("can be captured in a window", store.require_armable)], questions)
+    yield from ask(name, questions)
 
 
 def _destination_questions(catalog: Catalog) -> Iterator[Question]:

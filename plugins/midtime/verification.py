@@ -10,6 +10,7 @@ from typing import Any
 from midtime.errors import ContentError, MidtimeError, TornError, VerificationError
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import Topology
+from midtime.model.window import Window
 from midtime.model.words import counted
 from midtime.stores import open_store
 from midtime.stores.base import RestoredSet, Target
@@ -108,7 +109,15 @@ def _judge(topology: Topology, point: RestorePoint, sets: Mapping[str, RestoredS
         return None
     sources = {store: restored.records() for store, restored in sets.items()}
     coordinators = [coordinator for restored in sets.values() for coordinator in restored.coordinators()]
-    return judge(sources, coordinators, _facts(topology), Bounds(int(point.midtime.timestamp() * 1000)))
+    return judge(sources, coordinators, _facts(topology), _bounds(point))
+
+
+def _bounds(point: RestorePoint) -> Bounds:
+    """The pause window, or the one snapshot's instant."""
+    if not (said := point.evidence.get("window")):
+        return Bounds(int(point.midtime.timestamp() * 1000))
+    window = Window.from_dict(said)
+    return Bounds(int(window.start.timestamp() * 1000), int(window.end.timestamp() * 1000))
 
 
 def _facts(topology: Topology) -> TopologyFacts:

@@ -26,16 +26,18 @@ class PublishOperator(TopologyOperator):
 
     :param captures: what the capturing tasks returned (templated)
     :param midtime: the instant, RFC 3339 (templated)
+    :param window: the window's evidence (templated); None without a pause
     :param asset: gets an event with the restore point's id
     :return: the restore point's id
     """
 
-    template_fields: Sequence[str] = ("captures", "midtime")
+    template_fields: Sequence[str] = ("captures", "midtime", "window")
 
-    def __init__(self, *, captures: Any, midtime: Any, asset: Asset, **kwargs: Any) -> None:
+    def __init__(self, *, captures: Any, midtime: Any, asset: Asset, window: Any = None, **kwargs: Any) -> None:
         super().__init__(outlets=[asset], **kwargs)
         self.captures = captures
         self.midtime = midtime
+        self.window = window
         self.asset = asset
 
     def work(self, context: Context) -> str:
@@ -69,7 +71,8 @@ class PublishOperator(TopologyOperator):
             started_at=context["dag_run"].start_date or utc_now(),
             finished_at=utc_now(),
             stores=parts,
-            evidence={"kind": "single transaction", "snapshots": {part.store: part.details.get("snapshot") for part in parts}},
+            evidence=self.window
+            or {"kind": "single transaction", "snapshots": {part.store: part.details.get("snapshot") for part in parts}},
             origin=Origin(
                 midtime_version=midtime.__version__, dag_id=context["dag"].dag_id, run_id=context["run_id"], host=socket.gethostname()
             ),

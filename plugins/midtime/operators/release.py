@@ -11,6 +11,7 @@ from midtime.operators.base import TopologyOperator, run_name
 from midtime.restoring import PRODUCTS_STOPPED
 from midtime.stores import open_store
 from midtime.stores.base import Target
+from midtime.windows import give_turn_back
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -22,6 +23,8 @@ class ReleaseBackupOperator(TopologyOperator):
     def work(self, context: Context) -> None:
         """Remove first, release then: nobody else may write meanwhile."""
         run = run_name(context)
+        if self.topology.needs_pause:
+            give_turn_back(self.topology, run)
         lease = self.catalog.leases.current(BACKUP_LEASE)
         if lease is None or lease.holder != run:
             return

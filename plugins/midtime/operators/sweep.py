@@ -1,4 +1,4 @@
-"""Housekeeping of every minute: what the dead left behind."""
+"""Housekeeping of every minute: what the dead left paused, and what they left behind."""
 
 from __future__ import annotations
 
@@ -6,11 +6,28 @@ from typing import TYPE_CHECKING
 
 from midtime.operators.housekeeping import HousekeepingOperator
 from midtime.sweeping import sweep
+from midtime.unpausing import sweep_pauses
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from midtime.model.topology import Topology
+
+
+class SweepPausesOperator(HousekeepingOperator):
+    """
+    Unpause what expired leases name: only what is still the same, and only until ten minutes after its deadline. Later it only alarms.
+
+    :return: what was done, one sentence each
+    """
+
+    def execute(self, context: Context) -> list[str]:
+        """Sweep every place of leases, then fail if something is still paused."""
+        done: list[str] = []
+        for line in sweep_pauses(self.topologies):
+            self.log.warning("%s", line)
+            done.append(line)
+        return done
 
 
 class SweepOperator(HousekeepingOperator):

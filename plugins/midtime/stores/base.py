@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from midtime.errors import MidtimeError
+from midtime.errors import MidtimeError, RequestError
 from midtime.model.restore_point import StoreBackup, TableContent
 from midtime.verify.records import Coordinator, RecordSource
 
@@ -123,6 +123,13 @@ class RestoredSet(Protocol):
         """The one value that a user's check returns."""
 
 
+class Armed(Protocol):
+    """A store that is ready: connected, locked, asked everything; only the instant is not fixed yet."""
+
+    def fix(self) -> Capture:
+        """Fix the instant, now. Near-constant time, whatever the size of the data."""
+
+
 class CopiedStore(ABC):
     """A database whose data Midtime copies itself.
 
@@ -141,6 +148,25 @@ class CopiedStore(ABC):
     @abstractmethod
     def capture(self) -> AbstractContextManager[Capture]:
         """Fix the instant; on leaving, whatever held it is let go."""
+
+    def arm(self) -> AbstractContextManager[Armed]:
+        """Get ready to fix the instant in a pause window; on leaving, whatever held it is let go.
+
+        :raises RequestError: this engine cannot do that (yet)
+        """
+        raise RequestError(
+            f"store {self.name!r}: engine {self.topology.store(self.name).engine} cannot be captured in a pause window yet",
+            fix="back it up in a topology of its own, if nothing else belongs to its transactions",
+        )
+
+    def require_armable(self) -> str:
+        """Whether :meth:`arm` works.
+
+        :raises RequestError: it does not
+        """
+        if type(self).arm is CopiedStore.arm:
+            self.arm()
+        return "yes"
 
     @abstractmethod
     def copy(self, capture: Any, shelf: Shelf, say: Say) -> StoreBackup:

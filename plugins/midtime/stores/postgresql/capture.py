@@ -44,9 +44,21 @@ class Snapshot:
         return {**databases.properties(self.session), "shapes": content.shapes(self.session, self.tables)}
 
 
+@dataclass(frozen=True, slots=True)
+class ArmedSnapshot:
+    """A transaction in which nothing was asked yet: its first query fixes what it sees."""
+
+    session: Session
+
+    def fix(self) -> Snapshot:
+        """Export the snapshot."""
+        snapshot_id, midtime = _export(self.session)
+        return Snapshot(self.session, snapshot_id, midtime, tuple(content.tables(self.session)))
+
+
 @contextmanager
-def open_snapshot(session: Session, listing: Session) -> Iterator[Snapshot]:
-    """Arm, then fix.
+def armed_snapshot(session: Session, listing: Session) -> Iterator[ArmedSnapshot]:
+    """Arm: begin and lock, and ask nothing.
 
     :param session: carries the snapshot; nothing may have been asked on it
     :param listing: another session, for every question
@@ -56,8 +68,7 @@ def open_snapshot(session: Session, listing: Session) -> Iterator[Snapshot]:
     session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
         _lock(session, content.tables(listing))
-        snapshot_id, midtime = _export(session)
-        yield Snapshot(session, snapshot_id, midtime, tuple(content.tables(session)))
+        yield ArmedSnapshot(session)
     finally:
         if not session.closed:
             _end(session)

@@ -21,7 +21,7 @@ from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores.base import WILL_BE, CopiedStore, Question, Say, Shelf, Target
 from midtime.stores.naming import airflow_connection, fit, require_working_name, where_to, working_name
 from midtime.stores.postgresql import content, databases, tools
-from midtime.stores.postgresql.capture import Snapshot, open_snapshot
+from midtime.stores.postgresql.capture import ArmedSnapshot, Snapshot, armed_snapshot
 from midtime.stores.postgresql.connections import connect, maintenance_session, tool_environment
 from midtime.stores.postgresql.records import PostgresCoordinator
 from midtime.stores.postgresql.restored import RestoredDatabase
@@ -101,10 +101,16 @@ class PostgresqlStore(CopiedStore):
         return room_for(staging_root(self.spec.staging), needed)
 
     @contextmanager
+    def arm(self) -> Iterator[ArmedSnapshot]:
+        """Ready to export a snapshot of the whole database."""
+        with self._connect() as listing, self._connect() as session, armed_snapshot(session, listing) as armed:
+            yield armed
+
+    @contextmanager
     def capture(self) -> Iterator[Snapshot]:
-        """An exported snapshot of the whole database."""
-        with self._connect() as listing, self._connect() as session, open_snapshot(session, listing) as snapshot:
-            yield snapshot
+        """An exported snapshot of the whole database, at once."""
+        with self.arm() as armed:
+            yield armed.fix()
 
     def copy(self, capture: Snapshot, shelf: Shelf, say: Say) -> StoreBackup:
         """Dump the snapshot, prove the dump complete and store it; counts and digests are taken from the same snapshot meanwhile."""

@@ -1,0 +1,62 @@
+"""
+# Backup of several databases
+
+One instant for all of them: **a pause**, as short as the captures are. Whatever the size of the data, nothing is read in it.
+
+1. `preflight` waits for its turn, asks everything that could spoil the backup, before anything is touched, and takes the topology's lease.
+2. `pause` and the captures `dump_<store>` run side by side. The captures connect and lock; when all are ready, `pause` pauses every product,
+   sees that it is paused, and says so; they fix their snapshots, the Coordinator's store first; `pause` unpauses. A watchdog process does if
+   `pause` dies, at once. Then the dumps are read out: long, but nobody waits for them.
+3. `unpause` makes sure that nothing is still paused, whatever happened.
+4. `midtime` returns the middle of the window, if the window proves itself.
+5. `publish` writes the manifest: only now the restore point can be seen, and drills that wait for it start.
+6. `release` gives lease and turn back, whatever happened.
+
+When it failed: the first red task's log says what to do. Nothing half-made is left; just run it again. Something still paused:
+`docs/runbooks/stuck-pause.md`.
+"""
+
+from __future__ import annotations
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG
+
+from midtime.dag_parts import backup_arguments, coordinators_first, restore_points, topologies
+from midtime.operators.dump import WindowedDumpOperator
+from midtime.operators.midtime import MidtimeOperator
+from midtime.operators.pause import ScalarPauseOperator
+from midtime.operators.preflight import PreflightOperator
+from midtime.operators.publish import PublishOperator
+from midtime.operators.release import ReleaseBackupOperator
+from midtime.operators.unpause import ScalarUnpauseOperator
+
+for topology in topologies("backup", shape="multi_storage"):
+    first, others = coordinators_first(topology)
+    captures = [f"dump_{store}" for store in (*first, *others)]
+    with DAG(**backup_arguments(topology, __doc__)) as dag:
+        preflight = PreflightOperator(task_id="preflight", topology=topology)
+        pause = ScalarPauseOperator(task_id="pause", topology=topology, captures=captures)
+        dumps = [
+            *(WindowedDumpOperator(task_id=f"dump_{store}", topology=topology, store=store) for store in first),
+            *(
+                WindowedDumpOperator(task_id=f"dump_{store}", topology=topology, store=store, after=[f"dump_{name}" for name in first])
+                for store in others
+            ),
+        ]
+        unpause = ScalarUnpauseOperator(task_id="unpause", topology=topology)
+        captured = [dump.output for dump in dumps]
+        midtime = MidtimeOperator(task_id="midtime", topology=topology, captures=captured, window=pause.output)
+        publish = PublishOperator(
+            task_id="publish",
+            topology=topology,
+            captures=captured,
+            midtime=midtime.output,
+            window=pause.output,
+            asset=restore_points(topology),
+        )
+        # Beside the teardown, or a run whose tasks failed would be shown by its teardown alone: as a success.
+        done = EmptyOperator(task_id="done")
+        release = ReleaseBackupOperator(task_id="release", topology=topology)
+
+        preflight >> [pause, *dumps] >> midtime >> publish >> [release.as_teardown(on_failure_fail_dagrun=True), done]
+        pause >> unpause.as_teardown(on_failure_fail_dagrun=True)

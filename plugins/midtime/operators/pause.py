@@ -1,0 +1,158 @@
+"""The pause of a window: everything paused, watched and unpaused by one task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from midtime.errors import WindowVoidError
+from midtime.model.instants import to_rfc3339
+from midtime.operators.base import TopologyOperator, run_name
+from midtime.operators.meeting import NEAR_SECONDS, Host, refuse_dags_test
+from midtime.pausing import Pausing
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from midtime.scalar.guard import Guard
+    from midtime.scalar.watchdog import Watchdog
+
+KILL_SECONDS = 3.5
+"""How long a task that is told to end waits for its guard; Airflow's SIGKILL follows 5 s after its SIGTERM."""
+
+
+class ScalarPauseOperator(TopologyOperator):
+    """
+    Pause every product of the pause set, watch the pause, and unpause.
+
+    *Armed* (``captures`` given): waits until all capturing tasks are ready, pauses, says so, and unpauses as soon as all of them have
+    captured and the hold is over; at the deadline at the latest, also when this process or the API server is dead. Nothing is paused
+    before everybody is ready. Never retried: a retry would be another window.
+
+    *Plain* (``pause >> dump >> unpause`` in a DAG of your own): ends right after pausing. A watchdog stays until the deadline. What the
+    plain chain does not guarantee: that nobody lifted the pause meanwhile and put it back (it is looked at when it begins and when it
+    ends, not in between), and an outage that does not grow with the executor's queue.
+
+    :param captures: ids of the capturing tasks; None for the plain chain
+    :return: the evidence of the window; of the plain chain, its beginning
+    """
+
+    ui_color = "#fde7e9"
+    time_limit = None
+
+    def __init__(self, *, captures: Sequence[str] | None = None, **kwargs: Any) -> None:
+        kwargs.setdefault("retries", 0)
+        super().__init__(**kwargs)
+        pause = self.topology.pause
+        # Beyond every limit of its own; the guard and the watchdog do not depend on it.
+        self.execution_timeout = self.execution_timeout or pause.arm + pause.deadline + timedelta(minutes=5)
+        self.captures = captures
+        self._guard: Guard | None = None
+
+    def work(self, context: Context) -> dict[str, Any]:
+        """Pause, watch, unpause."""
+        pausing = Pausing(self.topology, run_name(context), context["ti"].try_number)
+        if self.captures is None:
+            return self._plain(pausing)
+        refuse_dags_test()
+        host = Host(context, pausing.id, self.captures)
+        try:
+            evidence = self._armed(pausing, host)
+        except BaseException as error:
+            with suppress(Exception):  # they find out by themselves; only later
+                host.void(str(error))
+            raise
+        host.close(evidence["window"])
+        return evidence
+
+    def on_kill(self) -> NoReturn:
+        """Unpause at once, then interrupt :meth:`work`."""
+        if self._guard:
+            self._guard.abort("the pausing task was told to end")
+            self._guard.ended.wait(KILL_SECONDS)
+        super().on_kill()
+
+    def _armed(self, pausing: Pausing, host: Host) -> dict[str, Any]:
+        with pausing.ready() as (guard, watchdog):
+            self.log.info("Ready to pause %s; waiting for %s", _listed(pausing), ", ".join(host.captures))
+            host.wait_armed(self.topology.pause.arm.total_seconds())
+            host.announce()
+            pausing.take_leases()
+            try:
+                captured = self._meet(guard, host)
+            finally:
+                self._end(pausing, guard, watchdog)
+            if guard.error:
+                raise guard.error
+            pausing.require_unchanged()
+            if guard.stuck:
+                # The window is good all the same; the unpausing task raises the alarm.
+                self.log.error("%s", guard.stuck)
+            return {**pausing.evidence(guard, watchdog), "captures": captured}
+
+    def _meet(self, guard: Guard, host: Host) -> dict[str, Any]:
+        """Everything that needs Airflow while the guard works; whatever hangs here, the guard does not."""
+        self._guard = guard
+        guard.begin()
+        try:
+            while not (guard.opened.wait(NEAR_SECONDS / 5) or guard.ended.is_set()):
+                pass
+            if guard.opened.is_set():
+                host.open(guard.seconds_left)
+            captured: dict[str, Any] = {}
+            while not guard.ended.wait(NEAR_SECONDS if guard.opened.is_set() else 0):
+                captured = self._look(guard, host)
+                if len(captured) == len(host.captures):
+                    guard.finish()
+                    break
+            guard.ended.wait()
+            return captured
+        except BaseException as error:
+            guard.abort(f"the pausing task failed: {error}")
+            raise
+
+    def _look(self, guard: Guard, host: Host) -> dict[str, Any]:
+        captured = host.captured()
+        for task, said in captured.items():
+            if "error" in said:
+                guard.abort(f"{task} could not capture: {said['error']}")
+        if missing := host.gone([task for task in host.captures if task not in captured]):
+            guard.abort(f"{', '.join(missing)} ended without a capture")
+        return captured
+
+    def _end(self, pausing: Pausing, guard: Guard, watchdog: Watchdog) -> None:
+        """Wait for the guard, whatever happened, then give back the leases of what is open."""
+        if guard.started:
+            guard.ended.wait()
+        watchdog.close()
+        open_again = [each.address for each in pausing.endpoints if guard.is_open(each.address)]
+        pausing.release_leases(open_again)
+        if guard.began and guard.over:
+            self.log.info("Paused for %.3f s: %s", guard.over - guard.began, guard.error or "as it should be")
+
+    def _plain(self, pausing: Pausing) -> dict[str, Any]:
+        with pausing.ready() as (guard, watchdog):
+            pausing.take_leases()
+            self._guard = guard
+            try:
+                guard.pause_only()
+            except BaseException:
+                pausing.release_leases([each.address for each in pausing.endpoints if guard.is_open(each.address)])
+                raise
+            watchdog.stay()
+            if guard.start is None:
+                raise WindowVoidError("the window never opened", fix="start a new run")
+            self.log.warning("Paused %s; the watchdog unpauses in %.0f s at the latest", _listed(pausing), guard.seconds_left)
+            return {
+                "id": pausing.id,
+                "start": to_rfc3339(guard.clock.at(guard.start)),
+                "deadline": to_rfc3339(guard.clock.at(guard.deadline)),
+                "endpoints": [guard.evidence[each.address].to_dict(guard.began or guard.start) for each in pausing.endpoints],
+            }
+
+
+def _listed(pausing: Pausing) -> str:
+    addresses = [each.address for each in pausing.endpoints]
+    return ", ".join(addresses[:5]) + (f" and {len(addresses) - 5} more" if len(addresses) > 5 else "")

@@ -1,0 +1,201 @@
+"""A pause window of a topology, put together: endpoints, leases, watchdog and guard; and how what is paused is unpaused again."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from midtime.catalog.pause_leases import PauseLeases, lease_place
+from midtime.errors import ForeignPauseError, WindowVoidError
+from midtime.model.instants import to_rfc3339, utc_now
+from midtime.model.topology import Product, Topology
+from midtime.model.window import Window
+
+if TYPE_CHECKING:
+    from midtime.scalar.client import AdminClient
+    from midtime.scalar.endpoint import Endpoint
+    from midtime.scalar.guard import Guard
+    from midtime.scalar.watchdog import Watchdog
+
+CONNECT_SECONDS = 5.0
+LEASE_MARGIN = timedelta(seconds=2)
+"""How much longer than the deadline a lease lasts: the task and its watchdog come first, the sweeper after them."""
+_AT_ONCE = 32
+
+
+def pause_groups(topology: Topology) -> list[list[Endpoint]]:
+    """The endpoints of the pause set, found now, in the order in which they are paused: in strict mode the Auditor's before the rest.
+
+    :raises DiscoveryError: they cannot be told, or are not ready
+    """
+    auditors = [product for product in topology.pause_set if product.kind == "scalardl-auditor"]
+    others = [product for product in topology.pause_set if product.kind != "scalardl-auditor"]
+    return [group for group in (endpoints_of(auditors), endpoints_of(others)) if group]
+
+
+def endpoints_of(products: Sequence[Product]) -> list[Endpoint]:
+    """The endpoints of these products, each address once."""
+    from midtime.scalar.discovery import discover  # slow to import: not at parse time
+
+    found: dict[str, Endpoint] = {}
+    for product in products:
+        for endpoint in discover(product):
+            found.setdefault(endpoint.address, endpoint)
+    return list(found.values())
+
+
+@contextmanager
+def clients_of(endpoints: Sequence[Endpoint]) -> Iterator[list[AdminClient]]:
+    """A channel to each, closed at the end. Nothing is sent."""
+    from midtime.scalar.client import AdminClient
+
+    with ExitStack() as stack:
+        clients = []
+        for endpoint in endpoints:
+            client = AdminClient(endpoint)
+            stack.callback(client.close)
+            clients.append(client)
+        yield clients
+
+
+def connect_all(clients: Sequence[AdminClient]) -> None:
+    """Open all channels, so that no handshake is part of an outage.
+
+    :raises AdminUnreachableError: one does not answer
+    """
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="connect") as pool:
+        list(pool.map(lambda client: client.connect(timeout=CONNECT_SECONDS), clients))
+
+
+def require_unpaused(endpoints: Sequence[Endpoint]) -> None:
+    """Ask every endpoint, changing nothing.
+
+    :raises ForeignPauseError: one is paused: somebody else is at work
+    :raises ProductError: one does not answer, or refuses us
+    """
+    with clients_of(endpoints) as clients:
+        connect_all(clients)
+        replies = [client.begin_check_paused(timeout=CONNECT_SECONDS) for client in clients]
+        if paused := [client.endpoint for client, reply in zip(clients, replies, strict=True) if reply.result()]:
+            raise ForeignPauseError(
+                f"{', '.join(map(str, paused))}: paused already, by somebody else",
+                fix="wait for them to unpause; if nobody does, `midtime unpause` lifts it",
+            )
+
+
+def journal_of(window: str) -> Path:
+    """Where a window's watchdog writes what it did: on the worker, for whoever comes after it."""
+    return Path(tempfile.gettempdir()) / f"midtime-{os.getuid()}" / f"watchdog-{window}.jsonl"
+
+
+@dataclass(slots=True)
+class Pausing:
+    """One pause of a topology, from before anything is paused to its evidence.
+
+    :param holder: names the run for ever
+    :param try_number: of the pausing task
+    """
+
+    topology: Topology
+    holder: str
+    try_number: int = 1
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    groups: list[list[Endpoint]] = field(default_factory=list)
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """All of them."""
+        return [endpoint for group in self.groups for endpoint in group]
+
+    @property
+    def leases(self) -> PauseLeases:
+        """The installation's pause leases."""
+        return PauseLeases(lease_place(self.topology.destination))
+
+    @contextmanager
+    def ready(self, earliest_end: Callable[[datetime], datetime] | None = None) -> Iterator[tuple[Guard, Watchdog]]:
+        """Everything but the pause: channels open, watchdog up, the guard about to begin."""
+        from midtime.scalar.guard import Guard, Limits
+        from midtime.scalar.watchdog import Watchdog
+
+        self.groups = pause_groups(self.topology)
+        watchdog = Watchdog(self.endpoints, journal=journal_of(self.id))
+        watchdog.start()  # before the first channel: it is a fork, and gRPC's threads do not like one
+        try:
+            with clients_of(self.endpoints) as clients:
+                connect_all(clients)
+                by_address = {client.endpoint.address: client for client in clients}
+                channels = [[by_address[endpoint.address] for endpoint in group] for group in self.groups]
+                yield Guard(channels, self._limits(Limits), watchdog, earliest_end=earliest_end), watchdog
+        finally:
+            watchdog.close()
+
+    def _limits(self, kind: Any) -> Any:
+        said = self.topology.pause
+        hold = 0.0 if said.hold == "auto" else said.hold.total_seconds()
+        return kind(said.drain.total_seconds(), hold, said.deadline.total_seconds())
+
+    def take_leases(self) -> None:
+        """Right before the first Pause.
+
+        :raises ForeignPauseError: another window has one of the endpoints
+        """
+        said, now = self.topology.pause, utc_now()
+        ends = now + said.deadline + LEASE_MARGIN
+        common = {
+            "topology": self.topology.name,
+            "window": self.id,
+            "try_number": self.try_number,
+            "deadline": to_rfc3339(ends),
+            "settled": to_rfc3339(now + said.drain + LEASE_MARGIN),
+        }
+        details = {endpoint.address: {**common, "endpoint": endpoint.to_dict()} for endpoint in self.endpoints}
+        self.leases.take(details, holder=self.holder, ttl=ends - now)
+
+    def release_leases(self, addresses: Sequence[str] | None = None) -> None:
+        """Of what is open again."""
+        self.leases.release(list(addresses) if addresses is not None else [each.address for each in self.endpoints], holder=self.holder)
+
+    def require_unchanged(self) -> list[list[Endpoint]]:
+        """Find the endpoints again, after the window.
+
+        :raises WindowVoidError: an endpoint was added, removed, replaced or restarted meanwhile
+        """
+        after = {each.address: each for each in (endpoint for group in pause_groups(self.topology) for endpoint in group)}
+        before = {each.address: each for each in self.endpoints}
+        changes = [f"{address} was added" for address in after.keys() - before.keys()]
+        changes += [f"{address} is gone" for address in before.keys() - after.keys()]
+        changes += [f"{address} was restarted or replaced" for address in before.keys() & after.keys() if before[address] != after[address]]
+        if changes:
+            raise WindowVoidError(f"in mid-window {', '.join(sorted(changes))}", fix="wait for the rollout to end; start a new run")
+        return [[after[endpoint.address] for endpoint in group] for group in self.groups]
+
+    def window(self, guard: Guard) -> Window:
+        """The proven window of a guard that ended well."""
+        if guard.start is None or guard.end is None:
+            raise WindowVoidError("the window never opened", fix="start a new run")
+        return Window(guard.clock.at(guard.start), guard.clock.at(guard.end))
+
+    def evidence(self, guard: Guard, watchdog: Watchdog) -> dict[str, Any]:
+        """For the manifest: what was done to whom, when, and what it answered."""
+        began = guard.began or guard.clock.monotonic
+        over = guard.over or began
+        return {
+            "kind": "pause window",
+            "id": self.id,
+            "window": self.window(guard).to_dict(),
+            "began": to_rfc3339(guard.clock.at(began)),
+            "seconds_paused": round(over - began, 6),
+            "limits": {"drain": guard.limits.drain, "hold": guard.limits.hold, "deadline": guard.limits.deadline},
+            "endpoints": [guard.evidence[endpoint.address].to_dict(began) for endpoint in self.endpoints],
+            "unpaused": {"by": "the pausing task", "at": to_rfc3339(guard.clock.at(over))},
+            "watchdog": "lost" if watchdog.lost else "watched",
+        }

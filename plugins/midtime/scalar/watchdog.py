@@ -1,0 +1,126 @@
+"""The watchdog as the pausing task sees it: a small process that unpauses when the task dies, or at the deadline.
+
+The program itself is :mod:`midtime.scalar.watchdog_process`. They share a pipe: its end of file is the task's death, of whatever signal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from midtime.errors import ArmingError
+from midtime.scalar.endpoint import Endpoint
+
+READY_SECONDS = 20.0
+_PROGRAM = "import json, sys; setup = json.loads(sys.stdin.buffer.raw.readline()); sys.path[:] = setup['path']\n" + (
+    "from midtime.scalar.watchdog_process import main; main(setup)"
+)
+_KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+class Watchdog:
+    """
+    A watchdog process.
+
+    :param endpoints: everything that may be paused
+    :param journal: file in which it writes down what it did, one JSON object a line
+    :param patience: seconds after the deadline for which it tries to reach an endpoint that does not answer
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], *, journal: Path, patience: float = 600.0) -> None:
+        self.journal = journal
+        self.lost = False
+        """Whether it was found dead."""
+        self._setup = {
+            "path": sys.path,
+            "endpoints": [endpoint.to_dict() for endpoint in endpoints],
+            "journal": str(journal),
+            "patience": patience,
+        }
+        self._pipe: int | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it listens. Before the first RPC, and before anything is paused.
+
+        :raises ArmingError: it does not start
+        """
+        self.journal.parent.mkdir(parents=True, exist_ok=True)
+        reading, self._pipe = os.pipe()
+        try:
+            starter = subprocess.Popen(
+                [sys.executable, "-u", "-c", _PROGRAM],
+                stdin=reading,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={name: value for name, value in os.environ.items() if name in _KEPT},
+            )
+        finally:
+            os.close(reading)
+        try:
+            self._send(self._setup)
+            said = _first_line(starter, READY_SECONDS)
+            if said != b"ready\n":
+                raise ArmingError(
+                    "the watchdog does not start; nothing was paused", fix=f"run {sys.executable} on the worker and import grpc"
+                )
+        except BaseException:
+            self.close()
+            starter.kill()
+            raise
+        finally:
+            starter.stdout.close() if starter.stdout else None
+            starter.wait()
+
+    def about_to_pause(self, settled: dict[str, float], deadline: float) -> None:
+        """See :class:`~midtime.scalar.guard.Keeper`.
+
+        :raises ArmingError: it is dead; nothing may be paused
+        """
+        self._send({"pausing": settled, "deadline": deadline})
+        if self.lost:
+            raise ArmingError(
+                "the watchdog is gone; these endpoints were not paused", fix="see who kills processes on the worker; start a new run"
+            )
+
+    def answered(self, addresses: Iterable[str]) -> None:
+        """See :class:`~midtime.scalar.guard.Keeper`."""
+        self._send({"answered": list(addresses)})
+
+    def not_ours(self, addresses: Iterable[str]) -> None:
+        """See :class:`~midtime.scalar.guard.Keeper`."""
+        self._send({"not_ours": list(addresses)})
+
+    def stay(self) -> None:
+        """The task ends now, and means it: unpause at the deadline only."""
+        self._send({"stay": True})
+
+    def close(self) -> None:
+        """Let go of the pipe: it ends, after unpausing what is still ours, if anything."""
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._pipe is None:
+            return
+        content = json.dumps(message).encode() + b"\n"
+        try:
+            while content:
+                content = content[os.write(self._pipe, content) :]
+        except BrokenPipeError:
+            self.lost = True
+
+
+def _first_line(process: subprocess.Popen[bytes], seconds: float) -> bytes:
+    """What it says, or nothing when it does not say it in time."""
+    import select
+
+    assert process.stdout is not None  # noqa: S101 - for the type checker
+    readable, _, _ = select.select([process.stdout], [], [], seconds)
+    return process.stdout.readline() if readable else b""
