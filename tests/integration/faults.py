@@ -82,5 +82,43 @@ def install() -> None:
     packing.unpack = _stopping("restore", packing.unpack, now)
 
 
+def note_process(task: str, topology: str) -> None:
+    """Write down the process of a task, for a test that wants to kill it."""
+    (Path(os.environ[FOLDER]) / f"{topology}.{task}.pid").write_text(str(os.getpid()))
+
+
+def _noted(work: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(work)
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        note_process(self.task_id, self.topology.name)
+        return work(self, *args, **kwargs)
+
+    return wrapper
+
+
+def install_in_windows() -> None:
+    """The places of a window: ``pausing`` before the first lease, ``capture_<store>`` before the instant is fixed."""
+    from midtime import pausing
+    from midtime.operators import dump, pause
+
+    for operator in (dump.WindowedDumpOperator, pause.ScalarPauseOperator):
+        changed: Any = operator
+        changed.work = _noted(changed.work)
+    captures: Any = dump.WindowedDumpOperator
+    captures._capture = _stopping_at_capture(captures._capture)
+    begins: Any = pausing.Pausing
+    begins.take_leases = _stopping("pausing", begins.take_leases, lambda self: self.topology.name)
+
+
+def _stopping_at_capture(capture: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(capture)
+    def wrapper(self: Any, *args: Any) -> Any:
+        stop_at(f"capture_{self.store}", self.topology.name)
+        return capture(self, *args)
+
+    return wrapper
+
+
 if FOLDER in os.environ:
     install()
+    install_in_windows()

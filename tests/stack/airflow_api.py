@@ -114,6 +114,26 @@ class AirflowApi:
         except StackError as error:
             raise StackError(f"{error}; tasks: {self.task_states(dag_id, run_id)}") from None
 
+    def mark_run(self, dag_id: str, run_id: str, state: str) -> None:
+        """As a person does in the UI: ``success``, ``failed`` or ``queued``."""
+        self.call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", json={"state": state})
+
+    def mark_task(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
+        """As a person does in the UI: ``success``, ``failed`` or ``skipped``."""
+        self.call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}", json={"new_state": state})
+
+    def clear_task(self, dag_id: str, run_id: str, *task_ids: str, only_failed: bool = False, downstream: bool = False) -> None:
+        """As a person does in the UI: the tasks run again."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "task_ids": list(task_ids),
+            "only_failed": only_failed,
+            "include_downstream": downstream,
+            "reset_dag_runs": True,
+        }
+        self.call("POST", f"/dags/{dag_id}/clearTaskInstances", json=body)
+
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
         return found

@@ -55,6 +55,9 @@ class FakeStore(CopiedStore):
             raise self.failures[target.working]
         self.discarded.append(target)
 
+    def arm(self) -> AbstractContextManager[Any]:
+        raise NotImplementedError
+
     def capture(self) -> AbstractContextManager[Any]:
         raise NotImplementedError
 

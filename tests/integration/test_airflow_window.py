@@ -1,0 +1,151 @@
+"""Two databases under two real ScalarDB Servers, backed up in a pause window by a real Airflow while the bank moves money between them."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from midtime.model.instants import from_rfc3339
+from midtime.model.restore_point import State
+from midtime.model.topology import Topology
+from midtime.model.window import Window
+from tests.integration.fixtures import Installation
+from tests.integration.windows import WindowedTopologies
+from tests.stack.bank import Bank
+from tests.stack.postgres import Postgres
+from tests.stack.processes import poll
+from tests.stack.scalardb import ScalarDB
+
+pytestmark = [pytest.mark.integration, pytest.mark.airflow]
+
+
+@pytest.fixture(scope="module")
+def duo(installation: Installation, multi_scalardb: ScalarDB, multi_scalardb_2: ScalarDB, multi_bank: Bank) -> Topology:
+    """What README's second example is."""
+    server = installation.stack.postgres
+    for database in ("bank_a", "bank_b"):
+        installation.airflow.add_connection(database, server.conn_uri(database))
+        server.execute(f"CREATE TABLE {database}.mark (id int)", database)
+    keys = {
+        "destination": f"file://{installation.folder}/restore-points",
+        "products": [{"kind": "scalardb-server", "endpoints": {"static": [multi_scalardb.address, multi_scalardb_2.address]}}],
+        "scalardb": {"coordinators": [{"store": "accounts"}]},
+        "stores": [
+            {"name": "accounts", "engine": "postgresql", "conn_id": "bank_a", "namespaces": ["bank_a"]},
+            {"name": "points", "engine": "postgresql", "conn_id": "bank_b", "namespaces": ["bank_b"]},
+        ],
+        "pause": {"drain": "5s", "deadline": "15s"},
+    }
+    topology = installation.write("duo", keys)
+    installation.wait_for(topology)
+    return topology
+
+
+def test_a_window_by_hand(installation: Installation, duo: Topology, multi_bank: Bank) -> None:
+    """Published, restorable to the middle of its window, drilled; what was committed after arming and before the pause is in it."""
+    airflow, server, catalog = installation.airflow, installation.stack.postgres, installation.catalog(duo)
+    multi_bank.start(threads=2, think=0.02)
+    began = time.monotonic()
+    try:
+        before = datetime.now(UTC)
+        armed = installation.stop_at("duo", "pausing")
+        run_id = airflow.trigger("duo__backup")
+        installation.reached(armed)
+        for database in ("bank_a", "bank_b"):
+            server.execute(f"INSERT INTO {database}.mark VALUES (1)", database)
+        armed.unlink()
+        installation.succeeded("duo__backup", run_id)
+        for database in ("bank_a", "bank_b"):
+            server.execute(f"INSERT INTO {database}.mark VALUES (2)", database)
+    finally:
+        multi_bank.stop()
+
+    point = catalog.resolve("latest")
+    window = Window.from_dict(point.evidence["window"])
+    assert airflow.xcom("duo__backup", run_id, "midtime", "midtime") == airflow.xcom("duo__backup", run_id, "midtime")
+    assert point.midtime == from_rfc3339(airflow.xcom("duo__backup", run_id, "midtime", "midtime")) == window.middle
+    assert before < window.start < window.end < datetime.now(UTC)
+    assert [table.rows for store in point.stores for table in store.tables if table.name.endswith(".mark")] == [1, 1]
+    _evidence_is_whole(point.evidence, duo)
+    assert multi_bank.longest_gap(began) < 15
+    assert "2 of 2 endpoints are not paused" in str(airflow.xcom("duo__backup", run_id, "unpause"))
+
+    drill = poll("the drill that the asset starts", lambda: [run for run in airflow.runs("duo__drill") if run["state"] == "success"], 120)[
+        0
+    ]
+    assert airflow.xcom("duo__drill", drill["dag_run_id"], "verify")["good"]
+    entry = catalog.entry(point.id)
+    assert entry is not None
+    assert entry.state is State.DRILLED
+
+    installation.run("duo__restore", {"restore_point": point.id, "targets": {"accounts": "duo_a_beside", "points": "duo_b_beside"}})
+    assert _money(server, "duo_a_beside", "duo_b_beside") == multi_bank.expected_total == multi_bank.total()
+    _no_secret(installation, run_id, server.password)
+
+
+def _evidence_is_whole(evidence: dict[str, Any], topology: Topology) -> None:
+    """Every poll of every endpoint, before, in and after; who unpaused, and how long it took."""
+    assert evidence["kind"] == "pause window"
+    assert [endpoint["address"] for endpoint in evidence["endpoints"]] == sorted(topology.products[0].endpoints.static or ())
+    length = (from_rfc3339(evidence["window"]["end"]) - from_rfc3339(evidence["window"]["start"])).total_seconds()
+    for endpoint in evidence["endpoints"]:
+        assert endpoint["pause"]["answered_ms"] > endpoint["pause"]["sent_ms"] >= 0
+        assert [poll["paused"] for poll in endpoint["polls"]] == [False] + [True] * (len(endpoint["polls"]) - 1)
+        assert len(endpoint["polls"]) >= 3
+        assert endpoint["unpause"]["calls"] == 1
+        assert endpoint["unpause"]["open_ms"] / 1000 >= length
+    assert evidence["unpaused"]["by"] == "the pausing task"
+    assert 0 < length < evidence["seconds_paused"] < evidence["limits"]["deadline"]
+    assert {said["store"] for said in evidence["captures"].values()} == {"accounts", "points"}
+    # The Coordinator's store first: each begins after the window was open, the second after the first had reported.
+    accounts, points = (evidence["captures"][f"dump_{store}"] for store in ("accounts", "points"))
+    assert from_rfc3339(evidence["window"]["start"]) < from_rfc3339(accounts["begun"]) < from_rfc3339(points["begun"])
+
+
+def _money(server: Postgres, first: str, second: str) -> int:
+    """As ScalarDB's lazy recovery would decide: what is not committed counts with its old balance."""
+    committed = {tx_id for (tx_id,) in server.execute("SELECT tx_id FROM coordinator.state WHERE tx_state = 3", first)}
+    total = 0
+    for database, table in ((first, "bank_a.acct"), (second, "bank_b.acct")):
+        for balance, before, state, tx_id in server.execute(f"SELECT balance, before_balance, tx_state, tx_id FROM {table}", database):
+            total += balance if state == 3 or tx_id in committed else before
+    return total
+
+
+def _no_secret(installation: Installation, run_id: str, secret: str) -> None:
+    airflow = installation.airflow
+    for task in airflow.task_instances("duo__backup", run_id):
+        log = airflow.task_log("duo__backup", run_id, task["task_id"], task["try_number"] or 1)
+        assert secret not in log, task["task_id"]
+    assert secret not in json.dumps(airflow.xcom("duo__backup", run_id, "pause"))
+
+
+def test_a_window_by_the_clock(installation: Installation, windowed: WindowedTopologies) -> None:
+    """Started by its schedule, as every night."""
+    clock = windowed.make(hold=0, schedule="* * * * *")
+    runs = poll(
+        "a scheduled window",
+        lambda: [
+            run
+            for run in installation.airflow.runs(clock.dag_id)
+            if run["run_type"] == "scheduled" and run["state"] in ("success", "failed")
+        ],
+        150,
+    )
+    assert runs[-1]["state"] == "success", installation.airflow.failure_report(clock.dag_id, runs[-1]["dag_run_id"])
+    assert clock.restore_points()
+    installation.airflow.set_paused(clock.dag_id, True)
+    clock.opened()
+
+
+def test_an_explicit_hold_is_kept(installation: Installation, windowed: WindowedTopologies) -> None:
+    """Although every capture has reported long before."""
+    held = windowed.make(hold=2)
+    run = held.back_up()
+    assert held.ended(run) == "success", installation.airflow.failure_report(held.dag_id, run)
+    window = Window.from_dict(held.said(run, "pause")["window"])
+    assert window.length.total_seconds() >= 2
