@@ -63,7 +63,7 @@ class Reply(Generic[T]):
 
         :raises ProductError: what :func:`midtime.scalar.outcomes.translate` makes of the failure
         """
-        self._ended.wait()
+        self._ended.wait()  # gRPC has the result a little before it calls back, and only the callback knows the time
         return self._outcome(self._future)
 
     def add_done_callback(self, fn: Callable[[Reply[T]], None]) -> None:
@@ -158,8 +158,6 @@ class AdminClient:
         def outcome(future: Any) -> T:
             try:
                 return read(future.result())
-            except grpc.FutureCancelledError:
-                raise translate(self.endpoint, verb, future) from None
             except grpc.RpcError as error:
                 raise translate(self.endpoint, verb, error) from None
 
@@ -203,7 +201,7 @@ def _channel(endpoint: Endpoint) -> grpc.Channel:
 
 
 def _credentials(endpoint: Endpoint, tls: TlsFiles) -> grpc.ChannelCredentials:
-    if bool(tls.cert) != bool(tls.key):
+    if bool(tls.cert) != bool(tls.key):  # gRPC would abort the whole process
         raise _unusable(endpoint, "of tls.cert and tls.key only one is given", "give both, or none of them")
     return grpc.ssl_channel_credentials(
         root_certificates=_pem(endpoint, "ca", tls.ca),
