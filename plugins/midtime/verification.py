@@ -109,7 +109,9 @@ def _judge(topology: Topology, point: RestorePoint, sets: Mapping[str, RestoredS
         return None
     sources = {store: restored.records() for store, restored in sets.items()}
     coordinators = [coordinator for restored in sets.values() for coordinator in restored.coordinators()]
-    return judge(sources, coordinators, _facts(topology), _bounds(point))
+    # What was copied whole is restored whole: only a point in time can be missed.
+    fenced = [store for store in sources if not topology.store(store).captured]
+    return judge(sources, coordinators, _facts(topology), _bounds(point), fenced=fenced)
 
 
 def _bounds(point: RestorePoint) -> Bounds:

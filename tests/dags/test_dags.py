@@ -23,6 +23,15 @@ notifications: {on_failure: [{notifier: airflow.providers.smtp.notifications.smt
 stores:
   - {name: accounts, engine: postgresql, conn_id: accounts_db, namespaces: [bank]}
 """
+TWO_STORES = """
+name: duo
+destination: file:///tmp/restore-points
+products: [{kind: scalardb-server, endpoints: {static: ["127.0.0.1:60051"]}}]
+scalardb: {coordinators: [{store: points}]}
+stores:
+  - {name: accounts, engine: postgresql, conn_id: accounts_db, namespaces: [bank_a]}
+  - {name: points, engine: postgresql, conn_id: points_db, namespaces: [bank_b]}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +41,7 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
     folder = tmp_path_factory.mktemp("topologies")
     (folder / "bank.yaml").write_text(TOPOLOGY)
+    (folder / "duo.yaml").write_text(TWO_STORES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIDTIME_TOPOLOGIES", str(folder))
         bag = DagBag(dag_folder=str(REPOSITORY / "dags"), collect_dags=True, bundle_name="dags")
@@ -44,7 +54,8 @@ def edges(dag: Any) -> dict[str, list[str]]:
 
 
 def test_the_dags_of_one_topology(dags: dict[str, Any]) -> None:
-    assert sorted(dags) == ["bank__backup", "bank__drill", "bank__restore", "midtime__retention", "midtime__sweep"]
+    of_topologies = [f"{name}__{kind}" for name in ("bank", "duo") for kind in ("backup", "drill", "restore")]
+    assert sorted(dags) == [*of_topologies, "midtime__retention", "midtime__sweep"]
 
 
 def test_the_chain_of_a_backup(dags: dict[str, Any]) -> None:
@@ -56,6 +67,46 @@ def test_the_chain_of_a_backup(dags: dict[str, Any]) -> None:
         "release": [],
         "done": [],
     }
+
+
+def test_the_chain_of_a_backup_in_a_window(dags: dict[str, Any]) -> None:
+    """Pause and captures side by side; the teardown hangs on the pause alone, so that it waits for no copy."""
+    dag = dags["duo__backup"]
+    after_a_capture = ["midtime", "publish"]
+    assert edges(dag) == {
+        "preflight": ["dump_accounts", "dump_points", "pause"],
+        "pause": ["midtime", "publish", "unpause"],
+        "dump_accounts": after_a_capture,
+        "dump_points": after_a_capture,
+        "unpause": [],
+        "midtime": ["publish"],
+        "publish": ["done", "release"],
+        "release": [],
+        "done": [],
+    }
+    assert dag.task_dict["unpause"].upstream_task_ids == {"pause"}
+    assert dag.task_dict["unpause"].is_teardown
+    assert dag.task_dict["unpause"].on_failure_fail_dagrun
+    assert dag.dagrun_timeout is None  # it would skip the teardown
+
+
+def test_a_window_is_not_tried_again(dags: dict[str, Any]) -> None:
+    tasks = dags["duo__backup"].task_dict
+    assert [tasks[name].retries for name in ("pause", "dump_accounts", "dump_points")] == [0, 0, 0]
+    assert tasks["unpause"].retries > 0
+
+
+def test_the_coordinators_store_is_captured_first(dags: dict[str, Any]) -> None:
+    tasks = dags["duo__backup"].task_dict
+    assert (tasks["dump_points"].after, tasks["dump_accounts"].after) == ((), ["dump_points"])
+
+
+def test_a_slow_sweep_keeps_no_other_from_unpausing(dags: dict[str, Any]) -> None:
+    sweep = dags["midtime__sweep"]
+    assert edges(sweep) == {"unpause": ["sweep"], "sweep": []}
+    assert sweep.max_active_runs > 1
+    assert sweep.task_dict["sweep"].max_active_tis_per_dag == 1
+    assert sweep.task_dict["sweep"].trigger_rule == "all_done"
 
 
 def test_the_chain_of_a_restore(dags: dict[str, Any]) -> None:
@@ -88,8 +139,8 @@ def test_a_failure_makes_the_run_fail(dags: dict[str, Any]) -> None:
         assert all(task.on_failure_fail_dagrun for task in teardowns)
         for teardown in teardowns:
             for upstream in teardown.upstream_task_ids:
-                beside = [dag.get_task(each) for each in dag.get_task(upstream).downstream_task_ids]
-                assert [task for task in beside if not task.is_teardown and not task.downstream_task_ids], (dag.dag_id, upstream)
+                after = [dag.get_task(each) for each in dag.get_task(upstream).get_flat_relative_ids(upstream=False)]
+                assert [task for task in after if not task.is_teardown and not task.downstream_task_ids], (dag.dag_id, upstream)
 
 
 def test_every_dag_is_documented_tagged_owned_and_told_of(dags: dict[str, Any]) -> None:
@@ -166,7 +217,7 @@ def test_retention_by_the_clock_removes(dags: dict[str, Any]) -> None:
     dag = dags["midtime__retention"]
     assert (dag.timetable.expression, dag.max_active_runs) == ("0 0 * * *", 1)
     assert {name: dag.params[name] for name in dag.params} == {"dry_run": False, "topology": None}
-    assert [topology.name for topology in dag.get_task("retention").topologies] == ["bank"]
+    assert [topology.name for topology in dag.get_task("retention").topologies] == ["bank", "duo"]
 
 
 PARSE = """

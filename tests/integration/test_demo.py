@@ -64,8 +64,9 @@ def test_the_demo_shows_the_main_path_and_ends(newcomer: Newcomer) -> None:
     assert summary["RPO"].startswith(f"{report['rpo_seconds']:.1f} s")
     assert summary["Drill"].startswith("good")
     assert summary["Restore"].startswith("good")
-    assert summary["The bank's sum"] == "50,000 restored, 50,000 live, 50,000 expected: exact"
-    assert "during the backup" in summary["No pause"]
+    assert summary["The bank's sum"] == "100,000 restored, 100,000 live, 100,000 expected: exact"
+    assert "during the backup" in summary["Outage"]
+    assert summary["Pause"].startswith(f"{1000 * manifest['evidence']['seconds_paused']:.0f} ms; 2 endpoints")
     assert str(folder) in output
 
 

@@ -27,6 +27,7 @@ class Bank:
     """A number of accounts in every table, and threads that move money between them."""
 
     def __init__(self, address: str, accounts: int = 50, tables: Sequence[str] = ("bank.acct",)) -> None:
+        self.tables, self.size = tuple(tables), accounts
         self.accounts = [(table, number) for table in tables for number in range(accounts)]
         self.commits = self.aborts = self.refused = 0
         self.commit_times: list[float] = []  # time.monotonic()

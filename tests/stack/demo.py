@@ -1,6 +1,6 @@
-"""``make demo``: a bank on ScalarDB, backed up, drilled and restored by Airflow, on this machine and in a few minutes.
+"""``make demo``: a bank on ScalarDB over two databases, backed up, drilled and restored by Airflow, on this machine and in a few minutes.
 
-Everything is real: PostgreSQL, ScalarDB Server with transfers that never stop, Airflow with its four processes, and the
+Everything is real: PostgreSQL, two ScalarDB Servers with transfers that never stop, Airflow with its four processes, and the
 commands and DAGs that an operator uses. State, logs and restore points are in ``.midtime/demo`` (below ``MIDTIME_STATE``
 if that is set), which each run empties first. ``KEEP=1`` leaves everything running until Ctrl-C; ``MIDTIME_PORT`` moves the UI.
 """
@@ -32,23 +32,18 @@ from tests.stack import cache
 from tests.stack.airflow import REPOSITORY, LocalAirflow
 from tests.stack.bank import START_BALANCE, Bank
 from tests.stack.processes import StackError, poll
-from tests.stack.scalardb import ScalarDB, jdbc_storage
+from tests.stack.scalardb import ScalarDB, over_databases
 from tests.stack.screen import Screen
-from tests.stack.stack import Stack
+from tests.stack.stack import TWO_DATABASES, TWO_TABLES, Stack
 
 ACCOUNTS = 50
-TOTAL = ACCOUNTS * START_BALANCE
-STORE, RESTORED = "accounts", "bank_restored"
+TOTAL = ACCOUNTS * START_BALANCE * len(TWO_TABLES)
+STORES = {"accounts": "bank_a", "savings": "bank_b"}
+"""Store -> its database, which is also its namespace; the Coordinator is in the first."""
+RESTORED = {store: f"{database}_restored" for store, database in STORES.items()}
 #: tells a state directory of the demo, which may be removed, from anything else
 MARK = ".midtime-demo"
 DAGS = ("bank__backup", "bank__restore", "bank__drill", "midtime__sweep")
-#: A dump sees transfers in the middle of their commit. As ScalarDB itself does when it reads, a record that is only prepared counts
-#: with its new balance if its transaction is committed in the Coordinator, and else with the balance from before.
-SUM_OF_BALANCES = """
-SELECT sum(CASE WHEN a.tx_state = 3 OR c.tx_state = 3 THEN a.balance ELSE a.before_balance END)
-FROM bank.acct a LEFT JOIN coordinator.state c ON c.tx_id = a.tx_id
-"""
-
 
 class DemoError(Exception):
     """A step did not do what it should."""
@@ -84,7 +79,7 @@ class Demo:
 
     @property
     def bank(self) -> Bank:
-        return self.stack.bank
+        return self.stack.multi_bank
 
     def run(self) -> None:
         """What an operator would do by hand, one step after the other."""
@@ -103,18 +98,20 @@ class Demo:
     def start_databases(self) -> None:
         with self.screen.step("PostgreSQL", "starting the server that will be backed up") as done:
             ((server,),) = self.stack.postgres.execute("SHOW server_version")
-            done(f"{server.split()[0]} on 127.0.0.1:{self.stack.postgres.port}, database [bold]bank[/]")
+            done(f"{server.split()[0]} on 127.0.0.1:{self.stack.postgres.port}, databases [bold]bank_a[/] and [bold]bank_b[/]")
         with self.screen.step("ScalarDB Server", "fetching it, once, into the cache") as done:
             cache.scalardb_jars()
             self.screen.now("creating its tables, starting it and opening the accounts")
-            self.stack.bank  # noqa: B018
-            done(f"{cache.SCALARDB_VERSION} over that database; {ACCOUNTS} accounts of {START_BALANCE:,} each: {TOTAL:,} in all")
+            self.stack.multi_bank  # noqa: B018
+            self.stack.multi_scalardb_2  # noqa: B018
+            done(f"{cache.SCALARDB_VERSION}, two of them over both databases; {ACCOUNTS} accounts of {START_BALANCE:,} in each: {TOTAL:,} in all")
 
     def start_airflow(self) -> None:
         """Before the bank moves: on a small machine a busy bank makes Airflow's start slow."""
         with self.screen.step("Airflow", "starting api-server, scheduler, dag-processor and triggerer") as done:
             self.write_topology()
-            self.stack.connections["bank_db"] = self.stack.postgres.conn_uri("bank")
+            for store, database in STORES.items():
+                self.stack.connections[f"{store}_db"] = self.stack.postgres.conn_uri(database)
             for dag_id in DAGS:
                 self.airflow.wait_dag(dag_id, timeout=120)
             self.write_environment()
@@ -127,15 +124,25 @@ class Demo:
         return f"admin / {self.airflow.passwords['admin']}"
 
     def write_topology(self) -> None:
-        """The one file that Midtime wants; the database's address and password are in Airflow's connection ``bank_db``."""
+        """The one file that Midtime wants; the databases' addresses and passwords are in Airflow's connections."""
+        servers = [self.stack.multi_scalardb.address, self.stack.multi_scalardb_2.address]
         topology = {
             "name": "bank",
-            "description": "The demo's bank: ScalarDB over one PostgreSQL.",
+            "description": "The demo's bank: two ScalarDB Servers over two PostgreSQL databases.",
             "destination": f"file://{self.destination}",
-            "stores": [{"name": STORE, "engine": "postgresql", "conn_id": "bank_db", "namespaces": ["bank"]}],
+            "products": [{"kind": "scalardb-server", "endpoints": {"static": servers}}],
+            "scalardb": {"coordinators": [{"store": "accounts"}]},
+            "stores": [
+                {"name": store, "engine": "postgresql", "conn_id": f"{store}_db", "namespaces": [database]}
+                for store, database in STORES.items()
+            ],
+            "pause": {"drain": "5s", "deadline": "15s"},
             "schedule": "0 2 * * *",
             "drill": {"schedule": "0 5 * * 0", "after_backup": True},
-            "checks": [{"name": "no money is lost", "store": STORE, "sql": SUM_OF_BALANCES.strip(), "expect": TOTAL}],
+            "checks": [
+                {"name": "every account is there", "store": store, "sql": f"SELECT count(*) FROM {database}.acct", "expect": ACCOUNTS}
+                for store, database in STORES.items()
+            ],
         }
         (self.topologies / "bank.yaml").write_text(yaml.safe_dump(topology, sort_keys=False))
 
@@ -152,7 +159,7 @@ class Demo:
             self.bank.start(threads=4, think=0.05)
             poll("transfers", lambda: self.bank.commits >= 100 or None, timeout=60)
             rate = self.bank.commits / (time.monotonic() - began)
-            done(f"4 clients move money through ScalarDB, {rate:.0f} transfers a second, from here on to the end")
+            done(f"4 clients move money within and between the databases, {rate:.0f} transfers a second, from here on to the end")
 
     def back_up(self) -> Run:
         with self.screen.step("Check", "midtime check bank") as done:
@@ -160,7 +167,8 @@ class Demo:
             done(f"[italic]midtime check bank[/] asked {len(answers)} questions before anything is touched; all answers are good")
         with self.screen.step("Backup", "bank__backup, triggered through the API") as done:
             run = self.follow("bank__backup", self.airflow.trigger("bank__backup"))
-            done("one dump in one transaction; the transfers went on meanwhile")
+            window = self.airflow.xcom(run.dag_id, run.run_id, "pause")
+            done(f"both servers paused for {1000 * window['seconds_paused']:.0f} ms, both snapshots opened in it; read out while transfers went on")
         return run
 
     def list_restore_points(self, point: str) -> None:
@@ -180,25 +188,26 @@ class Demo:
             drilled = self.airflow.xcom(run.dag_id, run.run_id, "report")
             if drilled["restore_point"] != point:
                 raise DemoError(f"the drill was of {drilled['restore_point']}, not of {point}")
-            done("restored into a throw-away database, verified, timed and removed; the backup itself had started it")
+            done("restored into throw-away databases, verified, timed and removed; the backup itself had started it")
 
     def _asset_run(self) -> str | None:
         runs = self.airflow.runs("bank__drill")
         return next((run["dag_run_id"] for run in runs if run["run_type"] == "asset_triggered"), None)
 
     def restore_beside(self, point: str) -> Run:
-        with self.screen.step("Restore", f"bank__restore, beside the original as {RESTORED}") as done:
-            conf = {"restore_point": point, "targets": {STORE: RESTORED}}
+        with self.screen.step("Restore", f"bank__restore, beside the originals as {' and '.join(RESTORED.values())}") as done:
+            conf = {"restore_point": point, "targets": RESTORED}
             run = self.follow("bank__restore", self.airflow.trigger("bank__restore", conf))
-            done(f"verified, then put beside the original as database [bold]{RESTORED}[/]")
+            done(f"verified, then put beside the originals as [bold]{'[/] and [bold]'.join(RESTORED.values())}[/]")
         return run
 
     def count_the_money(self) -> tuple[int, int]:
         """Let a second ScalarDB Server read the restored database, and the first the live one once the transfers have ended."""
-        with self.screen.step("Count", "a second ScalarDB Server reads the restored database") as done:
+        with self.screen.step("Count", "another ScalarDB Server reads the restored databases") as done:
+            databases = dict(zip(TWO_DATABASES, RESTORED.values(), strict=True))
             with contextlib.closing(
-                ScalarDB(self.stack.processes, jdbc_storage(self.stack.postgres, RESTORED), name="scalardb-restored").start()
-            ) as second, contextlib.closing(Bank(second.address, ACCOUNTS)) as customers:  # fmt: skip
+                ScalarDB(self.stack.processes, over_databases(self.stack.postgres, databases), name="scalardb-restored").start()
+            ) as second, contextlib.closing(Bank(second.address, ACCOUNTS, TWO_TABLES)) as customers:  # fmt: skip
                 in_copy = customers.total()
             self.bank.stop()  # ScalarDB's snapshot isolation lets a reader see one half of a transfer that commits meanwhile
             live = self.bank.total()
@@ -209,15 +218,20 @@ class Demo:
 
     def summary(self, backup: Run, point: str, verified: dict[str, Any], in_copy: int, live: int) -> None:
         shown = json.loads(self.midtime("show", point, "--json"))
-        store, drill = shown["manifest"]["stores"][0], shown["drills"][-1]
+        stores, drill = shown["manifest"]["stores"], shown["drills"][-1]
+        window = shown["manifest"]["evidence"]
         lasted = backup.ended - backup.began
         gap, usual = (1000 * self.bank.longest_gap(since, since + lasted) for since in (backup.began, backup.began - lasted))
-        rows = {
+        polls = sum(len(endpoint["polls"]) for endpoint in window["endpoints"])
+        files, tables = (sum(len(store[key]) for store in stores) for key in ("artifacts", "tables"))
+        rows = sum(store["rows"] for store in shown["stores"])
+        lines = {
             "Restore point": f"[bold]{point}[/], state {shown['state']}",
-            "Midtime": f"{shown['midtime']}: the one instant at which all tables were read",
-            "Size": f"{decimal(shown['bytes'])} in {len(store['artifacts'])} files, each with its SHA-256 in the manifest",
-            "Rows": f"{shown['stores'][0]['rows']:,} in {len(store['tables'])} tables: accounts, Coordinator, ScalarDB's metadata",
-            "No pause": f"longest gap between two of the bank's commits {gap:.0f} ms during the backup, {usual:.0f} ms before it",
+            "Midtime": f"{shown['midtime']}: the middle of the pause, at which no transaction was half done in either database",
+            "Pause": f"{1000 * window['seconds_paused']:.0f} ms; {len(window['endpoints'])} endpoints, {polls} polls as evidence in the manifest",
+            "Outage": f"longest gap between two of the bank's commits {gap:.0f} ms during the backup, {usual:.0f} ms before it",
+            "Size": f"{decimal(shown['bytes'])} in {files} files, each with its SHA-256 in the manifest",
+            "Rows": f"{rows:,} in {tables} tables of {len(stores)} databases: accounts, Coordinator, ScalarDB's metadata",
             "RTO": f"{drill['rto_seconds']:.1f} s from the order to restore to a verified database, as drilled",
             "RPO": f"{drill['rpo_seconds']:.1f} s: age of the restore point when the drill began, what a loss just then would have cost",
             "Drill": escape(drill["verdict"]["summary"]),
@@ -225,7 +239,7 @@ class Demo:
             "The bank's sum": f"[bold]{in_copy:,}[/] restored, {live:,} live, {TOTAL:,} expected: exact",
         }
         table = Table.grid(padding=(0, 2, 0, 0))
-        for label, text in rows.items():
+        for label, text in lines.items():
             table.add_row(f"[bold]{label}[/]", text)
         self.screen.console.print("\n[bold underline]What happened[/]\n")
         self.screen.console.print(table)

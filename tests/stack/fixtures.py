@@ -13,6 +13,7 @@ from tests.stack import mysql
 from tests.stack.airflow import LocalAirflow
 from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank
+from tests.stack.kubernetes import Kubernetes, build_ahead
 from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
 from tests.stack.postgres import Postgres
@@ -76,6 +77,36 @@ def azurite_server(stack: Stack) -> Azurite:
 
 
 @pytest.fixture(scope="session")
+def kubernetes_server(stack: Stack) -> Kubernetes:
+    """Tests make namespaces of their own in it."""
+    return stack.kubernetes
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Building the API server takes minutes, once: it begins while other tests run."""
+    if any("kubernetes_server" in getattr(item, "fixturenames", ()) for item in session.items) and not session.config.option.collectonly:
+        build_ahead()
+
+
+@pytest.fixture(scope="session")
 def local_airflow(stack: Stack) -> LocalAirflow:
     """Connections are added with ``local_airflow.add_connection(…)``."""
     return stack.airflow
+
+
+@pytest.fixture(scope="session")
+def multi_scalardb(stack: Stack) -> ScalarDB:
+    """Over the databases ``bank_a`` and ``bank_b``."""
+    return stack.multi_scalardb
+
+
+@pytest.fixture(scope="session")
+def multi_scalardb_2(stack: Stack) -> ScalarDB:
+    """A second one over the same."""
+    return stack.multi_scalardb_2
+
+
+@pytest.fixture(scope="session")
+def multi_bank(stack: Stack) -> Bank:
+    """Between both databases; loaded and at rest, as ``bank``."""
+    return stack.multi_bank

@@ -16,6 +16,12 @@ from tests.stack.processes import Port, Process, Processes, StackError
 
 #: two loggers are on the class path; the simple one writes to standard error, which is the process's log
 JVM = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+#: of each database; by default a server keeps 30 connections to each at rest, and PostgreSQL has 100
+POOLS = {
+    f"jdbc.{pool}connection_pool.{limit}": count
+    for pool, most in (("", "20"), ("table_metadata.", "5"), ("admin.", "5"))
+    for limit, count in (("min_idle", "1"), ("max_idle", most), ("max_total", most))
+}
 ACCOUNT_COLUMNS = {"id": "INT", "balance": "INT", "owner": "TEXT"}
 
 
@@ -36,14 +42,11 @@ class JdbcServer(Protocol):
 def jdbc_storage(server: JdbcServer, database: str = "", prefix: str = "scalar.db") -> dict[str, str]:
     """The properties of one database, or of a whole MariaDB, whose databases are ScalarDB's namespaces.
 
-    With the prefix ``scalar.db.multi_storage.storages.<name>`` as a part of many.
+    Without the prefix as one of several (:func:`multi_storage`).
     """
-    return {
-        f"{prefix}.storage": "jdbc",
-        f"{prefix}.contact_points": server.jdbc_url(database),
-        f"{prefix}.username": server.user,
-        f"{prefix}.password": server.password,
-    }
+    properties = {"storage": "jdbc", "contact_points": server.jdbc_url(database), "username": server.user, "password": server.password}
+    properties |= POOLS
+    return {f"{prefix}.{key}" if prefix else key: value for key, value in properties.items()}
 
 
 def multi_storage(storages: Mapping[str, Mapping[str, str]], namespaces: Mapping[str, str]) -> dict[str, str]:
@@ -57,6 +60,12 @@ def multi_storage(storages: Mapping[str, Mapping[str, str]], namespaces: Mapping
     for name, properties in storages.items():
         result.update({f"scalar.db.multi_storage.storages.{name}.{key}": value for key, value in properties.items()})
     return result
+
+
+def over_databases(server: JdbcServer, databases: Mapping[str, str]) -> dict[str, str]:
+    """One ScalarDB over several databases of a server: ``{namespace: database}``, the Coordinator in the first."""
+    storages = {namespace: jdbc_storage(server, database, prefix="") for namespace, database in databases.items()}
+    return multi_storage(storages, {**{namespace: namespace for namespace in databases}, "coordinator": next(iter(databases))})
 
 
 class ScalarDB:

@@ -10,12 +10,13 @@ from typing import Any, Protocol, TypeVar
 from tests.stack.airflow import LocalAirflow
 from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank
+from tests.stack.kubernetes import Kubernetes
 from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
 from tests.stack.postgres import Postgres
 from tests.stack.processes import Processes
 from tests.stack.s3 import S3
-from tests.stack.scalardb import ScalarDB, account_schema, jdbc_storage
+from tests.stack.scalardb import ScalarDB, account_schema, jdbc_storage, over_databases
 
 
 class Part(Protocol):
@@ -25,6 +26,9 @@ class Part(Protocol):
 
 
 P = TypeVar("P", bound=Part)
+TWO_DATABASES = ("bank_a", "bank_b")
+"""Of one ScalarDB, each with the namespace of its name; the Coordinator is in the first."""
+TWO_TABLES = tuple(f"{database}.acct" for database in TWO_DATABASES)
 
 
 class Stack:
@@ -91,6 +95,33 @@ class Stack:
         return self._started(server, ScalarDB.start)
 
     @cached_property
+    def multi_scalardb(self) -> ScalarDB:
+        """ScalarDB Server over two databases: ``bank_a`` with the Coordinator, and ``bank_b``; a table ``acct`` in either."""
+        return self._started(self._over_two_databases("scalardb-multi", schema=account_schema(*TWO_TABLES)), ScalarDB.start)
+
+    @cached_property
+    def multi_scalardb_2(self) -> ScalarDB:
+        """A second one over the same two databases, so that a window has more than one endpoint."""
+        self.multi_scalardb  # noqa: B018 - it creates the tables
+        return self.another_multi_scalardb("scalardb-multi-2")
+
+    def another_multi_scalardb(self, name: str) -> ScalarDB:
+        """One more over the same two databases; whoever wants it for itself closes it."""
+        return self._started(self._over_two_databases(name), ScalarDB.start)
+
+    @cached_property
+    def multi_bank(self) -> Bank:
+        """Accounts in both databases, at rest; money goes within them and between them."""
+        return self._started(Bank(self.multi_scalardb.address, self._accounts, TWO_TABLES), Bank.load)
+
+    def _over_two_databases(self, name: str, schema: Mapping[str, Any] | None = None) -> ScalarDB:
+        for database in TWO_DATABASES:
+            if not self.postgres.execute("SELECT 1 FROM pg_database WHERE datname = %s", parameters=(database,)):
+                self.postgres.create_database(database)
+        properties = over_databases(self.postgres, dict(zip(TWO_DATABASES, TWO_DATABASES, strict=True)))
+        return ScalarDB(self.processes, properties, schema=schema, name=name)
+
+    @cached_property
     def bank(self) -> Bank:
         """The accounts, at rest: ``bank.start()`` sets them moving."""
         return self._started(Bank(self.scalardb.address, self._accounts), Bank.load)
@@ -104,6 +135,11 @@ class Stack:
     def azurite(self) -> Azurite:
         """An object store that speaks Azure Blob Storage's protocol."""
         return self._started(Azurite(self.processes), Azurite.start)
+
+    @cached_property
+    def kubernetes(self) -> Kubernetes:
+        """An API server without nodes: pods are what a test writes."""
+        return self._started(Kubernetes(self.processes), Kubernetes.start)
 
     @cached_property
     def airflow(self) -> LocalAirflow:

@@ -159,8 +159,6 @@ class _Instants:
         """Each store's own T on its side of a pivot, which is in the middle of where it can be."""
         first = _pivot(self._window.start, [(each, self.clocks[each.store]) for each in self._stores])
         last = min([self._window.end, *(self._latest(each) for each in self._stores if not each.coordinator)])
-        if first > last:
-            return None
         pivot = first + (last - first) / 2
         instants = {each.store: self._beside(each, pivot) for each in self._stores}
         fit = all(low <= instants[each.store] <= high for each in self._stores for low, high in [self._range(each)])

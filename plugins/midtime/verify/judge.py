@@ -6,7 +6,7 @@ on disk (``suspects``) until every store was read, because only all records of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from midtime.verify import rules
 from midtime.verify.coordinators import decide, oldest_row
@@ -25,6 +25,7 @@ def judge(
     bounds: Bounds,
     fences: Sequence[FenceObservation] = (),
     *,
+    fenced: Collection[str] | None = None,
     examples: int = MAX_EXAMPLES,
 ) -> Verdict:
     """The verdict on a restored set that no ScalarDB process has touched yet.
@@ -32,6 +33,7 @@ def judge(
     :param sources: every restored store under its name in the topology
     :param coordinators: every Coordinator of the topology, as restored
     :param fences: one observation for every store in which fence rows were looked for
+    :param fenced: the stores that were restored to a point in time, which alone can be missed; default: all
     :param examples: how many findings of each rule the verdict names; the counts are exact anyway
     """
     with Suspects() as suspects:
@@ -40,7 +42,7 @@ def judge(
         for store, source in sources.items():
             reading.store(store, source)
         reading.gathered(frozenset(sources))
-        reading.fences(sources, fences)
+        reading.fences(sources if fenced is None else fenced, fences)
         return reading.tally.verdict(facts)
 
 
