@@ -140,7 +140,7 @@ class Pausing:
 
     def _limits(self, kind: Any) -> Any:
         said = self.topology.pause
-        hold = 0.0 if said.hold == "auto" else said.hold.total_seconds()
+        hold = said.hold.total_seconds() if isinstance(said.hold, timedelta) else 0.0
         return kind(said.drain.total_seconds(), hold, said.deadline.total_seconds())
 
     def take_leases(self) -> None:

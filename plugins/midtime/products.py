@@ -91,14 +91,15 @@ def _untellable(product: Product, reason: str) -> ProductRunningError:
 
 def _running(product: Product, addresses: Iterable[str]) -> list[str]:
     """What is left of it, for people; what cannot be seen counts as left."""
-    left = [f"it answers at {address}" for address in answering(addresses)]
+    heard = ", ".join(answering(addresses))
+    left = [f"answers at {heard}"] if heard else []
     if product.endpoints.kubernetes:
         from midtime.scalar.discovery.pods import remains
 
         try:
-            left += remains(product).running
+            left += [f"has {each}" for each in remains(product).running]
         except DiscoveryError as error:
-            left.append(str(error))
+            left.append(f"cannot be seen: {error}")
     return left
 
 
@@ -107,7 +108,7 @@ def _wait_silent(product: Product, addresses: tuple[str, ...]) -> None:
     while left := _running(product, addresses):
         if time.monotonic() > deadline:
             raise ProductRunningError(
-                f"product {product.label} still runs: {', '.join(left)}",
+                f"product {product.label} still {', '.join(left)}",
                 fix="see why its stop does not stop it" if product.stop else "stop it, then run again: nothing was replaced",
             )
         time.sleep(POLL_SECONDS)
@@ -118,8 +119,8 @@ def _missing(product: Product) -> list[str]:
     try:
         found = {endpoint.address for endpoint in discover(product)}
     except DiscoveryError as error:
-        return [error.message]
-    return [f"nobody answers at {address}" for address in sorted(found - set(answering(found)))]
+        return [f"its endpoints ({error.message})"]
+    return sorted(found - set(answering(found)))
 
 
 def _wait_answering(product: Product, seconds: float) -> None:
@@ -127,7 +128,7 @@ def _wait_answering(product: Product, seconds: float) -> None:
     while missing := _missing(product):
         if time.monotonic() > deadline:
             raise ProductRunningError(
-                f"product {product.label} is not up: {', '.join(missing)}", fix="start it by hand; the data is in place"
+                f"product {product.label} does not answer at {', '.join(missing)}", fix="start it by hand; the data is in place"
             )
         time.sleep(POLL_SECONDS)
 

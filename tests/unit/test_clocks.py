@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import http.client
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -18,56 +16,16 @@ from midtime import clocks
 from midtime.clocks import read_http_date, read_sql
 from midtime.errors import StoreAccessError, StoreStatementError, StoreUnreachableError
 from midtime.model.instants import utc_now
+from tests.unit.http_clock import HttpService, http_service
 
 SECOND = timedelta(seconds=1)
 MICROSECOND = timedelta(microseconds=1)
 
 
-class HttpService:
-    """Answers with a Date of its own, on one connection as a service's client would."""
-
-    def __init__(self) -> None:
-        self.date: Callable[[], str | None] = lambda: format_datetime(utc_now(), usegmt=True)
-        self.delay, self.answers = 0.0, 0
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                time.sleep(service.delay)
-                service.answers += 1
-                self.send_response_only(200)
-                if date := service.date():
-                    self.send_header("Date", date)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.connection = http.client.HTTPConnection("127.0.0.1", self.server.server_port, timeout=5)
-
-    def off_by(self, *offsets: float) -> None:
-        """These seconds, in turn, as several front ends would; the last one stays."""
-        left = list(offsets)
-        self.date = lambda: format_datetime(utc_now() + (left.pop(0) if len(left) > 1 else left[0]) * SECOND, usegmt=True)
-
-    def fetch(self) -> str | None:
-        self.connection.request("GET", "/")
-        answer = self.connection.getresponse()
-        answer.read()
-        return answer.getheader("Date")
-
-
 @pytest.fixture
 def service() -> Iterator[HttpService]:
-    made = HttpService()
-    thread = threading.Thread(target=made.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield made
-    made.connection.close()
-    made.server.shutdown()
-    thread.join()
-    made.server.server_close()
+    with http_service() as made:
+        yield made
 
 
 class TestHttpDate:

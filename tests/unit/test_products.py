@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 
 from midtime import products
-from midtime.errors import ProductRunningError, RequestError
+from midtime.errors import DiscoveryAccessError, DiscoveryError, ProductRunningError, RequestError
 from midtime.model.topology import Topology
 from midtime.products import answering, require_stoppable, start_all, stop_all
+from midtime.scalar.discovery import srv
 from tests.unit.builders import topology
 from tests.unit.processes import alive, until
 
@@ -64,32 +66,29 @@ class TestStoppable:
         require_stoppable(bank("127.0.0.1:1"))
         require_stoppable(bank("127.0.0.1:1", stop="true", start="true"))
 
-    @pytest.mark.parametrize(
-        ("endpoints", "how"),
-        [({"srv": "_admin._tcp.scalardb.svc.local"}, "SRV"), ({"kubernetes": {"namespace": "n", "release": "r"}}, "Kubernetes")],
-    )
-    def test_discovered_ones(self, endpoints: dict[str, Any], how: str) -> None:
-        with pytest.raises(RequestError, match=f"found by {how}"):
-            require_stoppable(topology(products=[{"kind": "scalardb-cluster", "endpoints": endpoints}]))
+    @pytest.mark.parametrize("endpoints", [{"srv": "_admin._tcp.scalardb.svc.local"}, {"kubernetes": {"namespace": "n", "release": "r"}}])
+    def test_discovered_ones(self, endpoints: dict[str, Any]) -> None:
+        require_stoppable(topology(products=[{"kind": "scalardb-cluster", "endpoints": endpoints}]))
+
+    def test_scaled_ones(self) -> None:
+        scale = {"kubernetes": {"namespace": "n", "workloads": ["deployment/x"]}}
+        require_stoppable(bank("127.0.0.1:1", stop=scale, start=scale))
 
     @pytest.mark.parametrize("key", ["stop", "start"])
-    @pytest.mark.parametrize(
-        "action", [{"command": "true", "ssh_conn_id": "s"}, {"kubernetes": {"namespace": "n", "workloads": ["deployment/x"]}}]
-    )
-    def test_through_something_else_than_a_command(self, key: str, action: dict[str, Any]) -> None:
-        with pytest.raises(RequestError, match="SSH or Kubernetes"):
-            require_stoppable(bank("127.0.0.1:1", **({"stop": "true", "start": "true"} | {key: action})))
+    def test_through_ssh(self, key: str) -> None:
+        with pytest.raises(RequestError, match="stopped through SSH"):
+            require_stoppable(bank("127.0.0.1:1", **({"stop": "true", "start": "true"} | {key: {"command": "true", "ssh_conn_id": "s"}})))
 
 
 class TestAnswering:
     def test_tells_who(self, server: Server, silent: str) -> None:
-        assert list(answering(bank(silent, server.endpoint).products[0])) == [server.endpoint]
+        assert list(answering([silent, server.endpoint])) == [server.endpoint]
 
     def test_ipv6(self) -> None:
         six = Server(socket.AF_INET6)
-        assert list(answering(bank(six.endpoint).products[0])) == [six.endpoint]
+        assert list(answering([six.endpoint])) == [six.endpoint]
         six.close()
-        assert list(answering(bank(six.endpoint).products[0])) == []
+        assert list(answering([six.endpoint])) == []
 
 
 class TestStop:
@@ -105,7 +104,7 @@ class TestStop:
     def test_one_whose_stop_does_not_stop_it(self, server: Server) -> None:
         with pytest.raises(ProductRunningError, match="still answers") as caught:
             stop_all(bank(server.endpoint, stop={"command": "true", "timeout": "100ms"}, start="true"))
-        assert "stop command does not stop it" in caught.value.fix
+        assert "its stop does not stop it" in caught.value.fix
 
     def test_one_that_takes_a_moment(self, server: Server, tmp_path: Path) -> None:
         def later() -> None:
@@ -116,7 +115,7 @@ class TestStop:
         thread.start()
         stop_all(bank(server.endpoint, stop=["touch", f"{tmp_path}/told"], start="true"))
         thread.join()
-        assert list(answering(bank(server.endpoint).products[0])) == []
+        assert list(answering([server.endpoint])) == []
 
     def test_any_endpoint_counts(self, server: Server, silent: str) -> None:
         with pytest.raises(ProductRunningError, match=server.endpoint) as caught:
@@ -164,7 +163,7 @@ class TestStart:
         try:
             start_all(bank(server.endpoint, stop="true", start={"command": start, "timeout": "20s"}))
             assert alive(int((tmp_path / "pid").read_text()))
-            assert list(answering(bank(server.endpoint).products[0])) == [server.endpoint]
+            assert list(answering([server.endpoint])) == [server.endpoint]
         finally:
             (tmp_path / "end").touch()
         until(lambda: not alive(int((tmp_path / "pid").read_text())), "the product ended")
@@ -176,3 +175,80 @@ class TestStart:
     def test_a_start_that_fails(self, silent: str) -> None:
         with pytest.raises(ProductRunningError, match="the start command of product ledger failed: exit code 1"):
             start_all(bank(silent, stop="true", start="false", name="ledger"))
+
+
+class TestDiscovered:
+    """Products behind an SRV record; those on Kubernetes are in tests/integration."""
+
+    @pytest.fixture
+    def found(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """What the record lists; nothing makes it disappear."""
+        listed: list[str] = []
+
+        def targets(subject: str, record: str) -> tuple[str, ...]:
+            if not listed:
+                raise DiscoveryAccessError(f"the SRV record {record} of product {subject} does not exist")
+            return tuple(listed)
+
+        monkeypatch.setattr(srv, "targets", targets)
+        return listed
+
+    def by_record(self, stop: Any = None, start: Any = None) -> Topology:
+        product = {"kind": "scalardb-cluster", "endpoints": {"srv": "_admin._tcp.bank"}, "stop": stop, "start": start}
+        return topology(products=[product])
+
+    def test_one_that_answers(self, found: list[str], server: Server, silent: str) -> None:
+        found += [silent, server.endpoint]
+        with pytest.raises(ProductRunningError, match=f"scalardb-cluster still answers at {server.endpoint}$|{server.endpoint} "):
+            stop_all(self.by_record())
+
+    def test_stopped_once_what_was_found_before_is_silent(self, found: list[str], server: Server, tmp_path: Path) -> None:
+        """A record that goes away does not mean that the process has: it may be leaving."""
+        found.append(server.endpoint)
+
+        def later() -> None:
+            until(lambda: (tmp_path / "told").exists(), "the stop command ran")
+            found.clear()
+            time.sleep(0.1)
+            closed.append(time.monotonic())
+            server.close()
+
+        closed: list[float] = []
+        thread = threading.Thread(target=later)
+        thread.start()
+        stop_all(self.by_record(["touch", f"{tmp_path}/told"], "true"))
+        assert closed
+        thread.join()
+
+    def test_nothing_found_proves_nothing(self, found: list[str], tmp_path: Path) -> None:
+        with pytest.raises(
+            ProductRunningError, match=r"whether product scalardb-cluster runs cannot be seen: .*does not exist; nothing was replaced"
+        ):
+            stop_all(self.by_record(["touch", f"{tmp_path}/told"], "true"))
+        assert not (tmp_path / "told").exists()
+
+    def test_a_name_server_that_fails_is_no_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: str) -> None:
+            raise DiscoveryError("no name server")
+
+        monkeypatch.setattr(srv, "targets", fail)
+        with pytest.raises(DiscoveryError, match="no name server"):
+            stop_all(self.by_record())
+
+    def test_started_until_it_is_found_and_answers(self, found: list[str], server: Server, tmp_path: Path) -> None:
+        def later() -> None:
+            until(lambda: (tmp_path / "told").exists(), "the start command ran")
+            found.append(server.endpoint)
+
+        thread = threading.Thread(target=later)
+        thread.start()
+        start_all(self.by_record("true", ["touch", f"{tmp_path}/told"]))
+        assert found
+        thread.join()
+        (tmp_path / "told").unlink()
+        start_all(self.by_record("true", ["touch", f"{tmp_path}/told"]))
+        assert not (tmp_path / "told").exists(), "it ran already"
+
+    def test_never_found(self, found: list[str]) -> None:
+        with pytest.raises(ProductRunningError, match=r"does not answer at its endpoints \(the SRV record"):
+            start_all(self.by_record("true", {"command": "true", "timeout": "50ms"}))

@@ -8,8 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from midtime.catalog.restore_points import BACKUP_LEASE
-from midtime.model.instants import restore_point_id, to_rfc3339, utc_now
-from midtime.model.window import Window, captured_midtime
+from midtime.model.instants import from_rfc3339, restore_point_id, to_rfc3339, utc_now
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.operators.meeting import Guest, refuse_dags_test
 from midtime.stores import open_store
@@ -93,8 +92,8 @@ class WindowedDumpOperator(DumpOperator):
             said = self.topology.pause
             window = guest.wait_open((said.arm + said.deadline).total_seconds())
             capture = self._capture(guest, window, armed)
-            proven = Window.from_dict(guest.wait_closed(window))
-            return {**self._copy(store, capture, restore_point_id(captured_midtime(proven), run)), "window": window}
+            midtime = from_rfc3339(guest.wait_closed(window))
+            return {**self._copy(store, capture, restore_point_id(midtime, run)), "window": window}
 
     def _capture(self, guest: Guest, window: str, armed: Armed) -> Capture:
         try:

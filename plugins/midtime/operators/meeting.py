@@ -125,9 +125,9 @@ class Host(Meeting):
                 found[task] = said
         return found
 
-    def close(self, window: Mapping[str, Any]) -> None:
-        """It is over, and good."""
-        self.push("window", {"id": self.window, "state": "closed", "window": dict(window)})
+    def close(self, midtime: str) -> None:
+        """It is over, and good; this is its midtime."""
+        self.push("window", {"id": self.window, "state": "closed", "midtime": midtime})
 
     def void(self, why: str) -> None:
         """It is over, and proves nothing."""
@@ -183,16 +183,16 @@ class Guest(Meeting):
         """Ours will not come: nobody needs to wait for it."""
         self.push("captured", {"window": window, "error": why})
 
-    def wait_closed(self, window: str) -> dict[str, Any]:
+    def wait_closed(self, window: str) -> str:
         """Until the window is over, and good.
 
-        :return: the window
+        :return: its midtime, RFC 3339
         :raises WindowVoidError: it proves nothing
         """
         assert self._opened is not None  # noqa: S101 - for the type checker
         for said in self._windows(self._opened[1] + 60):
             if said["id"] == window and said["state"] == "closed":
-                return dict(said["window"])
+                return str(said["midtime"])
             if said["state"] == "void" or said["id"] != window:
                 raise WindowVoidError(
                     f"the window proves nothing: {said.get('why', 'another one was opened')}", fix=f"see the log of {self.host}"

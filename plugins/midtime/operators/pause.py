@@ -12,6 +12,7 @@ from midtime.model.instants import to_rfc3339
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.operators.meeting import NEAR_SECONDS, Host, refuse_dags_test
 from midtime.pausing import Pausing
+from midtime.window_clocks import WindowClocks
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -64,7 +65,7 @@ class ScalarPauseOperator(TopologyOperator):
             with suppress(Exception):  # they find out by themselves; only later
                 host.void(str(error))
             raise
-        host.close(evidence["window"])
+        host.close(evidence["choice"]["midtime"])
         return evidence
 
     def on_kill(self) -> NoReturn:
@@ -75,10 +76,12 @@ class ScalarPauseOperator(TopologyOperator):
         super().on_kill()
 
     def _armed(self, pausing: Pausing, host: Host) -> dict[str, Any]:
-        with pausing.ready() as (guard, watchdog):
+        clocks = WindowClocks(self.topology)
+        with pausing.ready(clocks.earliest_end) as (guard, watchdog):
             self.log.info("Ready to pause %s; waiting for %s", _listed(pausing), ", ".join(host.captures))
             host.wait_armed(self.topology.pause.arm.total_seconds())
             host.announce()
+            clocks.read_before()
             pausing.take_leases()
             try:
                 captured = self._meet(guard, host)
@@ -86,11 +89,13 @@ class ScalarPauseOperator(TopologyOperator):
                 self._end(pausing, guard, watchdog)
             if guard.error:
                 raise guard.error
+            clocks.read_after()
             pausing.require_unchanged()
             if guard.stuck:
                 # The window is good all the same; the unpausing task raises the alarm.
                 self.log.error("%s", guard.stuck)
-            return {**pausing.evidence(guard, watchdog), "captures": captured}
+            choice = clocks.choose(pausing.window(guard))
+            return {**pausing.evidence(guard, watchdog), "captures": captured, "clocks": clocks.to_list(), "choice": choice.to_dict()}
 
     def _meet(self, guard: Guard, host: Host) -> dict[str, Any]:
         """Everything that needs Airflow while the guard works; whatever hangs here, the guard does not."""

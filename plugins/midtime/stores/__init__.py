@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from midtime.errors import RequestError
 
 if TYPE_CHECKING:
     from midtime.model.topology import Topology
-    from midtime.stores.base import CopiedStore
+    from midtime.stores.base import ClockedStore, CopiedStore
 
 ENGINES = {
     ("postgresql", "dump"): "midtime.stores.postgresql.store:PostgresqlStore",
@@ -40,3 +40,13 @@ def open_store(topology: Topology, name: str) -> CopiedStore:
         ) from None
     store: CopiedStore = getattr(import_module(module), attribute)(topology, name)
     return store
+
+
+def open_clocked(topology: Topology, name: str) -> ClockedStore:
+    """The same of a store that is not captured: it is restored to an instant of its own clock.
+
+    :raises RequestError: this version of Midtime cannot work with it
+    """
+    store: Any = open_store(topology, name)
+    clocked: ClockedStore = store
+    return clocked

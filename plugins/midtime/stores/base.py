@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from midtime.errors import MidtimeError, RequestError
@@ -19,6 +19,7 @@ from midtime.verify.records import Coordinator, RecordSource
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
+    from midtime.model.clock_readings import ClockReading
     from midtime.model.topology import Topology
     from midtime.model.topology.targets import Target as TargetWish
 
@@ -121,6 +122,21 @@ class RestoredSet(Protocol):
 
     def scalar(self, query: str) -> Any:
         """The one value that a user's check returns."""
+
+
+class ClockedStore(Protocol):
+    """A store that is restored to an instant of its own clock: a managed one."""
+
+    resolution: timedelta
+    """Of the instants that it can be restored to."""
+    fleet: bool
+    """Whether other machines tell the time than keep it."""
+
+    def read_clock(self) -> ClockReading:
+        """Its clock against this worker's, now.
+
+        :raises StoreError: it does not say
+        """
 
 
 class Armed(Protocol):

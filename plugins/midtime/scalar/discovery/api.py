@@ -122,13 +122,12 @@ def connect(conn_id: str, namespace: str, subject: str) -> Iterator[Api]:
 
     with _ONE_AT_A_TIME:
         try:
-            client = KubernetesHook(conn_id=conn_id).api_client
-        except Exception as error:  # noqa: BLE001 - hook, loader and YAML each have errors of their own
-            reason = (str(error).splitlines() or [""])[0][:200]  # what follows may quote the kubeconfig
+            client = KubernetesHook(conn_id=conn_id).get_conn()
+        except Exception as error:
             raise DiscoveryAccessError(
-                f"product {subject}: the Airflow connection {conn_id!r} cannot be used for Kubernetes: {type(error).__name__} {reason}",
+                f"product {subject}: the Airflow connection {conn_id!r} cannot be used for Kubernetes: {type(error).__name__}: {error}",
                 fix=f"airflow connections add {conn_id} --conn-type kubernetes ... (in_cluster, kube_config_path or kube_config)",
-            ) from None
+            ) from error
     pool = client.rest_client.pool_manager
     pool.connection_pool_kw["retries"] = Retry(0)  # by default each time-out would be waited for four times
     try:

@@ -38,7 +38,7 @@ def start(subject: str, scale: KubernetesScale) -> None:
 
     def change(workload: Any) -> dict[str, Any] | None:
         current, noted = _replicas(workload), (workload.metadata.annotations or {}).get(BEFORE)
-        wanted = scale.replicas if scale.replicas is not None else int(noted) if (noted or "").isdigit() else current
+        wanted = scale.replicas if scale.replicas is not None else int(noted) if noted and noted.isdigit() else current
         if not wanted and scale.replicas is None:
             raise ProductRunningError(
                 f"product {subject}: {workload.metadata.name} in namespace {scale.namespace} has no replicas, and no annotation {BEFORE} says how many it had",

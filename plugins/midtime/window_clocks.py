@@ -1,0 +1,108 @@
+"""The clocks of the stores that are restored to an instant of their own, read around a window; and the midtime that they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from midtime.errors import NoInstantError
+from midtime.model.clocks import Choice, ClockReading, StoreClock, choose, earliest_end, hold_needed
+from midtime.model.topology import Topology
+from midtime.model.window import Window
+from midtime.stores import open_clocked
+
+
+@dataclass(slots=True)
+class WindowClocks:
+    """The clocks of one window. Captured stores have none: their proof is causality."""
+
+    topology: Topology
+    clocks: list[StoreClock] = field(default_factory=list)
+
+    def read_before(self) -> None:
+        """Right before the pause, all at once: a clock drifts while captures get ready.
+
+        :raises StoreError: a store does not say what time it is
+        :raises NoInstantError: the deadline leaves no room for the hold that these clocks need; nothing is paused
+        """
+        coordinators = {store.name for store in self.topology.coordinator_stores()}
+        names = [store.name for store in self.topology.stores if not store.captured]
+        self.clocks = [
+            StoreClock(name, reading, resolution=store.resolution, fleet=store.fleet, coordinator=name in coordinators)
+            for name, (store, reading) in zip(names, self._read(names), strict=True)
+        ]
+        said = self.topology.pause
+        if (needed := self.hold) > said.deadline - said.drain:
+            raise NoInstantError(
+                f"the stores' clocks need a hold of {needed.total_seconds():.1f} s, for which the deadline of {said.deadline.total_seconds():g} s "
+                f"and the drain of {said.drain.total_seconds():g} s leave no room; nothing was paused",
+                fix="raise pause.deadline, or see why the clocks are so uncertain",
+            )
+
+    def read_after(self) -> None:
+        """Once the window's end is fixed.
+
+        :raises StoreError: a store does not say what time it is
+        """
+        for clock, (_, reading) in zip(self.clocks, self._read([clock.store for clock in self.clocks]), strict=True):
+            clock.after = reading
+
+    @property
+    def hold(self) -> timedelta:
+        """``pause.hold``; if that is ``auto``, what these clocks need."""
+        said = self.topology.pause.hold
+        return said if isinstance(said, timedelta) else hold_needed(self.clocks)
+
+    def earliest_end(self, start: datetime) -> datetime:
+        """Until when a window that began at ``start`` is held: the hold, and longer if no instant fits into it."""
+        return max(start + self.hold, earliest_end(start, self.clocks))
+
+    def choose(self, window: Window) -> Choice:
+        """The midtime, and each store's own.
+
+        :raises WindowError: there is none, or a clock jumped
+        """
+        return choose(window, self.clocks)
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """For the evidence: what was read, and what is known of the service."""
+        return [
+            {
+                "store": clock.store,
+                "before": clock.before.to_dict(),
+                "after": clock.after.to_dict() if clock.after else None,
+                "resolution_seconds": clock.resolution.total_seconds(),
+                "fleet": clock.fleet,
+                "coordinator": clock.coordinator,
+            }
+            for clock in self.clocks
+        ]
+
+    def _read(self, names: Sequence[str]) -> list[tuple[Any, ClockReading]]:
+        if not names:
+            return []
+        stores = [open_clocked(self.topology, name) for name in names]
+        with ThreadPoolExecutor(len(stores), thread_name_prefix="clocks") as pool:
+            return list(zip(stores, pool.map(lambda store: store.read_clock(), stores), strict=True))
+
+
+def choice_of(evidence: Mapping[str, Any]) -> Choice:
+    """The midtime that a window's evidence leads to; whoever reads a manifest can reckon it again.
+
+    :raises WindowError: it leads to none
+    """
+    clocks = [
+        StoreClock(
+            said["store"],
+            ClockReading.from_dict(said["before"]),
+            ClockReading.from_dict(said["after"]) if said["after"] else None,
+            timedelta(seconds=said["resolution_seconds"]),
+            said["fleet"],
+            said["coordinator"],
+        )
+        for said in evidence.get("clocks", ())
+    ]
+    return choose(Window.from_dict(evidence["window"]), clocks)
