@@ -33,12 +33,13 @@ $(STAMP): requirements.lock requirements.txt pyproject.toml
 lock: $(STAMP) ## Pin every dependency again in requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 requirements.txt --group dev -o requirements.lock
 
-lint: $(STAMP) ## Style, types, the direction of imports, and that the generated reference is up to date
+lint: $(STAMP) ## Style, types, the direction of imports, and that what is generated is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m midtime.model.topology_reference --check
+	$(BIN)/python -m tests.fault_table --check
 
 test: lint test-unit test-integration ## Everything that CI runs
 
@@ -65,6 +66,7 @@ down: $(STAMP) ## Stop it
 
 docs: $(STAMP) ## Write the generated reference pages
 	$(BIN)/python -m midtime.model.topology_reference
+	$(BIN)/python -m tests.fault_table
 
 clean: ## Remove .venv, .midtime and all caches
 	@if test -f .midtime/state.json; then $(BIN)/python -m tests.stack down; fi

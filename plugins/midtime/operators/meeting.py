@@ -16,7 +16,7 @@ from midtime.model.words import counted
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-NEAR_SECONDS = 0.05
+NEAR_SECONDS = 0.03
 """From one look to the next when the window is near or open."""
 FAR_SECONDS = 0.5
 """The same while others get ready, which may take minutes."""
@@ -76,12 +76,13 @@ class Host(Meeting):
     """The pausing task's side.
 
     :param window: the window's id
-    :param captures: ids of the capturing tasks
+    :param captures: ids of the capturing tasks, in the order in which they capture
     """
 
     def __init__(self, context: Context, window: str, captures: Sequence[str]) -> None:
         super().__init__(context)
         self.window, self.captures = window, list(captures)
+        self._captured: dict[str, dict[str, Any]] = {}
 
     def wait_armed(self, seconds: float) -> None:
         """Until every capture is ready.
@@ -117,13 +118,16 @@ class Host(Meeting):
         self.push("window", {"id": self.window, "state": "open", "seconds": until})
 
     def captured(self) -> dict[str, dict[str, Any]]:
-        """The reports that have come for this window, by task."""
-        found = {}
-        for task in self.captures:
+        """The reports that have come for this window, by task.
+
+        Each look costs a round trip that is part of the outage, so it ends at the first that has not come: all are needed anyway.
+        """
+        for task in self.captures[len(self._captured) :]:
             said = self.pull(task, "captured")
-            if said.get("window") == self.window:
-                found[task] = said
-        return found
+            if said.get("window") != self.window:
+                break
+            self._captured[task] = said
+        return dict(self._captured)
 
     def close(self, midtime: str) -> None:
         """It is over, and good; this is its midtime."""

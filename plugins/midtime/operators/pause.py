@@ -114,8 +114,12 @@ class ScalarPauseOperator(TopologyOperator):
                     break
             guard.ended.wait()
             return captured
+        except Exception as error:
+            why = f"the pausing task lost touch with Airflow: {error}"
+            guard.abort(why)
+            raise WindowVoidError(why, fix="see whether Airflow's API server and metadata database are up; start a new run") from error
         except BaseException as error:
-            guard.abort(f"the pausing task failed: {error}")
+            guard.abort(f"the pausing task was told to end: {error}")
             raise
 
     def _look(self, guard: Guard, host: Host) -> dict[str, Any]:
