@@ -19,7 +19,7 @@ from midtime.model.words import counted
 from midtime.pausing import endpoints_of, require_unpaused
 from midtime.stores import open_store
 from midtime.stores.base import Check, Question, Target, ask
-from midtime.windows import require_slots
+from midtime.windows import require_one_place, require_slots
 
 if TYPE_CHECKING:
     from midtime.scalar.endpoint import Endpoint
@@ -43,6 +43,7 @@ def window_checks(topology: Topology, *, holder: str = "") -> Iterator[Check]:
     :param holder: the run that is going to pause, if one is
     """
     yield from ask("executor", iter([("has room for the window", lambda: require_slots(topology))]))
+    yield from ask("leases", iter([("lie in one place", lambda: require_one_place(topology))]))
     for product in topology.pause_set:
         yield from ask(product.label, _product_questions(topology, product, holder))
 

@@ -7,30 +7,34 @@ nobody gave back stays in the way of every other window, also when it has run ou
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote
 
 from midtime.catalog import objects
 from midtime.catalog.leases import Lease, Leases
-from midtime.errors import CatalogError, ForeignPauseError, LeaseHeldError
-from midtime.model.instants import to_rfc3339
+from midtime.errors import CatalogError, ForeignPauseError, LeaseHeldError, MidtimeError
+from midtime.model.instants import to_rfc3339, utc_now
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
+T = TypeVar("T")
 ENVIRONMENT = "MIDTIME_LEASES"
 FOLDER = ".pauses"
+LIFTING = "lifting"
+"""Key of a lease's details: who has taken it over in order to unpause what it names."""
 _NAME = "pause"
 _AT_ONCE = 16
 
 
 def lease_place(destination: str) -> str:
     """The URL below which leases lie: what ``MIDTIME_LEASES`` names, or the topology's own destination (ADR 11)."""
-    return os.environ.get(ENVIRONMENT) or destination
+    return os.environ.get(ENVIRONMENT, "").strip() or destination
 
 
 class PauseLeases:
@@ -46,64 +50,105 @@ class PauseLeases:
     def take(self, details: Mapping[str, Mapping[str, Any]], *, holder: str, ttl: timedelta) -> None:
         """Lease all of these addresses, or none.
 
-        :param details: by address, what a sweeper must know
-        :raises ForeignPauseError: another window has one of them, or left it open
+        :param details: by address, what a sweeper must know; ``window`` names the window
+        :raises ForeignPauseError: another window, be it of the same run, has one of them or left it open
         """
-        taken: list[str] = []
-
-        def one(address: str) -> None:
-            self._take(address, details[address], holder, ttl)
-            taken.append(address)
-
         try:
             with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="leases") as pool:
-                list(pool.map(one, details))
+                list(pool.map(lambda address: self._take(address, details[address], holder, ttl), details))
         except BaseException:
-            self.release(taken, holder=holder)
+            # Also what we do not know to have: the reply to the very write may have been lost. What cannot be given back runs out.
+            with suppress(CatalogError):
+                self._each(details, lambda address: self._release(address, holder, details[address].get("window")))
             raise
 
     def _take(self, address: str, details: Mapping[str, Any], holder: str, ttl: timedelta) -> None:
         leases = self._of(address)
         current = leases.current(_NAME)
-        if current and not current.released and current.holder != holder:
+        if current and not current.released:
             raise _foreign(address, current)
         try:
-            leases.acquire(_NAME, holder, details=details, ttl=ttl)
+            leases.follow(current, Lease(_NAME, 1, holder, utc_now() + ttl, details))
         except LeaseHeldError as error:
             raise ForeignPauseError(f"{address}: {error.message}", fix="wait for that window to end") from error
 
-    def release(self, addresses: list[str], *, holder: str) -> None:
-        """Give leases back; harmless where they are not the holder's."""
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="leases") as pool:
-            list(pool.map(lambda address: self._of(address).release(_NAME, holder), addresses))
+    def take_over(self, address: str, lease: Lease, *, by: str, ttl: timedelta) -> bool:
+        """Go on with an open lease in order to unpause what it names: only one of several rivals may, and it has ``ttl`` for it.
+
+        :return: whether it is ours; False when somebody else was faster, or it was given back meanwhile
+        """
+        follower = Lease(_NAME, lease.generation, lease.holder, utc_now() + ttl, {**lease.details, LIFTING: by})
+        leases = self._of(address)
+        if leases.current(_NAME) != lease:
+            return False
+        try:
+            leases.follow(lease, follower)
+        except LeaseHeldError:
+            return False
+        return True
+
+    def release(self, addresses: Sequence[str], *, holder: str) -> None:
+        """Give leases back, each whatever becomes of the others; harmless where they are not the holder's.
+
+        :raises CatalogError: one cannot be given back
+        """
+        self._each(addresses, lambda address: self._release(address, holder, None))
+
+    def _release(self, address: str, holder: str, window: str | None) -> None:
+        leases = self._of(address)
+        current = leases.current(_NAME)
+        if current and (window is None or current.details.get("window") == window):
+            leases.release(_NAME, holder)
 
     def current(self, address: str) -> Lease | None:
         """The lease that counts, open or given back."""
         return self._of(address).current(_NAME)
 
-    def open(self) -> Iterator[tuple[str, Lease]]:
-        """All leases that nobody gave back, with their addresses; an unreadable one is passed over here, and stays in the way."""
+    def look(self) -> Iterator[tuple[str, Lease | CatalogError]]:
+        """All leases that nobody gave back, with their addresses; an error where that cannot be read.
+
+        :raises CatalogError: not even their names can be
+        """
         addresses = [unquote(name) for name in objects.names(self.root)]
 
-        def look(address: str) -> Lease | None:
-            with suppress(CatalogError):
+        def look(address: str) -> Lease | CatalogError | None:
+            try:
                 return self.current(address)
-            return None
+            except CatalogError as error:
+                return error
 
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="leases") as pool:
-            for address, lease in zip(addresses, pool.map(look, addresses), strict=True):
-                if lease and not lease.released:
-                    yield address, lease
+            for address, found in zip(addresses, pool.map(look, addresses), strict=True):
+                if isinstance(found, CatalogError) or (found and not found.released):
+                    yield address, found
+
+    def open(self) -> Iterator[tuple[str, Lease]]:
+        """All leases that nobody gave back.
+
+        :raises CatalogError: one cannot be read; after the others
+        """
+        errors = []
+        for address, found in self.look():
+            if isinstance(found, CatalogError):
+                errors.append(found)
+            else:
+                yield address, found
+        if errors:
+            raise errors[0]
 
     def require_free(self, addresses: list[str], *, holder: str) -> None:
         """Refuse what :meth:`take` would refuse now, taking nothing.
 
+        :param holder: a run whose own leases do not count yet
         :raises ForeignPauseError: another window has one of them
         """
-        for address in addresses:
+
+        def one(address: str) -> None:
             lease = self.current(address)
             if lease and not lease.released and lease.holder != holder:
                 raise _foreign(address, lease)
+
+        self._each(addresses, one)
 
     @property
     def root(self) -> ObjectStoragePath:
@@ -111,8 +156,45 @@ class PauseLeases:
         self._root = self._root or objects.open_destination(self.place) / FOLDER
         return self._root
 
-    def _of(self, address: str) -> Leases:
-        return Leases(self.root / quote(address, safe=""))
+    def folder(self, address: str) -> ObjectStoragePath:
+        """Where the leases of an address lie."""
+        return self.root / quote(address.lower(), safe="")
+
+    def _each(self, addresses: Iterable[str], work: Callable[[str], None]) -> None:
+        """Do it for all, then raise what went wrong first."""
+
+        def one(address: str) -> MidtimeError | None:
+            try:
+                work(address)
+            except MidtimeError as error:
+                return error
+            return None
+
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="leases") as pool:
+            errors = [error for error in pool.map(one, addresses) if error]
+        if errors:
+            raise errors[0]
+
+    def _of(self, address: str) -> _OneAddress:
+        return _OneAddress(self.folder(address))
+
+
+class _OneAddress(Leases):
+    """The leases of one address. Each follows exactly the one that was looked at: nobody's open lease is passed over unseen."""
+
+    def follow(self, before: Lease | None, lease: Lease) -> Lease:
+        """Create the generation after ``before``.
+
+        :raises LeaseHeldError: somebody else did
+        """
+        mine = replace(lease, generation=before.generation + 1 if before else 1)
+        try:
+            objects.create(self._path(mine.name, mine.generation), mine.encode())
+        except FileExistsError as error:
+            raise LeaseHeldError("another window takes it at this moment") from error
+        self._still_newest(mine)  # `before` may be so old that this generation came and went since
+        self._forget_older(mine.name, mine.generation)
+        return mine
 
 
 def _foreign(address: str, lease: Lease) -> ForeignPauseError:

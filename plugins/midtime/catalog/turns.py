@@ -15,8 +15,6 @@ from midtime.errors import LeaseHeldError
 from midtime.model.instants import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from midtime.catalog.leases import Lease
 
 _DOOR = "door"
@@ -44,32 +42,49 @@ class Turns:
         if mine and mine.holder == holder and mine.live(utc_now()):
             self.leases.renew(mine)
             return ""
+        if full := self._full(topology, slots, capacity):
+            return full  # most who ask must wait: they shall not stand in the door
         try:
-            self.leases.acquire(_DOOR, holder, ttl=_DECIDING)
+            door = self.leases.acquire(_DOOR, holder, ttl=_DECIDING)
         except LeaseHeldError:
             return "another window is being admitted"
         try:
-            others = [lease for lease in self._held() if lease.name != turn(topology)]
-            used = sum(int(lease.details.get("slots", 1)) for lease in others)
-            if others and used + slots > capacity:
-                waits_for = ", ".join(sorted(lease.name.removeprefix(_TURN) for lease in others))
-                return f"{used} of {capacity} slots are held by the windows of {waits_for}, and {slots} are needed"
-            self.leases.acquire(turn(topology), holder, details={"slots": slots})
-            return ""
-        except LeaseHeldError as error:
-            return error.message  # another run of this topology, or of another installation's
+            return self._full(topology, slots, capacity) or self._enter(topology, holder, slots, door)
         finally:
             self.leases.release(_DOOR, holder)
 
+    def _enter(self, topology: str, holder: str, slots: int, door: Lease) -> str:
+        try:
+            self.leases.acquire(turn(topology), holder, details={"slots": slots})
+        except LeaseHeldError as error:
+            return error.message  # another run of this topology
+        try:
+            self.leases.renew(door, _DECIDING)
+        except LeaseHeldError:  # we stood still: somebody may have counted before our turn was to be seen
+            self.release(topology, holder)
+            return "another window was admitted meanwhile"
+        return ""
+
     def release(self, topology: str, holder: str) -> None:
         """Give the turn back; harmless when there is none."""
-        self.leases.release(turn(topology), holder)
+        name = turn(topology)
+        self.leases.release(name, holder)
+        current = self.leases.current(name)
+        if current and current.released:
+            self.leases.forget(current)  # who looks for turns reads those that are there
 
-    def _held(self) -> Iterator[Lease]:
-        for name in self.leases.names():
-            lease = self.leases.current(name) if name.startswith(_TURN) else None
-            if lease and lease.live(utc_now()):
-                yield lease
+    def _full(self, topology: str, slots: int, capacity: int) -> str:
+        """What keeps us out, if anything does; a window that is alone is always let in."""
+        others = [lease for lease in self._held() if lease.name != turn(topology)]
+        used = sum(int(lease.details.get("slots", 1)) for lease in others)
+        if not others or used + slots <= capacity:
+            return ""
+        waits_for = ", ".join(sorted(lease.name.removeprefix(_TURN) for lease in others))
+        return f"{used} of {capacity} slots are held by the windows of {waits_for}, and {slots} are needed"
+
+    def _held(self) -> list[Lease]:
+        found = (self.leases.current(name) for name in self.leases.names() if name.startswith(_TURN))
+        return [lease for lease in found if lease and lease.live(utc_now())]
 
 
 def turn(topology: str) -> str:

@@ -12,6 +12,7 @@ from midtime.cli.drills import drills
 from midtime.cli.recover import recover
 from midtime.cli.topologies import catalog as catalog_of
 from midtime.cli.topologies import folder, wanted
+from midtime.cli.unpause import unpause
 from midtime.errors import RequestError, RestorePointNotFoundError
 from midtime.model.instants import RESTORE_POINT_ID
 from midtime.model.restore_point import RestorePoint
@@ -95,4 +96,5 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], bool]] = {
     "verify": verify,
     "drills": drills,
     "recover": recover,
+    "unpause": unpause,
 }

@@ -24,6 +24,7 @@ Topology files are read from the folder that MIDTIME_TOPOLOGIES names (or --topo
   midtime list                    restore points of all topologies, newest first
   midtime show 20261121T020007Z-3fa9c1
   midtime verify 20261121T020007Z-3fa9c1 --json
+  midtime unpause bank            in an emergency: everything, whoever paused it
   midtime drills bank --since 2026-11-01
   midtime recover s3://backup_s3@midtime-backups/production --into topologies
 
@@ -59,6 +60,8 @@ def parser() -> argparse.ArgumentParser:
         "--limit", type=_positive, default=20, metavar="N", help="drills shown of each topology, default 20; all are summed up"
     )
     drills.add_argument("--since", type=_instant, metavar="DATE", help="only drills that began then or later: 2026-11-01, UTC, or RFC 3339")
+    unpause = _command(commands, "unpause", "in an emergency, by hand: unpause every endpoint of every product, whoever paused it")
+    unpause.add_argument("topology", metavar="TOPOLOGY")
     recover = _command(commands, "recover", "rebuild what a lost Airflow knew, from a destination alone", reads_topologies=False)
     recover.add_argument("destination", metavar="DESTINATION", help="a topology's `destination`, such as s3://connection@bucket/prefix")
     recover.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="where the topology files are written")

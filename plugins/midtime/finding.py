@@ -1,0 +1,78 @@
+"""The endpoints of products as they are now, whatever state they are in: for those who unpause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from midtime.errors import DiscoveryError, MidtimeError, ProductNotReadyError
+from midtime.pausing import endpoints_of
+
+if TYPE_CHECKING:
+    from midtime.lifting import Leased
+    from midtime.model.topology import Product, Topology
+    from midtime.scalar.endpoint import Endpoint
+
+
+@dataclass(slots=True)
+class Known:
+    """The topologies that are known, and their endpoints as they are now, each product looked up once."""
+
+    known: Mapping[str, Topology]
+    _found: dict[tuple[str, str], Mapping[str, Endpoint] | DiscoveryError] = field(default_factory=dict)
+
+    def same(self, leased: Leased) -> bool:
+        """Whether the endpoint is still the one that was paused, as far as discovery can tell.
+
+        :raises DiscoveryError: it cannot be looked up
+        """
+        wanted = leased.endpoint
+        if wanted.identity is None or not (product := self._product(leased)):
+            return True  # nobody can tell; its address is all there is
+        found = self._endpoints(leased.topology, product)
+        now = found.get(wanted.address)
+        return now is not None and now.identity in (wanted.identity, None)
+
+    def _product(self, leased: Leased) -> Product | None:
+        topology = self.known.get(leased.topology)
+        products: Sequence[Product] = topology.products if topology else ()
+        return next((product for product in products if product.label == leased.endpoint.product), None)
+
+    def _endpoints(self, topology: str, product: Product) -> Mapping[str, Endpoint]:
+        key = topology, product.label
+        if key not in self._found:
+            try:
+                self._found[key] = {each.address: each for each in endpoints_now(product)}
+            except DiscoveryError as error:
+                self._found[key] = error
+        found = self._found[key]
+        if isinstance(found, DiscoveryError):
+            raise found
+        return found
+
+
+def endpoints_now(product: Product) -> list[Endpoint]:
+    """The endpoints of a product, in whatever state it is: a pod that does not come up must not keep the others paused.
+
+    :return: without identities where the product is not at rest
+    :raises DiscoveryError: they cannot be looked up
+    """
+    try:
+        return endpoints_of([product])
+    except ProductNotReadyError:
+        return list(_left_of(product))
+    except MidtimeError:
+        raise
+    except Exception as error:
+        # Airflow's database and every client library have errors of their own; the other products are unpaused whatever it is.
+        raise DiscoveryError(f"product {product.label}: its endpoints cannot be looked up: {error}", fix="see the error") from error
+
+
+def _left_of(product: Product) -> Iterator[Endpoint]:
+    from midtime.scalar.discovery import pods  # slow to import
+    from midtime.scalar.endpoint import Endpoint, TlsFiles
+
+    tls = TlsFiles(**product.tls.model_dump()) if product.tls else None
+    for address in pods.remains(product).addresses:
+        yield Endpoint(product.label, product.kind, address, tls=tls)

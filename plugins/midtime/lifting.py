@@ -1,0 +1,204 @@
+"""What open leases name is unpaused, and the leases are given back. One endpoint's trouble keeps no other from being unpaused."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from midtime.catalog.pause_leases import LIFTING, PauseLeases
+from midtime.errors import CatalogError, LeaseHeldError, MidtimeError, ProductError, StillPausedError
+from midtime.model.instants import from_rfc3339, utc_now
+from midtime.pausing import journal_of
+
+if TYPE_CHECKING:
+    from midtime.catalog.leases import Lease
+    from midtime.scalar.client import AdminClient
+    from midtime.scalar.endpoint import Endpoint
+    from midtime.scalar.opening import Gate
+
+TRY_SECONDS = 10.0
+"""How long one call tries to reach an endpoint; whoever calls comes again."""
+RUNBOOK = "docs/runbooks/stuck-pause.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """An endpoint under an open lease."""
+
+    lease: Lease
+    endpoint: Endpoint
+    topology: str
+    window: str
+    deadline: datetime
+    """When everybody who came first has given up."""
+    settled: datetime
+    """Until when a Pause of that window without a reply may still close the gate."""
+
+    @classmethod
+    def of(cls, address: str, lease: Lease) -> Leased:
+        """Read a lease's details.
+
+        :raises StillPausedError: they make no sense; nobody can tell whether that endpoint is paused
+        """
+        from midtime.scalar.endpoint import Endpoint
+
+        try:
+            said = lease.details
+            instants = from_rfc3339(said["deadline"]), from_rfc3339(said["settled"])
+            return cls(lease, Endpoint.from_dict(said["endpoint"]), str(said["topology"]), str(said["window"]), *instants)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StillPausedError(
+                f"{address} is leased by {lease.holder}, and may be paused; what the lease says makes no sense ({error!r})",
+                fix=f"unpause it by hand; see {RUNBOOK}",
+            ) from error
+
+    @property
+    def being_lifted(self) -> str:
+        """Who is unpausing it at this moment."""
+        return str(self.lease.details.get(LIFTING, "")) if self.lease.live(utc_now()) else ""
+
+    @property
+    def opened_by_watchdog(self) -> bool:
+        """Whether this window's watchdog, if it ran on this machine, has opened it: who pauses it now is somebody else."""
+        with suppress(OSError):
+            return any(self._opened(line) for line in journal_of(self.window).read_text().splitlines())
+        return False
+
+    def _opened(self, line: str) -> bool:
+        with suppress(ValueError, KeyError):  # a full disk cuts lines
+            said = json.loads(line)
+            return bool(said["did"] == "unpaused" and said["endpoint"] == self.endpoint.address)
+        return False
+
+    @property
+    def unsettled(self) -> float:
+        """Seconds for which a Pause of that window may still be late."""
+        return max((self.settled - utc_now()).total_seconds(), 0.0)
+
+    def gate(self, client: AdminClient) -> Gate:
+        """Its gate, watched until no Pause of that window can be late."""
+        from midtime.scalar.opening import Gate
+
+        return Gate(client, time.monotonic() + left if (left := self.unsettled) else None)
+
+
+def lift(leases: PauseLeases, ours: Sequence[Leased]) -> Iterator[str | MidtimeError]:
+    """Unpause all of these at once, and give back the leases of those that are open.
+
+    :return: a sentence for each, or an error for what is, or may be, still paused; LeaseHeldError for what somebody else lifts
+    """
+    mine = []
+    for each in ours:
+        if each.opened_by_watchdog:
+            yield from _give_back(leases, each, f"{each.endpoint} was unpaused by the watchdog of {each.lease.holder}")
+        elif _take_over(leases, each):
+            mine.append(each)
+        else:
+            yield rival(each, "somebody else")
+    with ExitStack() as stack:
+        gates = []
+        for each in mine:
+            try:
+                gates.append((each, each.gate(_client(stack, each.endpoint))))
+            except ProductError as error:  # a file of its TLS is not on this worker
+                yield _still_paused(each, error)
+        _open([gate for _, gate in gates])
+        for each, gate in gates:
+            if gate.done:
+                yield from _give_back(leases, each, f"{each.endpoint} {_did(gate)}: {each.lease.holder}")
+            else:
+                yield _still_paused(each, gate.error)
+
+
+def rival(each: Leased, who: str) -> LeaseHeldError:
+    """What to say of an endpoint that is left to another."""
+    return LeaseHeldError(f"{each.endpoint}, paused by {each.lease.holder}, is being unpaused by {who}", fix="look again in half a minute")
+
+
+def _open(gates: Sequence[Gate]) -> None:
+    from midtime.scalar.opening import open_gates
+
+    open_gates(gates, until=time.monotonic() + max([TRY_SECONDS, *(gate.patience for gate in gates)]))
+
+
+def _did(gate: Gate) -> str:
+    if gate.foreign:
+        return "unpaused, and paused again by somebody else"
+    return "unpaused" if gate.unpauses else "is not paused"
+
+
+def _take_over(leases: PauseLeases, each: Leased) -> bool:
+    """Two who unpause one endpoint would not see the next window's pause between them: the slower one would lift it."""
+    try:
+        ttl = timedelta(seconds=max(TRY_SECONDS, each.unsettled) + TRY_SECONDS)
+        return leases.take_over(each.endpoint.address, each.lease, by=f"process {os.getpid()} on {socket.gethostname()}", ttl=ttl)
+    except CatalogError:
+        return True  # a store that can only be read must not keep anything paused
+
+
+def _give_back(leases: PauseLeases, each: Leased, said: str) -> Iterator[str | MidtimeError]:
+    try:
+        leases.release([each.endpoint.address], holder=each.lease.holder)
+        yield said
+    except CatalogError as error:
+        yield said
+        yield error
+
+
+def _still_paused(each: Leased, error: MidtimeError | None) -> StillPausedError:
+    return StillPausedError(
+        f"{each.endpoint}, paused by {each.lease.holder}, could not be unpaused: {error.message if error else 'it stays paused'}",
+        fix=f"it is tried again every minute; mend the endpoint, or `midtime unpause {each.topology}`; see {RUNBOOK}",
+    )
+
+
+def paused(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    """Those that say that they are paused.
+
+    :raises ProductError: one does not answer; all have been asked
+    """
+    with ExitStack() as stack:
+        replies = [(each, _client(stack, each).begin_check_paused(timeout=TRY_SECONDS / 2)) for each in endpoints]
+        return [endpoint for endpoint, reply in replies if reply.result()]
+
+
+def _client(stack: ExitStack, endpoint: Endpoint) -> AdminClient:
+    from midtime.scalar.client import AdminClient
+
+    client = AdminClient(endpoint)
+    stack.callback(client.close)
+    return client
+
+
+def together(errors: Sequence[MidtimeError]) -> MidtimeError:
+    """One error that tells all; what may be paused decides its kind."""
+    first = next((error for error in errors if isinstance(error, StillPausedError)), errors[0])
+    told = dict.fromkeys(error.message for error in errors)
+    return type(first)("; ".join(told), fix=first.fix)
+
+
+def raise_at_end(lines: Iterable[str | MidtimeError]) -> Iterator[str]:
+    """Pass sentences on, then raise the errors among them, as one."""
+    errors = []
+    for line in lines:
+        if isinstance(line, MidtimeError):
+            errors.append(line)
+        else:
+            yield line
+    if errors:
+        raise together(errors)
+
+
+def forget_journals(older: timedelta) -> None:
+    """Remove what watchdogs of windows that are long over have written on this machine."""
+    with suppress(OSError):
+        for journal in journal_of("x").parent.glob("watchdog-*.jsonl"):
+            if time.time() - journal.stat().st_mtime > older.total_seconds():
+                journal.unlink()
