@@ -96,12 +96,28 @@ def _manifest(out: Console, point: RestorePoint) -> None:
     out.print(
         f"topology {point.topology}, midtime {to_rfc3339(point.midtime)}, made by {escape(point.origin.dag_id)} {escape(point.origin.run_id)}"
     )
-    out.print(f"evidence: {escape(str(point.evidence.get('kind', '')))}")
+    for line in _evidence(point.evidence):
+        out.print(f"evidence: {escape(line)}")
     table = Table("store", "engine", "method", "server", "size", "files", "tables", "rows", "seconds", box=None, pad_edge=False)
     for s in point.stores:
         numbers = [decimal(s.size), str(len(s.artifacts)), str(len(s.tables)), f"{s.rows:,}", f"{s.seconds:.1f}"]
         table.add_row(s.store, s.engine, s.method, escape(s.server), *numbers)
     out.print(table)
+
+
+def _evidence(evidence: Mapping[str, Any]) -> Iterator[str]:
+    """Why the instant may be believed, in a line; of a window also what became of each endpoint."""
+    yield str(evidence.get("kind", ""))
+    if "window" in evidence:
+        seconds = evidence.get("seconds_paused")
+        yield f"window {evidence['window']['start']} to {evidence['window']['end']}" + (f", paused for {seconds:.3f} s" if seconds else "")
+        for each in evidence["endpoints"]:
+            pause, polls = each["pause"], each["polls"]
+            trouble = f"; {each['error']}" if each.get("error") else ""
+            drained = f"drained in {pause['answered_ms'] - pause['sent_ms']:.0f} ms"
+            yield f"{each['address']} ({each['product']}) {drained}, seen paused {sum(poll['paused'] is True for poll in polls)} times{trouble}"
+        for task, said in evidence.get("captures", {}).items():
+            yield f"{said['store']} captured by {task} at {said['begun']} in {1000 * said['seconds']:.0f} ms"
 
 
 @contextmanager
