@@ -23,11 +23,16 @@ GOAL = 2.0
 class Nobody:
     """The watchdog's place: its pipe is measured elsewhere."""
 
+    lost = False
+
     def about_to_pause(self, settled: dict[str, float], deadline: float) -> None: ...
 
     def answered(self, addresses: Iterable[str]) -> None: ...
 
     def not_ours(self, addresses: Iterable[str]) -> None: ...
+
+    def unpaused(self) -> set[str]:
+        return set()
 
 
 def at_once(clients: list[AdminClient]) -> tuple[float, float]:
