@@ -36,6 +36,7 @@ PATIENCE = 5.0
 """Seconds after the deadline for which this process tries to unpause; then the watchdog goes on alone."""
 HEAD_START = 0.5
 """Seconds by which one group is unpaused before the next, if it does not hang."""
+STUCK_FIX = "the watchdog goes on trying; see docs/runbooks/stuck-pause.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,9 @@ class Limits:
 class Keeper(Protocol):
     """Somebody who unpauses should this process die: the watchdog."""
 
+    lost: bool
+    """Whether it was found dead."""
+
     def about_to_pause(self, settled: dict[str, float], deadline: float) -> None:
         """These addresses are going to be paused now; their late closing is over at these instants."""
 
@@ -59,6 +63,9 @@ class Keeper(Protocol):
 
     def not_ours(self, addresses: Iterable[str]) -> None:
         """They are not (any more) paused by us."""
+
+    def unpaused(self) -> set[str]:
+        """What it has unpaused itself, because we did not."""
 
 
 class Guard:
@@ -115,6 +122,9 @@ class Guard:
                 self._pause(group)
             self._witness()
             self.start = time.monotonic()
+            self._require_time(self.start)
+            if self._keeper.lost:
+                raise WindowVoidError("the watchdog died while we paused", fix="see who kills processes on the worker; start a new run")
         except BaseException:
             self._unpause()
             raise
@@ -162,8 +172,11 @@ class Guard:
         finally:
             try:
                 self._unpause()
-            finally:
-                self.ended.set()
+            except BaseException as error:  # noqa: BLE001 - the watchdog goes on with what is still ours
+                self.stuck = StillPausedError(f"unpausing broke down: {error!r}", fix=STUCK_FIX)
+            if self._reason and self.error is None:
+                self.error = WindowVoidError(self._reason, fix="start a new run")
+            self.ended.set()
 
     def _clients(self) -> list[AdminClient]:
         return [client for group in self._groups for client in group]
@@ -228,11 +241,13 @@ class Guard:
         while True:
             last = self._finish and time.monotonic() >= hold_until
             asked = time.monotonic()
+            self._require_time(asked)
             self._witness()
             if last:
                 # Not when the answers came: this process may have stood still since, and the watchdog have unpaused.
                 self.end = asked
                 break
+            self._require_time(time.monotonic())
             if time.monotonic() > self.deadline - RESERVE:
                 raise WindowVoidError(
                     f"the captures did not report within the deadline of {self.limits.deadline:g} s",
@@ -242,6 +257,14 @@ class Guard:
         if abs(self.clock.stepped()) > timedelta(seconds=POLL_TIMEOUT / 2):
             raise WindowVoidError(
                 f"this worker's clock was set by {self.clock.stepped()} in mid-window", fix="see its time service; start a new run"
+            )
+
+    def _require_time(self, now: float) -> None:
+        """Beyond the deadline the watchdog has unpaused, so whoever is seen paused then is paused by somebody else."""
+        if now >= self.deadline:
+            raise WindowVoidError(
+                f"the pausing process stood still until its deadline of {self.limits.deadline:g} s had passed",
+                fix="see what stopped or starved it on the worker; start a new run",
             )
 
     def _hold_until(self) -> float:
@@ -256,8 +279,10 @@ class Guard:
         return self.start + needed
 
     def _witness(self) -> None:
-        """One round: every endpoint says that it is paused."""
-        for address, (poll, error) in self._poll(self._clients()).items():
+        """One round: every endpoint says that it is paused. Who is not is not ours any longer: who pauses it next is somebody else."""
+        polls = self._poll(self._clients())
+        self._disown([address for address, (poll, _) in polls.items() if poll.paused is False])
+        for address, (poll, error) in polls.items():
             if error:
                 raise WindowVoidError(
                     f"{address} was lost in mid-window: {error.message}", fix="see what happened to it; start a new run"
@@ -283,27 +308,40 @@ class Guard:
 
     def _unpause(self) -> None:
         """The last paused group first (strict mode: the Ledger before the Auditor); who hangs keeps nobody else waiting."""
+        if time.monotonic() >= self.deadline:
+            self._disown(self._keeper.unpaused())
         gates: list[Gate] = []
         until = max(self.deadline, time.monotonic()) + PATIENCE
         for group in reversed(self._groups):
             ours = [client for client in group if client.endpoint.address in self._ours]
             gates += [Gate(client, self._ours[client.endpoint.address], look_first=False) for client in ours]
-            open_gates(gates, until=time.monotonic() + HEAD_START)
+            self._open(gates, until=time.monotonic() + HEAD_START)
             for gate in gates:
                 gate.look_first = True
-        open_gates(gates, until=until)
+        self._open(gates, until=until)
         self.over = time.monotonic()
         for gate in gates:
             self._opened(gate)
-        for gate in gates:
-            if gate.done:
-                del self._ours[gate.endpoint.address]
-        self._keeper.not_ours(gate.endpoint.address for gate in gates if gate.done)
         if stuck := [gate for gate in gates if not gate.done]:
             said = "; ".join(f"{gate.endpoint}: {gate.error.message if gate.error else 'still paused'}" for gate in stuck)
-            self.stuck = StillPausedError(
-                f"could not be unpaused: {said}", fix="the watchdog goes on trying; see docs/runbooks/stuck-pause.md"
-            )
+            self.stuck = StillPausedError(f"could not be unpaused: {said}", fix=STUCK_FIX)
+
+    def _open(self, gates: Sequence[Gate], *, until: float) -> None:
+        def tell() -> bool:
+            # At once: while we still wait for one that hangs, somebody else may pause another, and the watchdog must not lift that.
+            self._disown([gate.endpoint.address for gate in gates if gate.done])
+            return False
+
+        open_gates(gates, until=until, given_up=tell)
+        tell()
+
+    def _disown(self, addresses: Iterable[str]) -> None:
+        """They are open, or somebody else's."""
+        gone = [address for address in addresses if address in self._ours]
+        for address in gone:
+            del self._ours[address]
+        if gone:
+            self._keeper.not_ours(gone)
 
     def _opened(self, gate: Gate) -> None:
         seen = self.evidence[gate.endpoint.address]

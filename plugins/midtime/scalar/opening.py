@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from midtime.errors import MidtimeError
+from midtime.errors import AdminUnreachableError, MidtimeError
 from midtime.scalar.client import AdminClient, Reply
 from midtime.scalar.endpoint import Endpoint
 
@@ -19,6 +19,8 @@ RPC_SECONDS = 1.0
 """Deadline of each Unpause and CheckPaused: a peer that hangs is asked again."""
 AGAIN_SECONDS = 0.25
 """From one try to the next, so that an endpoint is unpaused within a second of being reachable."""
+THAW_SECONDS = 0.5
+"""For so long after an endpoint that did not answer does so again, a Pause that lay in its buffers may still be carried out."""
 
 
 @dataclass(slots=True)
@@ -63,7 +65,7 @@ def open_gates(gates: Sequence[Gate], *, until: float, given_up: Callable[[], bo
     """
     wake = threading.Event()
     turns = [_Turn(gate, wake) for gate in gates]
-    while any(not turn.gate.done for turn in turns) and time.monotonic() < until and not given_up():
+    while not given_up() and any(not turn.gate.done for turn in turns) and time.monotonic() < until:
         wake.clear()
         due = min((turn.step() for turn in turns if not turn.gate.done), default=0.0)
         wake.wait(max(0.0, min(due, until) - time.monotonic()))
@@ -79,20 +81,27 @@ class _Turn:
         self._unpause: Reply[None] | None = None
         self._check: Reply[bool] | None = None
         self._blind = not gate.look_first
+        self._silent = False
 
     def step(self) -> float:
         """Go on as far as possible without waiting.
 
         :return: ``time.monotonic()`` at which to be called again, unless a reply comes before
         """
+        try:
+            self._go_on()
+        except Exception as error:  # noqa: BLE001 - such as a thread that cannot be started; it must not keep other gates closed
+            self._failed(AdminUnreachableError(f"{self.gate.endpoint} cannot be asked: {error!r}", fix="see the worker's limits"))
+        waiting = self._unpause or self._check
+        return time.monotonic() + RPC_SECONDS if waiting else self._next
+
+    def _go_on(self) -> None:
         if self._unpause and self._unpause.done():
             self._unpaused(self._unpause)
         if self._check and self._check.done():
             self._checked(self._check)
         if not (self._unpause or self._check or self.gate.done) and time.monotonic() >= self._next:
             self._send_unpause() if self._blind else self._send_check()
-        waiting = self._unpause or self._check
-        return time.monotonic() + RPC_SECONDS if waiting else self._next
 
     def _send_unpause(self) -> None:
         self._blind = False
@@ -111,6 +120,8 @@ class _Turn:
             self._failed(error)  # it may have worked all the same: look
         else:
             self.gate.unpauses += 1
+            if self.gate.settled_at is not None and reply.sent >= self.gate.settled_at and not self._silent:
+                self.gate.settled_at = None  # no Pause of ours can come after this one
         self._send_check()
 
     def _checked(self, reply: Reply[bool]) -> None:
@@ -121,7 +132,8 @@ class _Turn:
             self._failed(error)
             self._blind = not self.gate.unpauses  # it is ours, so who cannot be asked is told
             return
-        settled = self.gate.settled_at is None or (reply.sent or 0.0) >= self.gate.settled_at
+        self._heard_again()
+        settled = self.gate.settled_at is None or reply.sent >= self.gate.settled_at
         if not paused:
             self.gate.error = None
             if settled:
@@ -130,9 +142,16 @@ class _Turn:
                 self._next = time.monotonic() + AGAIN_SECONDS / 5  # a Pause of ours may still be on its way
         elif self.gate.unpauses and self.gate.settled_at is None:
             self.gate.foreign = True
+        elif time.monotonic() < self._next:
+            self._blind = True  # the last Unpause failed: not again at once
         else:
             self._send_unpause()
 
+    def _heard_again(self) -> None:
+        if self._silent and self.gate.settled_at is not None:
+            self.gate.settled_at = max(self.gate.settled_at, time.monotonic() + THAW_SECONDS)
+        self._silent = False
+
     def _failed(self, error: MidtimeError) -> None:
-        self.gate.error = error
+        self.gate.error, self._silent = error, True
         self._next = time.monotonic() + AGAIN_SECONDS

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from midtime.errors import ArmingError
 from midtime.scalar.endpoint import Endpoint
 
 READY_SECONDS = 20.0
+SEND_SECONDS = 1.0
+"""How long the task waits for a watchdog that does not read: one that stands still must not keep gates closed."""
 _PROGRAM = "import json, sys; setup = json.loads(sys.stdin.buffer.raw.readline()); sys.path[:] = setup['path']\n" + (
     "from midtime.scalar.watchdog_process import main; main(setup)"
 )
@@ -43,14 +47,16 @@ class Watchdog:
             "patience": patience,
         }
         self._pipe: int | None = None
+        self._unsent = b""
 
     def start(self) -> None:
         """Start it and wait until it listens. Before the first RPC, and before anything is paused.
 
         :raises ArmingError: it does not start
         """
-        self.journal.parent.mkdir(parents=True, exist_ok=True)
+        self._make_room()
         reading, self._pipe = os.pipe()
+        os.set_blocking(self._pipe, False)
         try:
             starter = subprocess.Popen(
                 [sys.executable, "-u", "-c", _PROGRAM],
@@ -63,7 +69,7 @@ class Watchdog:
         finally:
             os.close(reading)
         try:
-            self._send(self._setup)
+            self._send(self._setup, READY_SECONDS)
             said = _first_line(starter, READY_SECONDS)
             if said != b"ready\n":
                 raise ArmingError(
@@ -82,10 +88,11 @@ class Watchdog:
 
         :raises ArmingError: it is dead; nothing may be paused
         """
-        self._send({"pausing": settled, "deadline": deadline})
-        if self.lost:
+        self._send({"pausing": settled, "deadline": deadline}, SEND_SECONDS)
+        if self.lost or self._unsent:
             raise ArmingError(
-                "the watchdog is gone; these endpoints were not paused", fix="see who kills processes on the worker; start a new run"
+                "the watchdog is gone or stands still; these endpoints were not paused",
+                fix="see who kills or stops processes on the worker; start a new run",
             )
 
     def answered(self, addresses: Iterable[str]) -> None:
@@ -106,21 +113,49 @@ class Watchdog:
             os.close(self._pipe)
             self._pipe = None
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def unpaused(self) -> set[str]:
+        """See :class:`~midtime.scalar.guard.Keeper`."""
+        try:
+            lines = self.journal.read_text().splitlines()
+        except OSError:
+            return set()
+        return {said["endpoint"] for said in map(_parsed, lines) if said.get("did") == "unpaused"}
+
+    def _make_room(self) -> None:
+        try:
+            self.journal.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ArmingError(
+                f"the watchdog has no place for its journal {self.journal}: {error.strerror}; nothing was paused",
+                fix="make its folder writable on the worker",
+            ) from None
+
+    def _send(self, message: dict[str, Any], seconds: float = 0.0) -> None:
+        """Write as much as the pipe takes within ``seconds``; the rest goes out before the next message, in order."""
         if self._pipe is None:
             return
-        content = json.dumps(message).encode() + b"\n"
+        pipe = select.poll()  # not select(): a worker may have more than 1,024 files open
+        pipe.register(self._pipe, select.POLLOUT)
+        self._unsent += json.dumps(message).encode() + b"\n"
+        until = time.monotonic() + seconds
         try:
-            while content:
-                content = content[os.write(self._pipe, content) :]
+            while self._unsent and pipe.poll(1000 * max(0.0, until - time.monotonic())):
+                self._unsent = self._unsent[os.write(self._pipe, self._unsent) :]
         except BrokenPipeError:
             self.lost = True
 
 
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        said: dict[str, Any] = json.loads(line)
+    except ValueError:  # being written
+        return {}
+    return said
+
+
 def _first_line(process: subprocess.Popen[bytes], seconds: float) -> bytes:
     """What it says, or nothing when it does not say it in time."""
-    import select
-
     assert process.stdout is not None  # noqa: S101 - for the type checker
-    readable, _, _ = select.select([process.stdout], [], [], seconds)
-    return process.stdout.readline() if readable else b""
+    said = select.poll()
+    said.register(process.stdout, select.POLLIN)
+    return process.stdout.readline() if said.poll(1000 * seconds) else b""

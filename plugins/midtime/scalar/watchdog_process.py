@@ -49,6 +49,7 @@ class Dog:
         from midtime.scalar.client import AdminClient  # after the forks: gRPC's threads do not survive them
         from midtime.scalar.endpoint import Endpoint
 
+        self._terminated, self._alarm = os.pipe()  # first, for select() takes no number above 1,023
         self._clients = {body["address"]: AdminClient(Endpoint.from_dict(body)) for body in setup["endpoints"]}
         self._journal = Path(setup["journal"])
         self._patience = float(setup["patience"])
@@ -56,7 +57,6 @@ class Dog:
         self._deadline: float | None = None
         self._stay = self._told = False
         self._unread = b""
-        self._terminated, self._alarm = os.pipe()
 
     def watch(self) -> None:
         """Until it is not needed any more."""
@@ -122,11 +122,19 @@ class Dog:
 
         self._note("unpauses", why=why, endpoints=sorted(self._ours))
         gates = list(self._gates())
-        open_gates(gates, until=max(self._deadline or 0.0, time.monotonic()) + self._patience)
+        told: set[str] = set()
+
+        def tell() -> bool:
+            for gate in gates:
+                if gate.open_at is not None and gate.unpauses and gate.endpoint.address not in told:
+                    told.add(gate.endpoint.address)
+                    self._note("unpaused", endpoint=gate.endpoint.address, why=why)
+            return False
+
+        open_gates(gates, until=max(self._deadline or 0.0, time.monotonic()) + self._patience, given_up=tell)
+        tell()
         for gate in gates:
-            if gate.open_at is not None and gate.unpauses:
-                self._note("unpaused", endpoint=gate.endpoint.address, why=why)
-            elif not gate.done:
+            if not gate.done:
                 self._note("gave up", endpoint=gate.endpoint.address, why=gate.error.message if gate.error else "still paused")
 
     def _gates(self) -> Iterator[Any]:
