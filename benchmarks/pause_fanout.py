@@ -31,6 +31,8 @@ class Nobody:
 
     def not_ours(self, addresses: Iterable[str]) -> None: ...
 
+    def stay(self) -> None: ...
+
     def unpaused(self) -> set[str]:
         return set()
 

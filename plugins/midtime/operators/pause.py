@@ -72,7 +72,8 @@ class ScalarPauseOperator(TopologyOperator):
         """Unpause at once, then interrupt :meth:`work`."""
         if self._guard:
             self._guard.abort("the pausing task was told to end")
-            self._guard.ended.wait(KILL_SECONDS)
+            if self._guard.started:  # a plain chain pauses on this very thread: it undoes that when the error below comes up there
+                self._guard.ended.wait(KILL_SECONDS)
         super().on_kill()
 
     def _armed(self, pausing: Pausing, host: Host) -> dict[str, Any]:
@@ -142,7 +143,7 @@ class ScalarPauseOperator(TopologyOperator):
             self.log.info("Paused for %.3f s: %s", guard.over - guard.began, guard.error or "as it should be")
 
     def _plain(self, pausing: Pausing) -> dict[str, Any]:
-        with pausing.ready() as (guard, watchdog):
+        with pausing.ready() as (guard, _):
             pausing.take_leases()
             self._guard = guard
             try:
@@ -150,7 +151,6 @@ class ScalarPauseOperator(TopologyOperator):
             except BaseException:
                 pausing.release_leases([each.address for each in pausing.endpoints if guard.is_open(each.address)])
                 raise
-            watchdog.stay()
             if guard.start is None:
                 raise WindowVoidError("the window never opened", fix="start a new run")
             self.log.warning("Paused %s; the watchdog unpauses in %.0f s at the latest", _listed(pausing), guard.seconds_left)

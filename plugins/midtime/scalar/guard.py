@@ -64,6 +64,9 @@ class Keeper(Protocol):
     def not_ours(self, addresses: Iterable[str]) -> None:
         """They are not (any more) paused by us."""
 
+    def stay(self) -> None:
+        """The pausing process ends now, and means it: unpause at the deadline only."""
+
     def unpaused(self) -> set[str]:
         """What it has unpaused itself, because we did not."""
 
@@ -113,7 +116,7 @@ class Guard:
         self._thread.start()
 
     def pause_only(self) -> None:
-        """Pause on the caller's thread and leave it so; whatever goes wrong is undone first.
+        """Pause on the caller's thread and leave the rest to the keeper; whatever goes wrong is undone first.
 
         :raises MidtimeError: nothing is paused
         """
@@ -123,6 +126,7 @@ class Guard:
             self._witness()
             self.start = time.monotonic()
             self._require_time(self.start)
+            self._keeper.stay()
             if self._keeper.lost:
                 raise WindowVoidError("the watchdog died while we paused", fix="see who kills processes on the worker; start a new run")
         except BaseException:

@@ -104,7 +104,7 @@ class Watchdog:
         self._send({"not_ours": list(addresses)})
 
     def stay(self) -> None:
-        """The task ends now, and means it: unpause at the deadline only."""
+        """See :class:`~midtime.scalar.guard.Keeper`."""
         self._send({"stay": True})
 
     def close(self) -> None:

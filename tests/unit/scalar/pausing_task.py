@@ -75,7 +75,7 @@ def main() -> None:
     sys.stdin.readline() if PLAN.get("waits") else None
     guard = Stopping(clients, Limits(PLAN["drain"], PLAN["hold"], PLAN["deadline"]), watchdog)
     if PLAN.get("plain"):
-        _plain(guard, watchdog)
+        _plain(guard)
         return
     if PLAN.get("stops") in ("after the last witness", "before unpause"):
         guard.finish()
@@ -91,13 +91,12 @@ def main() -> None:
     say(ended={**_told(guard.error), "start": guard.start, "end": guard.end, "began": guard.began, "lost": watchdog.lost})
 
 
-def _plain(guard: Guard, watchdog: Watchdog) -> None:
+def _plain(guard: Guard) -> None:
     try:
         guard.pause_only()
     except MidtimeError as error:
         say(failed=_told(error))
         return
-    watchdog.stay()
     say(paused=guard.deadline)
 
 

@@ -297,6 +297,23 @@ def test_it_is_found_dead_before_pausing(double: Double, watchdog: Watchdog) -> 
     assert not double.calls("pause")
 
 
+@pytest.mark.fault("kill -9 of the pausing task after it has found that one pause is somebody else's", "that one stays; ours is lifted")
+def test_it_leaves_what_is_not_ours(watchdog: Watchdog) -> None:
+    with Double() as ours, Double() as theirs:
+        dog = Watchdog([ours.endpoint(), theirs.endpoint()], journal=watchdog.journal.with_name("other.jsonl"))
+        dog.start()
+        dog.about_to_pause(dict.fromkeys((ours.address, theirs.address), time.monotonic()), time.monotonic() + 20)
+        for double in (ours, theirs):
+            double.control(foreign="pause")
+        dog.answered([ours.address])
+        dog.not_ours([theirs.address])
+        dog.close()
+        until(lambda: not ours.paused, "ours is lifted")
+        until(lambda: "unpaused" in dog.journal.read_text(), "the watchdog is done")
+        assert theirs.paused
+        assert not theirs.calls("unpause")
+
+
 # -- the plain chain --------------------------------------------------------------------------------------------------------------------
 
 

@@ -46,6 +46,9 @@ class Notes:
         for address in addresses:
             self.ours.pop(address, None)
 
+    def stay(self) -> None:
+        self.log.append("stay")
+
     def unpaused(self) -> set[str]:
         return self.has_unpaused
 
