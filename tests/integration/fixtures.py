@@ -19,7 +19,7 @@ from midtime.model.topology import Topology
 from midtime.stores import open_store
 from midtime.stores.base import CopiedStore, Shelf
 from tests.integration import faults
-from tests.stack.airflow import LocalAirflow
+from tests.stack.airflow import REPOSITORY, LocalAirflow
 from tests.stack.postgres import Postgres
 from tests.stack.processes import poll
 from tests.stack.stack import Stack
@@ -119,6 +119,11 @@ class Installation:
     stack: Stack
     folder: Path
 
+    @property
+    def other_dags(self) -> Path:
+        """A second folder of DAG files, empty at first."""
+        return self.folder / "other-dags"
+
     def add_topology(self, name: str, database: str, **changes: Any) -> Topology:
         """Write a topology file over one database of the real server, and wait until Airflow shows its DAGs."""
         topology = self.write_topology(name, database, **changes)
@@ -177,4 +182,13 @@ def installation(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Inst
     config.mkdir(parents=True)
     (config / "airflow_local_settings.py").write_text(Path(faults.__file__).read_text())
     stack.airflow_options["env"] = {faults.FOLDER: str(folder / "faults")}
+    stack.airflow_options["settings"] = {("dag_processor", "dag_bundle_config_list"): _bundles(folder / "other-dags")}
     return Installation(stack.airflow, stack, folder)
+
+
+def _bundles(others: Path) -> str:
+    """The repository's DAGs, and those of somebody else's that a test writes."""
+    others.mkdir()
+    local = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    folders = {"dags-folder": REPOSITORY / "dags", "other-dags": others}
+    return json.dumps([{"name": name, "classpath": local, "kwargs": {"path": str(path)}} for name, path in folders.items()])

@@ -16,10 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.stack import airflow_settings, mariadb
+import httpx
+
+from tests.stack import airflow_settings, launch, mariadb
 from tests.stack.airflow_api import AirflowApi
 from tests.stack.postgres import wheel_bin
-from tests.stack.processes import Port, Process, Processes, StackError
+from tests.stack.processes import Port, Process, Processes, StackError, poll
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMPONENTS = {
@@ -110,6 +112,25 @@ class LocalAirflow(AirflowApi):
     def component(self, name: str) -> Process:
         """``api-server``, ``scheduler``, ``dag-processor`` or ``triggerer``: to be killed by a test, for example."""
         return self._components[name]
+
+    def processes_of(self, name: str) -> list[int]:
+        """A component and what it has started: all of them stand still when a machine's component does."""
+        pid = self._components[name].pid
+        return [pid, *launch.descendants(pid)]
+
+    def mend(self, timeout: float = 180) -> None:
+        """Start again what is dead, and wait until everything is healthy: the end of a test that killed something."""
+        poll("a healthy Airflow", self._mended, timeout, every=0.2)
+
+    def _mended(self) -> bool | None:
+        for name, process in list(self._components.items()):
+            if not process.alive:
+                process.wait(1)
+                self.start_component(name)
+        try:
+            return self.healthy() or None
+        except (httpx.HTTPError, KeyError):  # not yet
+            return None
 
     def viewer(self) -> AirflowApi:
         """The API as the user who may only look."""

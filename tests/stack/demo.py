@@ -45,6 +45,7 @@ RESTORED = {store: f"{database}_restored" for store, database in STORES.items()}
 MARK = ".midtime-demo"
 DAGS = ("bank__backup", "bank__restore", "bank__drill", "midtime__sweep")
 
+
 class DemoError(Exception):
     """A step did not do what it should."""
 
@@ -104,7 +105,9 @@ class Demo:
             self.screen.now("creating its tables, starting it and opening the accounts")
             self.stack.multi_bank  # noqa: B018
             self.stack.multi_scalardb_2  # noqa: B018
-            done(f"{cache.SCALARDB_VERSION}, two of them over both databases; {ACCOUNTS} accounts of {START_BALANCE:,} in each: {TOTAL:,} in all")
+            done(
+                f"{cache.SCALARDB_VERSION}, two of them over both databases; {ACCOUNTS} accounts of {START_BALANCE:,} in each: {TOTAL:,} in all"
+            )
 
     def start_airflow(self) -> None:
         """Before the bank moves: on a small machine a busy bank makes Airflow's start slow."""
@@ -168,7 +171,9 @@ class Demo:
         with self.screen.step("Backup", "bank__backup, triggered through the API") as done:
             run = self.follow("bank__backup", self.airflow.trigger("bank__backup"))
             window = self.airflow.xcom(run.dag_id, run.run_id, "pause")
-            done(f"both servers paused for {1000 * window['seconds_paused']:.0f} ms, both snapshots opened in it; read out while transfers went on")
+            done(
+                f"both servers paused for {1000 * window['seconds_paused']:.0f} ms, both snapshots opened in it; read out while transfers went on"
+            )
         return run
 
     def list_restore_points(self, point: str) -> None:

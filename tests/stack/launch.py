@@ -57,6 +57,11 @@ def _parent(pid: int) -> int:
     return 0 if state in "ZX" else int(parent)
 
 
+def ended(pid: int) -> bool:
+    """Whether it is gone, or a zombie."""
+    return _parent(pid) == 0
+
+
 def descendants(root: int) -> list[int]:
     """Every living process below ``root``."""
     parents = {pid: _parent(pid) for pid in _pids()}

@@ -18,6 +18,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from tests.stack import launch
 from tests.stack.processes import Port, Process, Processes, StackError
 
 #: PostgreSQL refuses to run as root; ``nobody`` is on every system, so none has to be created
@@ -104,6 +105,11 @@ class Postgres:
         if self._process is not None:
             self._process.kill()
             self._process = None
+
+    def pids(self) -> list[int]:
+        """The postmaster and its processes: all of them stand still when a server hangs."""
+        assert self._process is not None
+        return [self._process.pid, *launch.descendants(self._process.pid)]
 
     def restart(self) -> None:
         self.stop()
