@@ -87,6 +87,7 @@ def _no_working_copies(fleet: Fleet, timeout: float = 30) -> None:
     poll("the end of all working copies", lambda: None if left() else True, timeout)
 
 
+@pytest.mark.long  # of PostgreSQL on file:// they run every time (test_airflow_faults.py)
 def test_a_worker_killed_anywhere_in_a_backup(fleet: Fleet) -> None:
     """During the dump, during the upload, and between upload and manifest: no half restore point is seen, the next try succeeds."""
     installation, places = fleet.installation, {f"{engine}-{place}": place for engine, _ in FAULTY for place in PLACES}
@@ -105,6 +106,7 @@ def test_a_worker_killed_anywhere_in_a_backup(fleet: Fleet) -> None:
     _all_succeed(fleet, _trigger(fleet, list(places), "drill"), "drill")
 
 
+@pytest.mark.long  # of PostgreSQL on file:// they run every time (test_airflow_faults.py)
 def test_a_worker_killed_during_a_restore(fleet: Fleet) -> None:
     """What is live keeps its rows; the next try succeeds."""
     installation, names = fleet.installation, [f"{engine}-restore" for engine, _ in FAULTY]
