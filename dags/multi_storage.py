@@ -60,3 +60,4 @@ for topology in topologies("backup", shape="multi_storage"):
 
         preflight >> [pause, *dumps] >> midtime >> publish >> [release.as_teardown(on_failure_fail_dagrun=True), done]
         pause >> unpause.as_teardown(on_failure_fail_dagrun=True)
+        [pause, *dumps] >> release  # also where one of them has failed: it removes what the others have written

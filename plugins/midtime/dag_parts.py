@@ -38,6 +38,14 @@ def topologies(suffix: str, *, shape: Shape | None = None) -> Iterator[Topology]
     yield from (topology for topology in found if shape in (None, topology.shape))
 
 
+def topology_named(name: str) -> Topology:
+    """One topology, for a DAG of your own.
+
+    :raises TopologyError: no file holds it, or the one that does is wrong
+    """
+    return load_named(folder(), name)
+
+
 def all_topologies() -> list[Topology]:
     """Every good topology, for housekeeping."""
     return load_topologies(folder())[0]

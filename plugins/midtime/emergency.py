@@ -3,25 +3,73 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import yaml
+from pydantic import ValidationError
 
 from midtime.catalog.pause_leases import PauseLeases, lease_place
-from midtime.errors import DiscoveryError, MidtimeError, RequestError
+from midtime.errors import CatalogError, DiscoveryError, MidtimeError, RequestError
 from midtime.finding import endpoints_now
 from midtime.lifting import TRY_SECONDS
 from midtime.model.instants import to_rfc3339, utc_now
+from midtime.model.topology import Product
+from midtime.scalar.watchdog_process import SEEN_SECONDS
 
 if TYPE_CHECKING:
     from midtime.catalog.leases import Lease
-    from midtime.model.topology import Topology
     from midtime.scalar.endpoint import Endpoint
     from midtime.scalar.opening import Gate
 
 _AT_ONCE = 16
+
+
+class Paused(Protocol):
+    """What must be known of a topology to unpause it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def products(self) -> Sequence[Product]:
+        """Whose endpoints are unpaused."""
+
+    @property
+    def destination(self) -> str:
+        """Where leases lie, if nobody says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """What a wrong topology file still says."""
+
+    name: str
+    products: tuple[Product, ...]
+    destination: str
+
+
+def salvage(folder: Path, name: str) -> Salvaged | None:
+    """The products of a topology whose file is wrong elsewhere; None where it does not even say that."""
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            body = yaml.safe_load(path.read_text())
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        if isinstance(body, dict) and body.get("name") == name and (products := tuple(_products(body.get("products")))):
+            return Salvaged(name, products, str(body.get("destination", "")))
+    return None
+
+
+def _products(said: object) -> Iterator[Product]:
+    for each in said if isinstance(said, list) else ():
+        with suppress(ValidationError):
+            yield Product.model_validate(each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +98,7 @@ class GivenBack:
     holder: str = ""
 
 
-def unpause_by_hand(topology: Topology) -> list[Unpaused]:
+def unpause_by_hand(topology: Paused) -> list[Unpaused]:
     """Unpause every endpoint of every product, whoever paused it: what a person does who knows better.
 
     Nothing but the products is asked: neither the object store nor, for static endpoints, Airflow's database.
@@ -98,7 +146,7 @@ def _became(gate: Gate) -> tuple[str, str]:
     return ("unpaused" if gate.unpauses else "was open"), ""
 
 
-def give_back_by_hand(topology: Topology, unpaused: list[Unpaused]) -> Iterator[GivenBack]:
+def give_back_by_hand(topology: Paused, unpaused: list[Unpaused]) -> Iterator[GivenBack]:
     """Say which windows' leases lay on these endpoints, and give back those of what is open now.
 
     A lease of this topology whose endpoint is none of it any more is only told of.
@@ -110,23 +158,27 @@ def give_back_by_hand(topology: Topology, unpaused: list[Unpaused]) -> Iterator[
     except MidtimeError as error:
         yield GivenBack("leases", False, f"cannot be read, so that who paused cannot be told: {error}")
         return
-    for address, lease in found:
-        if isinstance(lease, MidtimeError):
-            if address in addresses:
-                yield GivenBack(address, False, str(lease))
-        elif address in addresses:
-            yield _give_back(leases, address, lease, addresses[address].open)
-        elif lease.details.get("topology") == topology.name:
-            yield GivenBack(
-                address, False, f"is not of this topology any more: {_of(lease)}; remove {leases.folder(address)}", lease.holder
-            )
+    if any(addresses[address].open for address, _ in found if address in addresses):
+        time.sleep(SEEN_SECONDS)  # until a watchdog that stays has seen that they are open; the next window's Pause would pass for ours
+
+    def one(address: str, lease: Lease | CatalogError) -> GivenBack | None:
+        if isinstance(lease, CatalogError):
+            return GivenBack(address, False, str(lease)) if address in addresses else None
+        if address in addresses:
+            return _give_back(leases, address, lease, addresses[address].open)
+        if lease.details.get("topology") != topology.name:
+            return None
+        return GivenBack(address, False, f"is not of this topology any more: {_of(lease)}; remove {leases.folder(address)}", lease.holder)
+
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="leases") as pool:
+        yield from (each for each in pool.map(lambda pair: one(*pair), found) if each)
 
 
 def _give_back(leases: PauseLeases, address: str, lease: Lease, is_open: bool) -> GivenBack:
     if not is_open:
         return GivenBack(address, False, f"{_of(lease)}; the lease stays, midtime__sweep goes on trying", lease.holder)
     try:
-        leases.release([address], holder=lease.holder)
+        leases.release([address], holder=lease.holder, window=lease.details.get("window"))
     except MidtimeError as error:
         return GivenBack(address, False, f"{_of(lease)}; it could not be given back: {error}", lease.holder)
     return GivenBack(address, True, f"{_of(lease)}; given back{_what_of_the_window(lease)}", lease.holder)

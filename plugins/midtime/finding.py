@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from midtime.errors import DiscoveryError, MidtimeError, ProductNotReadyError
+from midtime.model.topology import split_endpoint
 from midtime.pausing import endpoints_of
 
 if TYPE_CHECKING:
     from midtime.lifting import Leased
     from midtime.model.topology import Product, Topology
-    from midtime.scalar.endpoint import Endpoint
+    from midtime.scalar.endpoint import Endpoint, TlsFiles
 
 
 @dataclass(slots=True)
@@ -21,6 +24,7 @@ class Known:
 
     known: Mapping[str, Topology]
     _found: dict[tuple[str, str], Mapping[str, Endpoint] | DiscoveryError] = field(default_factory=dict)
+    _looking: Lock = field(default_factory=Lock)
 
     def same(self, leased: Leased) -> bool:
         """Whether the endpoint is still the one that was paused, as far as discovery can tell.
@@ -30,7 +34,8 @@ class Known:
         wanted = leased.endpoint
         if wanted.identity is None or not (product := self._product(leased)):
             return True  # nobody can tell; its address is all there is
-        found = self._endpoints(leased.topology, product)
+        with self._looking:
+            found = self._endpoints(leased.topology, product)
         now = found.get(wanted.address)
         return now is not None and now.identity in (wanted.identity, None)
 
@@ -63,16 +68,38 @@ def endpoints_now(product: Product) -> list[Endpoint]:
     except ProductNotReadyError:
         return list(_left_of(product))
     except MidtimeError:
+        if product.endpoints.static:
+            return list(_as_written(product))
         raise
     except Exception as error:
         # Airflow's database and every client library have errors of their own; the other products are unpaused whatever it is.
         raise DiscoveryError(f"product {product.label}: its endpoints cannot be looked up: {error}", fix="see the error") from error
 
 
+def _as_written(product: Product) -> Iterator[Endpoint]:
+    """Every address of every name that can be found: a name with several, or one that is wrong, must not keep the others paused."""
+    from midtime.scalar.endpoint import Endpoint
+
+    for written in product.endpoints.static or ():
+        host, port = split_endpoint(written)
+        try:
+            addresses = sorted({str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)})
+        except OSError:
+            addresses = [host]
+        for address in addresses:
+            yield Endpoint(product.label, product.kind, f"[{address}]:{port}" if ":" in address else f"{address}:{port}", tls=_tls(product))
+
+
+def _tls(product: Product) -> TlsFiles | None:
+    from midtime.scalar.endpoint import TlsFiles
+
+    return TlsFiles(**product.tls.model_dump()) if product.tls else None
+
+
 def _left_of(product: Product) -> Iterator[Endpoint]:
     from midtime.scalar.discovery import pods  # slow to import
-    from midtime.scalar.endpoint import Endpoint, TlsFiles
+    from midtime.scalar.endpoint import Endpoint
 
-    tls = TlsFiles(**product.tls.model_dump()) if product.tls else None
+    tls = _tls(product)
     for address in pods.remains(product).addresses:
         yield Endpoint(product.label, product.kind, address, tls=tls)

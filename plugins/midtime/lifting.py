@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from midtime.catalog.pause_leases import LIFTING, PauseLeases
+from midtime.catalog.pause_leases import AT_ONCE, LIFTING, PauseLeases
 from midtime.errors import CatalogError, LeaseHeldError, MidtimeError, ProductError, StillPausedError
 from midtime.model.instants import from_rfc3339, utc_now
 from midtime.pausing import journal_of
+from midtime.scalar import journals
+from midtime.scalar.watchdog_process import SEEN_SECONDS
 
 if TYPE_CHECKING:
     from midtime.catalog.leases import Lease
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 TRY_SECONDS = 10.0
 """How long one call tries to reach an endpoint; whoever calls comes again."""
+BATCH = 32
+"""Endpoints that are taken over, opened and given back together, and how many such batches at once."""
 RUNBOOK = "docs/runbooks/stuck-pause.md"
 
 
@@ -65,19 +69,6 @@ class Leased:
         return str(self.lease.details.get(LIFTING, "")) if self.lease.live(utc_now()) else ""
 
     @property
-    def opened_by_watchdog(self) -> bool:
-        """Whether this window's watchdog, if it ran on this machine, has opened it: who pauses it now is somebody else."""
-        with suppress(OSError):
-            return any(self._opened(line) for line in journal_of(self.window).read_text().splitlines())
-        return False
-
-    def _opened(self, line: str) -> bool:
-        with suppress(ValueError, KeyError):  # a full disk cuts lines
-            said = json.loads(line)
-            return bool(said["did"] == "unpaused" and said["endpoint"] == self.endpoint.address)
-        return False
-
-    @property
     def unsettled(self) -> float:
         """Seconds for which a Pause of that window may still be late."""
         return max((self.settled - utc_now()).total_seconds(), 0.0)
@@ -94,27 +85,68 @@ def lift(leases: PauseLeases, ours: Sequence[Leased]) -> Iterator[str | MidtimeE
 
     :return: a sentence for each, or an error for what is, or may be, still paused; LeaseHeldError for what somebody else lifts
     """
-    mine = []
-    for each in ours:
-        if each.opened_by_watchdog:
-            yield from _give_back(leases, each, f"{each.endpoint} was unpaused by the watchdog of {each.lease.holder}")
-        elif _take_over(leases, each):
-            mine.append(each)
-        else:
-            yield rival(each, "somebody else")
-    with ExitStack() as stack:
-        gates = []
-        for each in mine:
-            try:
-                gates.append((each, each.gate(_client(stack, each.endpoint))))
-            except ProductError as error:  # a file of its TLS is not on this worker
-                yield _still_paused(each, error)
-        _open([gate for _, gate in gates])
-        for each, gate in gates:
-            if gate.done:
-                yield from _give_back(leases, each, f"{each.endpoint} {_did(gate)}: {each.lease.holder}")
-            else:
-                yield _still_paused(each, gate.error)
+    if not ours:
+        return
+    size = max(BATCH, -(-len(ours) // BATCH))
+    batches = [ours[start : start + size] for start in range(0, len(ours), size)]
+    # A batch waits for nobody but its own: its gates are opened while the leases of the next ones are still being taken over.
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="leases") as store, ThreadPoolExecutor(len(batches)) as lifters:
+        for lines in lifters.map(lambda batch: _Lift(leases, store).lift(batch), batches):
+            yield from lines
+
+
+@dataclass(slots=True)
+class _Lift:
+    """One batch: taken over, opened, seen open by everybody, given back."""
+
+    leases: PauseLeases
+    store: ThreadPoolExecutor
+    said: list[str | MidtimeError] = field(default_factory=list)
+
+    def lift(self, ours: Sequence[Leased]) -> list[str | MidtimeError]:
+        opened = opened_by_watchdogs(ours)
+        mine = [each for each in ours if each not in opened]
+        taken = list(self.store.map(lambda each: _take_over(self.leases, each), mine))
+        self.said += [rival(each, "somebody else") for each, good in zip(mine, taken, strict=True) if not good]
+        done = self._open([each for each, good in zip(mine, taken, strict=True) if good])
+        if done:
+            time.sleep(SEEN_SECONDS)
+        done += [(each, f"{each.endpoint} was unpaused by the watchdog of {each.lease.holder}") for each in opened]
+        self.said += [said for _, said in done]
+        self.said += give_back(self.leases, [each for each, _ in done], self.store)
+        return self.said
+
+    def _open(self, mine: Sequence[Leased]) -> list[tuple[Leased, str]]:
+        """Those that are open now, with what became of them."""
+        with ExitStack() as stack:
+            gates = []
+            for each in mine:
+                try:
+                    gates.append((each, each.gate(_client(stack, each.endpoint))))
+                except ProductError as error:  # a file of its TLS is not on this worker
+                    self.said.append(_still_paused(each, error))
+            _open([gate for _, gate in gates])
+            self.said += [_still_paused(each, gate.error) for each, gate in gates if not gate.done]
+            return [(each, _did(each, gate)) for each, gate in gates if gate.done]
+
+
+def opened_by_watchdogs(ours: Sequence[Leased]) -> list[Leased]:
+    """Those that their window's watchdog, if it ran on this machine, has opened: who pauses them now is somebody else."""
+    opened = {window: journals.opened(journal_of(window)) for window in {each.window for each in ours}}
+    return [each for each in ours if each.endpoint.address in opened[each.window]]
+
+
+def give_back(leases: PauseLeases, ours: Sequence[Leased], store: ThreadPoolExecutor) -> Iterator[MidtimeError]:
+    """Give back these leases; an error for each that cannot be."""
+
+    def one(each: Leased) -> MidtimeError | None:
+        try:
+            leases.release([each.endpoint.address], holder=each.lease.holder, window=each.lease.details.get("window"))
+        except CatalogError as error:
+            return error
+        return None
+
+    return (error for error in store.map(one, ours) if error)
 
 
 def rival(each: Leased, who: str) -> LeaseHeldError:
@@ -128,10 +160,13 @@ def _open(gates: Sequence[Gate]) -> None:
     open_gates(gates, until=time.monotonic() + max([TRY_SECONDS, *(gate.patience for gate in gates)]))
 
 
-def _did(gate: Gate) -> str:
+def _did(each: Leased, gate: Gate) -> str:
     if gate.foreign:
-        return "unpaused, and paused again by somebody else"
-    return "unpaused" if gate.unpauses else "is not paused"
+        return (
+            f"{each.endpoint} IS PAUSED AND LEFT SO: it was unpaused ({each.lease.holder}), and paused again at once by somebody else;"
+            f" find out by whom; if nobody does, `midtime unpause {each.topology}`; see {RUNBOOK}"
+        )
+    return f"{each.endpoint} {'unpaused' if gate.unpauses else 'is not paused'}: {each.lease.holder}"
 
 
 def _take_over(leases: PauseLeases, each: Leased) -> bool:
@@ -141,15 +176,6 @@ def _take_over(leases: PauseLeases, each: Leased) -> bool:
         return leases.take_over(each.endpoint.address, each.lease, by=f"process {os.getpid()} on {socket.gethostname()}", ttl=ttl)
     except CatalogError:
         return True  # a store that can only be read must not keep anything paused
-
-
-def _give_back(leases: PauseLeases, each: Leased, said: str) -> Iterator[str | MidtimeError]:
-    try:
-        leases.release([each.endpoint.address], holder=each.lease.holder)
-        yield said
-    except CatalogError as error:
-        yield said
-        yield error
 
 
 def _still_paused(each: Leased, error: MidtimeError | None) -> StillPausedError:
@@ -198,7 +224,4 @@ def raise_at_end(lines: Iterable[str | MidtimeError]) -> Iterator[str]:
 
 def forget_journals(older: timedelta) -> None:
     """Remove what watchdogs of windows that are long over have written on this machine."""
-    with suppress(OSError):
-        for journal in journal_of("x").parent.glob("watchdog-*.jsonl"):
-            if time.time() - journal.stat().st_mtime > older.total_seconds():
-                journal.unlink()
+    journals.forget(journal_of("x").parent, before=time.time() - older.total_seconds())

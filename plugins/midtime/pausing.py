@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from midtime.catalog.pause_leases import PauseLeases, lease_place
+from midtime.catalog.pause_leases import AT_ONCE, PauseLeases, lease_place
 from midtime.errors import ForeignPauseError, WindowVoidError
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.topology import Product, Topology
@@ -91,6 +91,11 @@ def require_unpaused(endpoints: Sequence[Endpoint]) -> None:
             )
 
 
+def taking_time(endpoints: int) -> timedelta:
+    """How long taking the leases of so many endpoints may last; by so much do they outlast the window's deadline at most."""
+    return timedelta(seconds=5 + endpoints / AT_ONCE)
+
+
 def journal_of(window: str) -> Path:
     """Where a window's watchdog writes what it did: on the worker, for whoever comes after it."""
     return Path(tempfile.gettempdir()) / f"midtime-{os.getuid()}" / f"watchdog-{window}.jsonl"
@@ -144,11 +149,11 @@ class Pausing:
         return kind(said.drain.total_seconds(), hold, said.deadline.total_seconds())
 
     def take_leases(self) -> None:
-        """Right before the first Pause.
+        """Before the first Pause; :meth:`confirm_leases` right before it.
 
         :raises ForeignPauseError: another window has one of the endpoints
         """
-        said, now = self.topology.pause, utc_now()
+        said, now = self.topology.pause, utc_now() + taking_time(len(self.endpoints))
         ends = now + said.deadline + LEASE_MARGIN
         common = {
             "topology": self.topology.name,
@@ -158,11 +163,20 @@ class Pausing:
             "settled": to_rfc3339(now + said.drain + LEASE_MARGIN),
         }
         details = {endpoint.address: {**common, "endpoint": endpoint.to_dict()} for endpoint in self.endpoints}
-        self.leases.take(details, holder=self.holder, ttl=ends - now)
+        self.leases.take(details, holder=self.holder, expires_at=ends)
+
+    def confirm_leases(self) -> None:
+        """Right before the first Pause: a pause that no lease names for all of its time could be lifted, or left, by everybody.
+
+        :raises ArmingError: one of them is not ours any more, or would run out in the window; nothing was paused
+        """
+        addresses, lasts = [each.address for each in self.endpoints], self.topology.pause.deadline + LEASE_MARGIN
+        self.leases.require_held(addresses, holder=self.holder, window=self.id, until=lambda: utc_now() + lasts)
 
     def release_leases(self, addresses: Sequence[str] | None = None) -> None:
         """Of what is open again."""
-        self.leases.release(list(addresses) if addresses is not None else [each.address for each in self.endpoints], holder=self.holder)
+        given = [each.address for each in self.endpoints] if addresses is None else list(addresses)
+        self.leases.release(given, holder=self.holder, window=self.id)
 
     def require_unchanged(self) -> list[list[Endpoint]]:
         """Find the endpoints again, after the window.
@@ -186,16 +200,23 @@ class Pausing:
 
     def evidence(self, guard: Guard, watchdog: Watchdog) -> dict[str, Any]:
         """For the manifest: what was done to whom, when, and what it answered."""
+        from midtime.scalar.evidence import length, opened_by, to_dicts
+
+        window = self.window(guard)
         began = guard.began or guard.clock.monotonic
         over = guard.over or began
+        seen = [guard.evidence[endpoint.address] for endpoint in self.endpoints]
+        by_watchdog = watchdog.unpaused()
+        openers = {opened_by(each, is_open=guard.is_open(each.endpoint.address), by_watchdog=by_watchdog) for each in seen}
+        alone = openers == {"the pausing task"}
         return {
             "kind": "pause window",
             "id": self.id,
-            "window": self.window(guard).to_dict(),
+            "window": window.to_dict(),
             "began": to_rfc3339(guard.clock.at(began)),
-            "seconds_paused": round(over - began, 6),
+            **length(began, guard.end or began, over, openers),
             "limits": {"drain": guard.limits.drain, "hold": guard.limits.hold, "deadline": guard.limits.deadline},
-            "endpoints": [guard.evidence[endpoint.address].to_dict(began) for endpoint in self.endpoints],
-            "unpaused": {"by": "the pausing task", "at": to_rfc3339(guard.clock.at(over))},
+            "endpoints": to_dicts(seen, began),
+            "unpaused": {"by": " and ".join(sorted(openers)), "at": to_rfc3339(guard.clock.at(over)) if alone else None},
             "watchdog": "lost" if watchdog.lost else "watched",
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from midtime.catalog import Catalog, objects
 from midtime.catalog.pause_leases import PauseLeases, lease_place
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.errors import MidtimeError, RequestError
+from midtime.model.durations import format_duration
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import Product, Topology
@@ -37,18 +39,24 @@ def backup_checks(topology: Topology, catalog: Catalog) -> Iterator[Check]:
         yield from window_checks(topology)
 
 
-def window_checks(topology: Topology, *, holder: str = "") -> Iterator[Check]:
-    """Everything that a pause window needs. Nothing is paused.
-
-    :param holder: the run that is going to pause, if one is
-    """
+def window_checks(topology: Topology) -> Iterator[Check]:
+    """Everything that a pause window needs. Nothing is paused."""
+    yield from ask("window", iter([("lasts", lambda: _outage(topology))]))
     yield from ask("executor", iter([("has room for the window", lambda: require_slots(topology))]))
     yield from ask("leases", iter([("lie in one place", lambda: require_one_place(topology))]))
     for product in topology.pause_set:
-        yield from ask(product.label, _product_questions(topology, product, holder))
+        yield from ask(product.label, _product_questions(topology, product))
 
 
-def _product_questions(topology: Topology, product: Product, holder: str) -> Iterator[Question]:
+def _outage(topology: Topology) -> str:
+    pause = topology.pause
+    limits = f"drain {format_duration(pause.drain)} at most, everything is unpaused after {format_duration(pause.deadline)}"
+    if isinstance(pause.hold, timedelta) and pause.hold and all(store.captured for store in topology.stores):
+        return f"{limits}; held for {format_duration(pause.hold)}, of which captured stores need nothing: `hold: auto` makes the outage shorter"
+    return f"{limits}; held until the captures have reported, or for as long as the stores' clocks need"
+
+
+def _product_questions(topology: Topology, product: Product) -> Iterator[Question]:
     found: list[Endpoint] = []
 
     def find() -> str:
@@ -56,15 +64,15 @@ def _product_questions(topology: Topology, product: Product, holder: str) -> Ite
         return ", ".join(endpoint.address for endpoint in found[:SHOWN]) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
 
     def free() -> str:
-        PauseLeases(lease_place(topology.destination)).require_free([endpoint.address for endpoint in found], holder=holder)
-        return "by no other window"
+        PauseLeases(lease_place(topology.destination)).require_free([endpoint.address for endpoint in found], holder="")
+        return "no other window has a lease on it"
 
     def unpaused() -> str:
         require_unpaused(found)
         return f"{counted(len(found), 'endpoint')} not paused"
 
     yield "is found at", find
-    yield "is leased", free
+    yield "is free", free
     yield "answers scalar-admin", unpaused
 
 

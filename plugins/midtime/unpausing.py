@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from midtime.catalog.pause_leases import PauseLeases, lease_place
+from midtime.catalog.pause_leases import AT_ONCE, PauseLeases, lease_place
 from midtime.errors import (
     CatalogError,
     DestinationError,
@@ -22,7 +23,7 @@ from midtime.errors import (
     WindowVoidError,
 )
 from midtime.finding import Known
-from midtime.lifting import RUNBOOK, Leased, forget_journals, lift, paused, raise_at_end, rival, together
+from midtime.lifting import RUNBOOK, Leased, forget_journals, give_back, lift, opened_by_watchdogs, paused, raise_at_end, rival
 from midtime.model.instants import from_rfc3339, utc_now
 from midtime.model.window import Window
 from midtime.pausing import pause_groups
@@ -117,8 +118,10 @@ def close_window(topology: Topology, holder: str, begun: Mapping[str, Any]) -> d
 def _why_void(leases: PauseLeases, holder: str, begun: Mapping[str, Any]) -> str:
     """Look at every endpoint; nothing is changed, and nothing that goes wrong here may keep anything paused."""
     try:
-        ours = [Leased.of(address, lease) for address, lease in leases.open() if lease.holder == holder]
-        still = paused(each.endpoint for each in ours if each.window == begun["id"] and not each.opened_by_watchdog)
+        held = [Leased.of(address, lease) for address, lease in leases.open() if lease.holder == holder]
+        ours = [each for each in held if each.window == begun["id"]]
+        opened = opened_by_watchdogs(ours)
+        still = paused(each.endpoint for each in ours if each not in opened)
     except MidtimeError as error:
         return error.message
     if len(still) < len(begun["endpoints"]):
@@ -137,16 +140,8 @@ def sweep_pauses(topologies: Iterable[Topology]) -> Iterator[str]:
     forget_journals(_JOURNALS_STAY)
     known = {topology.name: topology for topology in topologies}
     places = sorted({lease_place(topology.destination) for topology in known.values()} | {lease_place("")} - {""})
-    errors: list[MidtimeError] = []
     with ThreadPoolExecutor(_PLACES_AT_ONCE, thread_name_prefix="sweep") as pool:
-        for lines in pool.map(lambda place: _sweep_place(place, Known(known)), places):
-            for line in lines:
-                if isinstance(line, MidtimeError):
-                    errors.append(line)
-                else:
-                    yield line
-    if errors:
-        raise together(errors)
+        yield from raise_at_end(chain.from_iterable(pool.map(lambda place: _sweep_place(place, Known(known)), places)))
 
 
 def _sweep_place(place: str, topologies: Known) -> list[str | MidtimeError]:
@@ -165,18 +160,27 @@ def _sweep(leases: PauseLeases, topologies: Known) -> Iterator[str | MidtimeErro
             yield StillPausedError(f"{address} is leased, and may be paused: {found.message}", fix=found.fix)
         elif found.expires_at < utc_now():
             expired += yield from _understood(address, found)
-    ours: list[Leased] = []
-    for each in expired:
-        try:
-            if said := _not_to_lift(each, topologies):
-                leases.release([each.endpoint.address], holder=each.lease.holder)
-                yield said
-            else:
-                ours.append(each)
-        except MidtimeError as error:
-            yield error
-    for line in lift(leases, ours):
+    fresh = [each for each in expired if utc_now() <= each.deadline + MAY_LIFT]
+    for line in _judge(leases, fresh, topologies):
         yield str(line) if isinstance(line, LeaseHeldError) else line
+    # These are only asked; who does not answer keeps nobody paused.
+    yield from _judge(leases, [each for each in expired if each not in fresh], topologies)
+
+
+def _judge(leases: PauseLeases, expired: list[Leased], topologies: Known) -> Iterator[str | MidtimeError]:
+    """Lift what is to be lifted, and give back what is not."""
+
+    def why_not(each: Leased) -> str | MidtimeError:
+        try:
+            return _not_to_lift(each, topologies)
+        except MidtimeError as error:
+            return error
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="judge") as pool:
+        judged = list(zip(expired, pool.map(why_not, expired), strict=True))
+        yield from lift(leases, [each for each, why in judged if not why])
+        yield from (why for _, why in judged if why)
+        yield from give_back(leases, [each for each, why in judged if why and isinstance(why, str)], pool)
 
 
 def _not_to_lift(leased: Leased, topologies: Known) -> str:

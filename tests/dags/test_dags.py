@@ -72,10 +72,10 @@ def test_the_chain_of_a_backup(dags: dict[str, Any]) -> None:
 def test_the_chain_of_a_backup_in_a_window(dags: dict[str, Any]) -> None:
     """Pause and captures side by side; the teardown hangs on the pause alone, so that it waits for no copy."""
     dag = dags["duo__backup"]
-    after_a_capture = ["midtime", "publish"]
+    after_a_capture = ["midtime", "publish", "release"]
     assert edges(dag) == {
         "preflight": ["dump_accounts", "dump_points", "pause"],
-        "pause": ["midtime", "publish", "unpause"],
+        "pause": ["midtime", "publish", "release", "unpause"],
         "dump_accounts": after_a_capture,
         "dump_points": after_a_capture,
         "unpause": [],

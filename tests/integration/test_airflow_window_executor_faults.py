@@ -50,7 +50,7 @@ class Hog:
         if self.run and airflow.run_state(self.name, self.run) not in ("success", "failed"):
             airflow.mark_run(self.name, self.run, "failed")
             poll("an empty executor", lambda: "running" not in self.states() or None, 60)
-        self.file.unlink()
+        self.file.unlink(missing_ok=True)
 
 
 @pytest.fixture

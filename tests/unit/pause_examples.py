@@ -48,7 +48,7 @@ def lease_details(each: Endpoint, *, ended: float = 0.0, settled: float = -1.0, 
 def left(leases: PauseLeases, *endpoints: Endpoint, holder: str = RUN, ended: float = 5.0, **changes: Any) -> None:
     """What a window left that died ``ended`` seconds after its deadline; negative: before it."""
     details = {each.address: lease_details(each, ended=ended, **changes) for each in endpoints}
-    leases.take(details, holder=holder, ttl=timedelta(seconds=-ended))
+    leases.take(details, holder=holder, expires_at=utc_now() - timedelta(seconds=ended))
 
 
 def open_leases(leases: PauseLeases) -> dict[str, Lease]:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote
 
 from midtime.catalog import objects
 from midtime.catalog.leases import Lease, Leases
-from midtime.errors import CatalogError, ForeignPauseError, LeaseHeldError, MidtimeError
+from midtime.errors import ArmingError, CatalogError, ForeignPauseError, LeaseHeldError, MidtimeError
 from midtime.model.instants import to_rfc3339, utc_now
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ FOLDER = ".pauses"
 LIFTING = "lifting"
 """Key of a lease's details: who has taken it over in order to unpause what it names."""
 _NAME = "pause"
-_AT_ONCE = 16
+AT_ONCE = 64
+"""Requests under way at once: a thousand leases of a store that needs 60 ms for each take a few seconds, not half a minute."""
 
 
 def lease_place(destination: str) -> str:
@@ -47,28 +48,28 @@ class PauseLeases:
         self.place = place
         self._root: ObjectStoragePath | None = None
 
-    def take(self, details: Mapping[str, Mapping[str, Any]], *, holder: str, ttl: timedelta) -> None:
+    def take(self, details: Mapping[str, Mapping[str, Any]], *, holder: str, expires_at: datetime) -> None:
         """Lease all of these addresses, or none.
 
         :param details: by address, what a sweeper must know; ``window`` names the window
         :raises ForeignPauseError: another window, be it of the same run, has one of them or left it open
         """
         try:
-            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="leases") as pool:
-                list(pool.map(lambda address: self._take(address, details[address], holder, ttl), details))
+            with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="leases") as pool:
+                list(pool.map(lambda address: self._take(address, details[address], holder, expires_at), details))
         except BaseException:
             # Also what we do not know to have: the reply to the very write may have been lost. What cannot be given back runs out.
             with suppress(CatalogError):
                 self._each(details, lambda address: self._release(address, holder, details[address].get("window")))
             raise
 
-    def _take(self, address: str, details: Mapping[str, Any], holder: str, ttl: timedelta) -> None:
+    def _take(self, address: str, details: Mapping[str, Any], holder: str, expires_at: datetime) -> None:
         leases = self._of(address)
         current = leases.current(_NAME)
         if current and not current.released:
             raise _foreign(address, current)
         try:
-            leases.follow(current, Lease(_NAME, 1, holder, utc_now() + ttl, details))
+            leases.follow(current, Lease(_NAME, 1, holder, expires_at, details))
         except LeaseHeldError as error:
             raise ForeignPauseError(f"{address}: {error.message}", fix="wait for that window to end") from error
 
@@ -87,18 +88,42 @@ class PauseLeases:
             return False
         return True
 
-    def release(self, addresses: Sequence[str], *, holder: str) -> None:
-        """Give leases back, each whatever becomes of the others; harmless where they are not the holder's.
+    def release(self, addresses: Sequence[str], *, holder: str, window: object) -> None:
+        """Give leases back, each whatever becomes of the others; harmless where they are not this holder's and this window's.
 
+        :param window: a run may have several, one after the other: the task of an earlier one may wake up late
         :raises CatalogError: one cannot be given back
         """
-        self._each(addresses, lambda address: self._release(address, holder, None))
+        self._each(addresses, lambda address: self._release(address, holder, window))
 
-    def _release(self, address: str, holder: str, window: str | None) -> None:
+    def _release(self, address: str, holder: str, window: object) -> None:
         leases = self._of(address)
         current = leases.current(_NAME)
-        if current and (window is None or current.details.get("window") == window):
-            leases.release(_NAME, holder)
+        if current and not current.released and (current.holder, current.details.get("window")) == (holder, window):
+            leases.give_back(current)
+
+    def require_held(self, addresses: Iterable[str], *, holder: str, window: object, until: Callable[[], datetime]) -> None:
+        """Refuse unless all of these are leased by this window, and will be for long enough.
+
+        :param until: a lease must not run out before; asked once all have been looked at, for that takes time as well
+        :raises ArmingError: one was given back, is somebody else's by now, or runs out too soon
+        """
+        found: dict[str, datetime] = {}
+
+        def one(address: str) -> None:
+            lease = self.current(address)
+            if lease is None or lease.released or (lease.holder, lease.details.get("window")) != (holder, window):
+                raise ArmingError(f"{address} is not leased by this window any more; nothing was paused", fix="start a new run")
+            found[address] = lease.expires_at
+
+        self._each(addresses, one)
+        needed = until()
+        if short := [address for address, ends in found.items() if ends < needed]:
+            raise ArmingError(
+                f"taking the leases of {len(found)} endpoints below {self.place} took so long that {len(short)} of them would run out in the"
+                f" window, first {short[0]}; nothing was paused",
+                fix="see why that object store is slow from the worker, or let MIDTIME_LEASES name a faster one",
+            )
 
     def current(self, address: str) -> Lease | None:
         """The lease that counts, open or given back."""
@@ -117,7 +142,7 @@ class PauseLeases:
             except CatalogError as error:
                 return error
 
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="leases") as pool:
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="leases") as pool:
             for address, found in zip(addresses, pool.map(look, addresses), strict=True):
                 if isinstance(found, CatalogError) or (found and not found.released):
                     yield address, found
@@ -170,7 +195,7 @@ class PauseLeases:
                 return error
             return None
 
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="leases") as pool:
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="leases") as pool:
             errors = [error for error in pool.map(one, addresses) if error]
         if errors:
             raise errors[0]
@@ -193,8 +218,13 @@ class _OneAddress(Leases):
         except FileExistsError as error:
             raise LeaseHeldError("another window takes it at this moment") from error
         self._still_newest(mine)  # `before` may be so old that this generation came and went since
-        self._forget_older(mine.name, mine.generation)
+        if before:
+            self._forget_older(mine.name, mine.generation)
         return mine
+
+    def give_back(self, lease: Lease) -> None:
+        """Release exactly this generation: what somebody takes meanwhile is another one."""
+        objects.replace(self._path(lease.name, lease.generation), replace(lease, released=True).encode())
 
 
 def _foreign(address: str, lease: Lease) -> ForeignPauseError:

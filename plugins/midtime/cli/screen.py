@@ -109,15 +109,29 @@ def _evidence(evidence: Mapping[str, Any]) -> Iterator[str]:
     """Why the instant may be believed, in a line; of a window also what became of each endpoint."""
     yield str(evidence.get("kind", ""))
     if "window" in evidence:
-        seconds = evidence.get("seconds_paused")
-        yield f"window {evidence['window']['start']} to {evidence['window']['end']}" + (f", paused for {seconds:.3f} s" if seconds else "")
+        yield f"window {evidence['window']['start']} to {evidence['window']['end']}{_length(evidence)}"
         for each in evidence["endpoints"]:
             pause, polls = each["pause"], each["polls"]
             trouble = f"; {each['error']}" if each.get("error") else ""
             drained = f"drained in {pause['answered_ms'] - pause['sent_ms']:.0f} ms"
-            yield f"{each['address']} ({each['product']}) {drained}, seen paused {sum(poll['paused'] is True for poll in polls)} times{trouble}"
+            seen = (
+                each["polls_in_all"] - each["polls_not_paused"] if "polls_in_all" in each else sum(poll["paused"] is True for poll in polls)
+            )
+            yield f"{each['address']} ({each['product']}) {drained}, seen paused {seen} times{trouble}"
         for task, said in evidence.get("captures", {}).items():
             yield f"{said['store']} captured by {task} at {said['begun']} in {1000 * said['seconds']:.0f} ms"
+
+
+def _length(evidence: Mapping[str, Any]) -> str:
+    """How long all was paused; between two numbers where the watchdog had to end it."""
+    if seconds := evidence.get("seconds_paused"):
+        return f", paused for {seconds:.3f} s"
+    if "seconds_paused_between" not in evidence:
+        return ""
+    least, most = evidence["seconds_paused_between"]
+    return (
+        f", paused for {least:.3f} s or more" + (f", at most {most:.3f} s" if most else "") + f", unpaused by {evidence['unpaused']['by']}"
+    )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from midtime.windows import turn_held
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from midtime.model.restore_point import StoreBackup
     from midtime.stores.base import Armed, Capture, CopiedStore
 
 
@@ -50,12 +52,15 @@ class DumpOperator(TopologyOperator):
         self.catalog.begin(point)
         try:
             backup = store.copy(capture, Shelf(self.catalog.folder(point), self.store), self._progress)
-            self.catalog.add_part(point, backup)
+            self.catalog.add_part(point, self._part(backup))
         except BaseException:
             self._discard(point)
             raise
         self.log.info("Copied %s rows, %s bytes, in %.1f s", f"{backup.rows:,}", f"{backup.size:,}", backup.seconds)
         return {"restore_point": point, "store": self.store, "midtime": to_rfc3339(backup.midtime)}
+
+    def _part(self, backup: StoreBackup) -> StoreBackup:
+        return backup
 
     def _discard(self, point: str) -> None:
         self.catalog.discard_half_written(point)
@@ -79,6 +84,7 @@ class WindowedDumpOperator(DumpOperator):
         kwargs.setdefault("retries", 0)
         super().__init__(**kwargs)
         self.pause, self.after = pause, after
+        self.capture_id = ""
 
     def work(self, context: Context) -> dict[str, Any]:
         """Arm, wait, capture, report, and copy once the window has proven itself."""
@@ -87,13 +93,14 @@ class WindowedDumpOperator(DumpOperator):
         store = open_store(self.topology, self.store)
         guest = Guest(context, self.pause)
         with self.catalog.leases.held(BACKUP_LEASE, run), turn_held(self.topology, run), store.arm() as armed:
-            guest.armed()
             self.log.info("Armed %s; waiting for the window", self.store)
             said = self.topology.pause
             window = guest.wait_open((said.arm + said.deadline).total_seconds())
+            # Two tries of one task may live at once: what is published is the very capture that was reported.
+            self.capture_id = uuid.uuid4().hex
             capture = self._capture(guest, window, armed)
             midtime = from_rfc3339(guest.wait_closed(window))
-            return {**self._copy(store, capture, restore_point_id(midtime, run)), "window": window}
+            return {**self._copy(store, capture, restore_point_id(midtime, run)), "window": window, "capture": self.capture_id}
 
     def _capture(self, guest: Guest, window: str, armed: Armed) -> Capture:
         try:
@@ -105,9 +112,19 @@ class WindowedDumpOperator(DumpOperator):
                 guest.failed(window, str(error))
             raise
         seconds = time.monotonic() - started
-        guest.captured(window, store=self.store, begun=to_rfc3339(begun), seconds=round(seconds, 6), midtime=to_rfc3339(capture.midtime))
+        guest.captured(
+            window,
+            capture=self.capture_id,
+            store=self.store,
+            begun=to_rfc3339(begun),
+            seconds=round(seconds, 6),
+            midtime=to_rfc3339(capture.midtime),
+        )
         self.log.info("Captured %s in %.3f s", self.store, seconds)
         return capture
+
+    def _part(self, backup: StoreBackup) -> StoreBackup:
+        return backup.model_copy(update={"details": {**backup.details, "capture": self.capture_id}})
 
     def _discard(self, point: str) -> None:
         """Nothing: other stores' artifacts may lie there, and the run's teardown removes all of it."""

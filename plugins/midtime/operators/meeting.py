@@ -1,7 +1,7 @@
 """How the tasks of a window meet while all of them run: through XCom, polled. Nothing but "no capture" is concluded from silence.
 
-The pausing task pushes ``window``, each capturing task ``armed`` and ``captured``. A value that was there before a task began to look
-belongs to an earlier try and is passed over: windows have ids.
+The pausing task pushes ``window``, each capturing task ``armed`` and ``captured``. Windows have ids, and everything that is said names one: what
+an earlier try said, or one that is busy with its copy, is passed over.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class Host(Meeting):
         super().__init__(context)
         self.window, self.captures = window, list(captures)
         self._captured: dict[str, dict[str, Any]] = {}
+        self.push("window", {"id": window, "state": "arming"})
 
     def wait_armed(self, seconds: float) -> None:
         """Until every capture is ready.
@@ -102,8 +103,8 @@ class Host(Meeting):
             time.sleep(FAR_SECONDS / 5)
 
     def _armed(self, task: str) -> bool:
-        # What a dead try left behind says so as well: only a running task can be ready.
-        return bool(self.pull(task, "armed")) and self.states([task]).get(task) == "running"
+        # For this window, and alive: a task that died since has said so as well.
+        return self.pull(task, "armed").get("window") == self.window and self.states([task]).get(task) == "running"
 
     def announce(self) -> None:
         """The window is near: everybody looks more often from now on."""
@@ -151,17 +152,17 @@ class Guest(Meeting):
         self._old = before.get("id") if before.get("state") in ("open", "closed", "void") else None
         self._opened: tuple[str, float] | None = None
 
-    def armed(self) -> None:
-        """We are ready."""
-        self.push("armed", {"ready": True})
-
     def wait_open(self, seconds: float) -> str:
-        """Until the window is open; returns its id.
+        """Say that we are ready, to each window that asks; until one is open. Returns its id.
 
         :raises WindowVoidError: it does not open, or the pausing task is gone
         """
+        told = ""
         for said in self._windows(time.monotonic() + seconds):
-            if said["state"] == "open":
+            if said["state"] in ("arming", "pausing") and said["id"] != told:
+                told = said["id"]
+                self.push("armed", {"window": told})
+            if said["state"] == "open" and said["id"] == told:
                 self._opened = said["id"], time.monotonic() + float(said["seconds"])
                 return str(said["id"])
             if said["state"] in ("void", "closed"):
@@ -209,7 +210,7 @@ class Guest(Meeting):
         while time.monotonic() < deadline:
             said = self.pull(self.host, "window")
             if said and said["id"] != self._old:
-                pause = NEAR_SECONDS
+                pause = FAR_SECONDS if said["state"] == "arming" else NEAR_SECONDS
                 yield said
             if gone := self.gone([self.host]):
                 last = self.pull(self.host, "window")  # it may have ended well since the look before

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from midtime.errors import RequestError, WindowVoidError
-from midtime.model.instants import to_rfc3339
+from midtime.errors import RequestError
 from midtime.operators.base import TopologyOperator
-from midtime.window_clocks import choice_of
+from midtime.proof import proven_midtime
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -36,23 +35,9 @@ class MidtimeOperator(TopologyOperator):
     def work(self, context: Context) -> str:
         """Choose the instant."""
         captures: list[Mapping[str, Any]] = list(self.captures)
-        midtime = self._of_window(captures, self.window) if self.topology.needs_pause else _of_snapshot(captures)
+        midtime = proven_midtime(self.topology, captures, self.window) if self.topology.needs_pause else _of_snapshot(captures)
         context["ti"].xcom_push(key="midtime", value=midtime)
         return midtime
-
-    def _of_window(self, captures: Sequence[Mapping[str, Any]], evidence: Mapping[str, Any] | None) -> str:
-        if not evidence:
-            raise WindowVoidError("there is no evidence of a window", fix="see the log of the pausing task; start a new run")
-        if "captures" not in evidence:
-            return to_rfc3339(choice_of(evidence).midtime)  # a plain chain: whatever it did, it did between pause and unpause
-        accepted = {said["store"] for said in evidence["captures"].values() if said["window"] == evidence["id"]}
-        copied = {capture["store"] for capture in captures if capture["window"] == evidence["id"]}
-        wanted = {store.name for store in self.topology.stores if store.captured}
-        if missing := wanted - (accepted & copied):
-            raise WindowVoidError(
-                f"{', '.join(sorted(missing))}: not captured in window {evidence['id']}", fix="see the log of its task; start a new run"
-            )
-        return to_rfc3339(choice_of(evidence).midtime)
 
 
 def _of_snapshot(captures: Sequence[Mapping[str, Any]]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from midtime.errors import WindowVoidError
+from midtime.errors import RequestError, WindowVoidError
 from midtime.model.instants import to_rfc3339
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.operators.meeting import NEAR_SECONDS, Host, refuse_dags_test
@@ -32,10 +33,15 @@ class ScalarPauseOperator(TopologyOperator):
     captured and the hold is over; at the deadline at the latest, also when this process or the API server is dead. Nothing is paused
     before everybody is ready. Never retried: a retry would be another window.
 
-    *Plain* (``pause >> dump >> unpause`` in a DAG of your own): ends right after pausing. A watchdog stays until the deadline. What the
-    plain chain does not guarantee: that nobody lifted the pause meanwhile and put it back (it is looked at when it begins and when it
-    ends, not in between), and an outage that does not grow with the executor's queue.
+    *Plain* (in a DAG of your own, see docs/plain-chain.md): ends right after pausing. A watchdog stays until the deadline. ``unpause``
+    comes after *everything* that must be in the pause, as a teardown without setups, so that it runs whatever failed before it::
 
+        pause >> work >> [unpause.as_teardown(on_failure_fail_dagrun=True), done]
+
+    What the plain chain does not guarantee: that nobody lifted the pause meanwhile and put it back (it is looked at when it begins and
+    when it ends, not in between), and an outage that does not grow with the executor's queue.
+
+    :param topology: whose products are paused
     :param captures: ids of the capturing tasks; None for the plain chain
     :return: the evidence of the window; of the plain chain, its beginning
     """
@@ -56,6 +62,7 @@ class ScalarPauseOperator(TopologyOperator):
         """Pause, watch, unpause."""
         pausing = Pausing(self.topology, run_name(context), context["ti"].try_number)
         if self.captures is None:
+            self._require_no_clock()
             return self._plain(pausing)
         refuse_dags_test()
         host = Host(context, pausing.id, self.captures)
@@ -72,8 +79,11 @@ class ScalarPauseOperator(TopologyOperator):
         """Unpause at once, then interrupt :meth:`work`."""
         if self._guard:
             self._guard.abort("the pausing task was told to end")
-            if self._guard.started:  # a plain chain pauses on this very thread: it undoes that when the error below comes up there
-                self._guard.ended.wait(KILL_SECONDS)
+            until = time.monotonic() + KILL_SECONDS
+            # No wait() in a signal's handler: the interrupted thread may be in the middle of one. A plain chain pauses on this very
+            # thread: it undoes that when the error below comes up there.
+            while self._guard.started and not self._guard.ended.is_set() and time.monotonic() < until:
+                time.sleep(NEAR_SECONDS / 3)
         super().on_kill()
 
     def _armed(self, pausing: Pausing, host: Host) -> dict[str, Any]:
@@ -82,9 +92,11 @@ class ScalarPauseOperator(TopologyOperator):
             self.log.info("Ready to pause %s; waiting for %s", _listed(pausing), ", ".join(host.captures))
             host.wait_armed(self.topology.pause.arm.total_seconds())
             host.announce()
+            guard.set_clock()
             clocks.read_before()
             pausing.take_leases()
             try:
+                pausing.confirm_leases()
                 captured = self._meet(guard, host)
             finally:
                 self._end(pausing, guard, watchdog)
@@ -107,6 +119,7 @@ class ScalarPauseOperator(TopologyOperator):
                 pass
             if guard.opened.is_set():
                 host.open(guard.seconds_left)
+                self.log.info("Paused, every endpoint was seen to be; unpaused in %.0f s at the latest", guard.seconds_left)
             captured: dict[str, Any] = {}
             while not guard.ended.wait(NEAR_SECONDS if guard.opened.is_set() else 0):
                 captured = self._look(guard, host)
@@ -140,13 +153,22 @@ class ScalarPauseOperator(TopologyOperator):
         open_again = [each.address for each in pausing.endpoints if guard.is_open(each.address)]
         pausing.release_leases(open_again)
         if guard.began and guard.over:
-            self.log.info("Paused for %.3f s: %s", guard.over - guard.began, guard.error or "as it should be")
+            outcome = guard.stuck or guard.error or "everything is unpaused"
+            self.log.info("Paused for %.3f s: %s", guard.over - guard.began, outcome)
+
+    def _require_no_clock(self) -> None:
+        if managed := [store.name for store in self.topology.stores if not store.captured]:
+            raise RequestError(
+                f"{', '.join(managed)}: restored to an instant of its own clock, which a plain chain cannot compare with its window",
+                fix="use the armed form (captures=[...]), as the backup DAG does",
+            )
 
     def _plain(self, pausing: Pausing) -> dict[str, Any]:
         with pausing.ready() as (guard, _):
             pausing.take_leases()
             self._guard = guard
             try:
+                pausing.confirm_leases()
                 guard.pause_only()
             except BaseException:
                 pausing.release_leases([each.address for each in pausing.endpoints if guard.is_open(each.address)])

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import midtime
 from midtime.catalog.restore_points import BACKUP_LEASE
-from midtime.errors import CatalogError, RestorePointNotFoundError
-from midtime.model.instants import from_rfc3339, utc_now
+from midtime.errors import CatalogError, RestorePointNotFoundError, WindowVoidError
+from midtime.model.instants import from_rfc3339, restore_point_id, utc_now
 from midtime.model.restore_point import Origin, RestorePoint
 from midtime.model.topology import written
 from midtime.operators.base import TopologyOperator, run_name
+from midtime.proof import proven_midtime, require_parts
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
@@ -47,12 +48,21 @@ class PublishOperator(TopologyOperator):
         if len(ids) != 1:
             raise CatalogError(f"the captures belong to different restore points: {sorted(ids)}", fix="start a new run")
         point = ids.pop()
+        self._require_proof(point, captures, context)
         with self.catalog.leases.held(BACKUP_LEASE, run_name(context)):
             if not self._published(point, context):
                 self.catalog.publish(self._restore_point(point, context))
         self.log.info("Published restore point %s", point)
         context["outlet_events"][self.asset].extra = {"topology": self.topology.name, "restore_point": point}
         return point
+
+    def _require_proof(self, point: str, captures: Sequence[Mapping[str, Any]], context: Context) -> None:
+        """Whatever came between: the instant is the one that the window proves, and the name is that instant's."""
+        if not self.topology.needs_pause:
+            return
+        proven = proven_midtime(self.topology, captures, self.window)
+        if proven != self.midtime or point != restore_point_id(from_rfc3339(proven), run_name(context)):
+            raise WindowVoidError(f"the window proves {proven}, not {self.midtime} ({point})", fix="start a new run")
 
     def _published(self, point: str, context: Context) -> bool:
         """Whether an earlier try of this task got as far as the manifest."""
@@ -63,6 +73,8 @@ class PublishOperator(TopologyOperator):
 
     def _restore_point(self, point: str, context: Context) -> RestorePoint:
         parts = self.catalog.parts(point, [store.name for store in self.topology.stores])
+        if self.topology.needs_pause:
+            require_parts(parts, list(self.captures))
         return RestorePoint(
             id=point,
             topology=self.topology.name,

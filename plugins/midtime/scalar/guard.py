@@ -17,6 +17,7 @@ from midtime.errors import (
     ForeignPauseError,
     MidtimeError,
     NoInstantError,
+    PauseError,
     PauseUnknownError,
     StillPausedError,
     WindowVoidError,
@@ -34,6 +35,8 @@ RESERVE = 0.5
 """Seconds before the deadline at which a window that is not done is given up, so that the gates are open at the deadline."""
 PATIENCE = 5.0
 """Seconds after the deadline for which this process tries to unpause; then the watchdog goes on alone."""
+CLOCK_STEP = timedelta(milliseconds=100)
+"""Far more than a time service slews a clock by in a window."""
 HEAD_START = 0.5
 """Seconds by which one group is unpaused before the next, if it does not hang."""
 STUCK_FIX = "the watchdog goes on trying; see docs/runbooks/stuck-pause.md"
@@ -90,6 +93,7 @@ class Guard:
     ) -> None:
         self.limits = limits
         self.clock = Clock()
+        """See :meth:`set_clock`."""
         self.evidence = {client.endpoint.address: EndpointEvidence(client.endpoint) for group in groups for client in group}
         self.began: float | None = None
         self.start: float | None = None
@@ -115,6 +119,10 @@ class Guard:
         """Pause, on a thread of its own."""
         self._thread.start()
 
+    def set_clock(self) -> None:
+        """Take the wall clock as it is now for the whole window: right before other clocks are compared with it."""
+        self.clock = Clock()
+
     def pause_only(self) -> None:
         """Pause on the caller's thread and leave the rest to the keeper; whatever goes wrong is undone first.
 
@@ -139,9 +147,11 @@ class Guard:
         self._wake.set()
 
     def abort(self, reason: str) -> None:
-        """Unpause now; the window proves nothing."""
+        """Unpause now; the window proves nothing. Noticed within a tenth of a second.
+
+        A signal's handler may call it: it takes no lock, which the interrupted thread might hold.
+        """
         self._reason = self._reason or reason
-        self._wake.set()
 
     @property
     def deadline(self) -> float:
@@ -226,8 +236,8 @@ class Guard:
                 self.evidence[address].error = error.message
             if error is None:
                 self._ours[address] = None
-            elif not isinstance(error, PauseUnknownError):
-                # The server said itself that its gate is not closed by us.
+            elif isinstance(error, PauseError) and not isinstance(error, PauseUnknownError):
+                # The service said itself that its gate is not closed by us; nobody else can.
                 del self._ours[address]
         self._keeper.answered(address for address in replies if self._ours.get(address, 0.0) is None)
         self._keeper.not_ours(address for address in replies if address not in self._ours)
@@ -258,7 +268,7 @@ class Guard:
                     fix="see the logs of the capturing tasks",
                 )
             self._sleep(hold_until)
-        if abs(self.clock.stepped()) > timedelta(seconds=POLL_TIMEOUT / 2):
+        if abs(self.clock.stepped()) > CLOCK_STEP:
             raise WindowVoidError(
                 f"this worker's clock was set by {self.clock.stepped()} in mid-window", fix="see its time service; start a new run"
             )

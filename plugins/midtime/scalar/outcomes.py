@@ -78,7 +78,8 @@ def translate(endpoint: Endpoint, verb: Verb, error: grpc.RpcError) -> errors.Mi
 
 
 def _refused(endpoint: Endpoint, verb: Verb, error: grpc.RpcError) -> errors.AdminAccessError | None:
-    fix = ACCESS_FIXES.get(error.code()) or (_misconnected(error) if error.code() is Code.UNAVAILABLE else None)
+    # Of a Pause nothing is concluded from a text: what stands between may have sent it on before it failed.
+    fix = ACCESS_FIXES.get(error.code()) or (_misconnected(error) if error.code() is Code.UNAVAILABLE and verb != "pause" else None)
     if fix is None:
         return None
     return errors.AdminAccessError(f"{endpoint} refused {WORDS[verb]}: {_text(error)}", fix=fix)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from midtime.errors import ArmingError
+from midtime.scalar import journals
 from midtime.scalar.endpoint import Endpoint
 
 READY_SECONDS = 20.0
@@ -52,9 +53,9 @@ class Watchdog:
     def start(self) -> None:
         """Start it and wait until it listens. Before the first RPC, and before anything is paused.
 
-        :raises ArmingError: it does not start
+        :raises ArmingError: it does not start, or there is no safe place for its journal
         """
-        self._make_room()
+        journals.make_folder(self.journal.parent)
         reading, self._pipe = os.pipe()
         os.set_blocking(self._pipe, False)
         try:
@@ -115,20 +116,7 @@ class Watchdog:
 
     def unpaused(self) -> set[str]:
         """See :class:`~midtime.scalar.guard.Keeper`."""
-        try:
-            lines = self.journal.read_text().splitlines()
-        except OSError:
-            return set()
-        return {said["endpoint"] for said in map(_parsed, lines) if said.get("did") == "unpaused"}
-
-    def _make_room(self) -> None:
-        try:
-            self.journal.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ArmingError(
-                f"the watchdog has no place for its journal {self.journal}: {error.strerror}; nothing was paused",
-                fix="make its folder writable on the worker",
-            ) from None
+        return journals.opened(self.journal)
 
     def _send(self, message: dict[str, Any], seconds: float = 0.0) -> None:
         """Write as much as the pipe takes within ``seconds``; the rest goes out before the next message, in order."""
@@ -143,14 +131,6 @@ class Watchdog:
                 self._unsent = self._unsent[os.write(self._pipe, self._unsent) :]
         except BrokenPipeError:
             self.lost = True
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    try:
-        said: dict[str, Any] = json.loads(line)
-    except ValueError:  # being written
-        return {}
-    return said
 
 
 def _first_line(process: subprocess.Popen[bytes], seconds: float) -> bytes:

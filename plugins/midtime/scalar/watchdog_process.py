@@ -13,13 +13,21 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from midtime.scalar import journals
+
+if TYPE_CHECKING:
+    from midtime.scalar.opening import Gate
 
 STAY_SECONDS = 0.5
-"""How often one that stays looks whether it is still needed."""
+"""How often one that stays looks whether it is still needed, and for how long it waits for the answers."""
+SEEN_SECONDS = 4 * STAY_SECONDS
+"""After this time an endpoint that was opened has been seen open by one that stays: whoever opened it waits for so long before the next
+window may have it, whose Pause could not be told from ours."""
 
 
 def main(setup: Mapping[str, Any]) -> NoReturn:
@@ -55,7 +63,7 @@ class Dog:
         self._patience = float(setup["patience"])
         self._ours: dict[str, float | None] = {}
         self._deadline: float | None = None
-        self._stay = self._told = False
+        self._stay = False
         self._unread = b""
 
     def watch(self) -> None:
@@ -116,33 +124,44 @@ class Dog:
             with contextlib.suppress(MidtimeError):
                 if not reply.result():
                     del self._ours[address]
+                    self._note(journals.FOUND_OPEN, endpoint=address)
 
     def _open(self, why: str) -> None:
         from midtime.scalar.opening import open_gates
 
         self._note("unpauses", why=why, endpoints=sorted(self._ours))
         gates = list(self._gates())
+        failed: set[str] = set()
         told: set[str] = set()
 
         def tell() -> bool:
+            failed.update(gate.endpoint.address for gate in gates if gate.error)
             for gate in gates:
-                if gate.open_at is not None and gate.unpauses and gate.endpoint.address not in told:
+                if gate.done and gate.endpoint.address not in told:
                     told.add(gate.endpoint.address)
-                    self._note("unpaused", endpoint=gate.endpoint.address, why=why)
+                    self._note(self._did(gate, failed), endpoint=gate.endpoint.address, why=why)
             return False
 
         open_gates(gates, until=max(self._deadline or 0.0, time.monotonic()) + self._patience, given_up=tell)
         tell()
         for gate in gates:
-            if not gate.done:
+            if gate.foreign:
+                self._note("left paused", endpoint=gate.endpoint.address, why="paused again by somebody else after our Unpause")
+            elif not gate.done:
                 self._note("gave up", endpoint=gate.endpoint.address, why=gate.error.message if gate.error else "still paused")
 
-    def _gates(self) -> Iterator[Any]:
+    def _did(self, gate: Gate, failed: Container[str]) -> str:
+        """What was paused by us, and is open after a call that failed, was unpaused by that call: only its reply was lost."""
+        address = gate.endpoint.address
+        lost = address in failed and self._ours[address] is None
+        return journals.UNPAUSED if gate.unpauses or lost else journals.FOUND_OPEN
+
+    def _gates(self) -> Iterator[Gate]:
         from midtime.scalar.opening import Gate
 
         for address, settled in self._ours.items():
             yield Gate(self._clients[address], settled)
 
     def _note(self, did: str, **details: Any) -> None:
-        with contextlib.suppress(OSError), self._journal.open("a") as file:  # a full disk must not keep it from unpausing
-            file.write(json.dumps({"at": datetime.now(UTC).isoformat(), "did": did, **details}) + "\n")
+        with contextlib.suppress(OSError):  # a full disk must not keep it from unpausing
+            journals.write(self._journal, {"at": datetime.now(UTC).isoformat(), "did": did, **details})

@@ -22,6 +22,7 @@ from tests.unit.builders import topology
 class Answer:
     good: bool
     text: str
+    warned: str = ""
 
     @property
     def json(self) -> Any:
@@ -36,7 +37,8 @@ def midtime(capsys: pytest.CaptureFixture[str]) -> Midtime:
     def run(*words: str) -> Answer:
         arguments = parser().parse_args(words)
         good = COMMANDS[arguments.command](arguments)
-        return Answer(good, capsys.readouterr().out)
+        said = capsys.readouterr()
+        return Answer(good, said.out, said.err)
 
     return run
 

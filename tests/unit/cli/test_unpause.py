@@ -18,6 +18,7 @@ from midtime.catalog import objects
 from midtime.catalog.pause_leases import PauseLeases
 from midtime.cli.main import main
 from midtime.errors import DestinationError, DiscoveryError, ProductNotReadyError
+from midtime.model.instants import utc_now
 from midtime.model.topology import Topology, written
 from midtime.scalar.discovery import pods
 from midtime.scalar.double import Double
@@ -36,9 +37,10 @@ def module_double() -> Iterator[Double]:
 
 
 @pytest.fixture
-def double(module_double: Double) -> Double:
+def double(module_double: Double, monkeypatch: pytest.MonkeyPatch) -> Double:
     module_double.control(reset=True)
     module_double.control(foreign="pause")
+    monkeypatch.setattr(emergency, "SEEN_SECONDS", 0.0)
     return module_double
 
 
@@ -268,12 +270,36 @@ def test_a_lease_that_is_taken_meanwhile_is_not_the_one_that_is_given_back(
     left(leases, endpoint(address))
     real = PauseLeases.release
 
-    def late(self: PauseLeases, addresses: list[str], *, holder: str) -> None:
+    def late(self: PauseLeases, addresses: list[str], *, holder: str, window: object) -> None:
         monkeypatch.setattr(PauseLeases, "release", real)
-        self.release(addresses, holder=holder)
-        self.take({address: {"window": "next"}}, holder="the next run", ttl=timedelta(seconds=30))
-        self.release(addresses, holder=holder)
+        self.release(addresses, holder=holder, window=window)
+        self.take({address: {"window": "next"}}, holder="the next run", expires_at=utc_now() + timedelta(seconds=30))
+        self.release(addresses, holder=holder, window=window)
 
     monkeypatch.setattr(PauseLeases, "release", late)
     midtime("unpause", "bank")
     assert open_leases(leases)[address].holder == "the next run"
+
+
+@pytest.mark.fault(
+    "The topology file is wrong in an emergency", "`midtime unpause` uses what it says of the products, and tells what is wrong."
+)
+def test_a_wrong_file(midtime: Midtime, double: Double, bank: Topology, files: Files) -> None:
+    path = next(files.folder.glob("*.yaml"))
+    path.write_text(path.read_text() + "schedul: never\n")
+    answer = midtime("unpause", "bank")
+    assert answer.good
+    assert closed(double) == [False] * 3
+    assert "only its products are used" in answer.warned
+
+
+def test_a_name_that_is_nobody(midtime: Midtime, double: Double, files: Files, short: None) -> None:
+    """A window refuses it; in an emergency the others of its product are opened all the same."""
+    add(files, statics([double.addresses[0], "nobody.invalid:60053"]))
+    answer = midtime("unpause", "bank", "--json")
+    assert not answer.good
+    assert closed(double)[0] is False
+    assert {each["address"]: each["became"] for each in answer.json["endpoints"]} == {
+        double.addresses[0]: "unpaused",
+        "nobody.invalid:60053": "failed",
+    }

@@ -97,6 +97,16 @@ class Hub:
         thread.start()
         return thread
 
+    def play_armed(self, task: str) -> None:
+        """A capture that says that it is ready, and nothing more."""
+        self.states[task] = "running"
+
+        def answer() -> None:
+            wait_until(lambda: ("pause", "window") in self.xcoms)
+            self.xcoms[task, "armed"] = {"window": self.xcoms["pause", "window"]["id"]}
+
+        threading.Thread(target=answer, daemon=True).start()
+
     def join(self, *tasks: str) -> None:
         for task in tasks or self._threads:
             self._threads[task].join(PATIENCE)

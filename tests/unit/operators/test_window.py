@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
 from midtime import stores
+from midtime.catalog import Catalog
+from midtime.dag_parts import restore_points
 from midtime.errors import ArmingError, CopyError, WindowVoidError
 from midtime.model.instants import from_rfc3339
 from midtime.model.topology import Topology
 from midtime.model.window import Window
 from midtime.operators.base import TaskKilledError
 from midtime.operators.midtime import MidtimeOperator
+from midtime.operators.publish import PublishOperator
 from midtime.operators.unpause import ScalarUnpauseOperator
 from midtime.scalar.double import Double
 from tests.unit.builders import topology as build
@@ -89,6 +95,46 @@ class TestTogether:
         with pytest.raises(WindowVoidError, match="no evidence"):
             midtime.work(hub.context("midtime"))
 
+    def test_a_copy_of_another_capture_is_no_proof(self, hub: Hub) -> None:
+        """Two tries of one dump lived at once: one reported, the other one copied."""
+        run_all(hub)
+        midtime = MidtimeOperator(task_id="midtime", topology=hub.topology, captures=[], window=hub.results["pause"])
+        midtime.captures = [hub.results["dump_accounts"], {**hub.results["dump_points"], "capture": "another"}]
+        with pytest.raises(WindowVoidError, match=r"points: not captured in window .*, or copied from another capture"):
+            midtime.work(hub.context("midtime"))
+
+    def test_publishing_asks_for_the_proof_again(self, hub: Hub) -> None:
+        """Whatever came between: another instant, another window's evidence, none at all, or what another try has written."""
+        run_all(hub)
+        evidence, context = hub.results["pause"], hub.context("publish")
+        good = {
+            "captures": [hub.results["dump_accounts"], hub.results["dump_points"]],
+            "midtime": evidence["choice"]["midtime"],
+            "window": evidence,
+        }
+        context["outlet_events"] = defaultdict(SimpleNamespace)
+        ArmableStore.copied.clear()
+
+        def publish(**changes: Any) -> str:
+            operator = PublishOperator(
+                task_id="publish", topology=hub.topology, captures=[], midtime="", asset=restore_points(hub.topology)
+            )
+            for name, value in (good | changes).items():
+                setattr(operator, name, value)
+            return str(operator.work(context))
+
+        for wrong in ({"window": None}, {"window": {**evidence, "id": "another"}}, {"midtime": "2026-11-21T00:00:00Z"}):
+            with pytest.raises(WindowVoidError):
+                publish(**wrong)
+        catalog = Catalog(hub.topology.destination, hub.topology.name)
+        point = hub.results["dump_points"]["restore_point"]
+        part = catalog.parts(point, ["points"])[0]
+        catalog.add_part(point, part.model_copy(update={"details": {"capture": "another"}}))
+        with pytest.raises(WindowVoidError, match="points: another try"):
+            publish()
+        catalog.add_part(point, part)
+        assert publish() == point
+
     def test_leases_are_given_back(self, hub: Hub) -> None:
         run_all(hub)
         again = Hub(hub.topology)
@@ -117,11 +163,12 @@ class TestNothingIsPaused:
             raise hub.errors["pause"]
         assert double.calls("pause") == []
 
-    def test_for_what_a_dead_try_said(self, hub: Hub, double: Double, tmp_path: Path) -> None:
-        """Ready, says the XCom; but nobody is there."""
+    @pytest.mark.parametrize("state", ["running", "queued"])
+    def test_for_what_was_said_to_an_earlier_window(self, hub: Hub, double: Double, tmp_path: Path, state: str) -> None:
+        """Ready, says the XCom; but these dumps are copying since an hour, or are yet to come."""
         hub.topology = bank(double, tmp_path, arm="1s")
-        hub.xcoms = {("dump_accounts", "armed"): {"ready": True}, ("dump_points", "armed"): {"ready": True}}
-        hub.states = {"dump_accounts": "queued", "dump_points": "scheduled"}
+        hub.xcoms = {("dump_accounts", "armed"): {"window": "old"}, ("dump_points", "armed"): {"window": "old"}}
+        hub.states = {"dump_accounts": state, "dump_points": state}
         hub.start(pause_task(hub.topology))
         hub.join()
         assert isinstance(hub.errors["pause"], ArmingError)
@@ -156,8 +203,7 @@ class TestVoid:
         assert paused < 3  # not until the deadline of 4 s
 
     def test_a_capture_that_dies_in_the_window_ends_it(self, hub: Hub, double: Double) -> None:
-        hub.xcoms = {("dump_points", "armed"): {"ready": True}}
-        hub.states["dump_points"] = "running"
+        hub.play_armed("dump_points")
         hub.start(pause_task(hub.topology))
         hub.start(dump_task(hub.topology, "accounts"))
         wait_until(lambda: double.paused)
@@ -169,8 +215,7 @@ class TestVoid:
 
     @pytest.mark.fault("The API server hangs in mid-window", "the window ends by its deadline; the run fails; no restore point")
     def test_an_api_server_that_hangs(self, hub: Hub, double: Double) -> None:
-        hub.xcoms = {("dump_points", "armed"): {"ready": True}}
-        hub.states["dump_points"] = "running"
+        hub.play_armed("dump_points")
         hub.start(pause_task(hub.topology))
         hub.start(dump_task(hub.topology, "accounts"))
         wait_until(lambda: double.paused)
@@ -186,8 +231,7 @@ class TestVoid:
 
     def test_told_to_end(self, hub: Hub, double: Double) -> None:
         """What SIGTERM does: a person marked the task, or the worker shuts down."""
-        hub.xcoms = {("dump_points", "armed"): {"ready": True}}
-        hub.states["dump_points"] = "running"
+        hub.play_armed("dump_points")
         pause = pause_task(hub.topology)
         hub.start(pause)
         hub.start(dump_task(hub.topology, "accounts"))
@@ -214,6 +258,7 @@ class TestLateComers:
         """Nobody accepted them, so nothing is copied."""
         hub.states["pause"] = "running"
         hub.start(dump_task(hub.topology, "accounts"))
+        hub.xcoms["pause", "window"] = {"id": "w", "state": "arming"}
         wait_until(lambda: ("dump_accounts", "armed") in hub.xcoms)
         hub.xcoms["pause", "window"] = {"id": "w", "state": "open", "seconds": 2}
         wait_until(lambda: ("dump_accounts", "captured") in hub.xcoms)
@@ -246,5 +291,5 @@ class TestPlain:
         wait_until(lambda: not double.paused)
         unpause = ScalarUnpauseOperator(task_id="unpause", topology=hub.topology)
         unpause.window = hub.results["pause"]
-        with pytest.raises(WindowVoidError, match="proves nothing"):
+        with pytest.raises(AirflowFailException, match="proves nothing"):  # trying again would not help
             unpause.work(hub.context("unpause"))

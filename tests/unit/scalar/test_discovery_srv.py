@@ -18,6 +18,7 @@ from midtime.errors import DiscoveryAccessError, DiscoveryError
 from midtime.model.topology import Product
 from midtime.scalar.discovery import discover, srv
 from midtime.scalar.endpoint import Endpoint, TlsFiles
+from tests.unit.scalar.hosts import know
 
 RECORD = "_admin._tcp.bank.test"
 
@@ -95,17 +96,28 @@ def product(record: str = RECORD, **changes: object) -> Product:
     return Product.model_validate({"kind": "scalardb-cluster", "endpoints": {"srv": record}} | changes)
 
 
-def test_every_target_whatever_its_priority(server: NameServer) -> None:
+def test_every_target_whatever_its_priority(server: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    know(monkeypatch, {"a.test": ["10.0.0.1"], "b.test": ["10.0.0.2"], "spare.test": ["fd00::3"]})
     server.records = ["20 0 60053 spare.test.", "10 5 60053 B.test.", "10 0 60054 a.test.", "30 0 60053 b.test."]
     tls = {"ca": "/ca.pem", "cert": "/c.pem", "key": "/k.pem", "override_authority": "scalar"}
     files = TlsFiles("/ca.pem", "/c.pem", "/k.pem", "scalar")
     assert discover(product(name="bank", tls=tls)) == tuple(
-        Endpoint("bank", "scalardb-cluster", address, None, files) for address in ("a.test:60054", "b.test:60053", "spare.test:60053")
+        Endpoint(f"bank at {name}.test", "scalardb-cluster", address, None, files)
+        for name, address in (("a", "10.0.0.1:60054"), ("b", "10.0.0.2:60053"), ("spare", "[fd00::3]:60053"))
     )
 
 
-def test_more_targets_than_a_datagram_holds(server: NameServer) -> None:
-    server.records = [f"0 0 60053 node-{number:03}.a-rather-long-name-of-a-namespace.test." for number in range(100)]
+def test_a_target_with_several_addresses(server: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    know(monkeypatch, {"a.test": ["10.0.0.1"], "b.test": ["10.0.0.2", "10.0.0.3"]})
+    server.records = ["0 0 60053 a.test.", "0 0 60053 b.test."]
+    with pytest.raises(DiscoveryAccessError, match=r"b\.test of product scalardb-cluster has 2 addresses \(10\.0\.0\.2, 10\.0\.0\.3\)"):
+        discover(product())
+
+
+def test_more_targets_than_a_datagram_holds(server: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"node-{number:03}.a-rather-long-name-of-a-namespace.test" for number in range(100)]
+    know(monkeypatch, {name: [f"10.0.0.{number}"] for number, name in enumerate(names)})
+    server.records = [f"0 0 60053 {name}." for name in names]
     assert len(discover(product())) == 100
 
 

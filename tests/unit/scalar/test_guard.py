@@ -12,7 +12,7 @@ import pytest
 
 from midtime.errors import DrainTimeoutError, NoInstantError, WindowVoidError
 from midtime.scalar.double import Double
-from midtime.scalar.guard import HEAD_START, Guard
+from midtime.scalar.guard import HEAD_START, Guard, Limits
 from tests.unit.processes import until
 from tests.unit.scalar.windows import SLACK, Notes, done, ended, opened, unpaused_at, window, wire
 
@@ -286,3 +286,26 @@ def test_a_thousand_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
             assert not keeper.ours
             unpaused = sorted({call["endpoint"] for call in many.calls("unpause")})  # twice where an answer took too long
             assert unpaused == [number for number in range(1000) if number != 777]
+
+
+@pytest.mark.fault("something between us and the service fails a Pause that it has sent on", "it is lifted all the same; no restore point")
+@pytest.mark.parametrize(
+    "fails", [{"fail": "UNAVAILABLE", "message": "upstream connect error: SSL_ERROR certificate"}, {"fail": "PERMISSION_DENIED"}]
+)
+def test_a_pause_that_was_sent_on(double: Double, fails: dict[str, str]) -> None:
+    double.control(pause={**fails, "act": True})
+    with window([double.endpoint()], drain=0.2) as guard:
+        guard.begin()
+        assert guard.ended.wait(20)
+    assert guard.error is not None
+    assert not double.paused
+    assert guard.is_open(double.address)
+
+
+def test_the_clock_is_taken_anew() -> None:
+    """Minutes may lie between the guard's making and its window; other clocks are compared with this one right before."""
+    guard = Guard([], Limits(1, 0, 2), Notes())
+    guard.clock.wall += timedelta(seconds=3)
+    assert abs(guard.clock.stepped()) > timedelta(seconds=2)
+    guard.set_clock()
+    assert abs(guard.clock.stepped()) < timedelta(milliseconds=50)

@@ -127,8 +127,18 @@ def test_every_other_end_of_the_others_is_no_answer(code: Code, verb: Verb) -> N
 
 
 @pytest.mark.parametrize("verb", ["pause", "unpause", "check_paused"])
-def test_refusals_are_told_apart_from_silence(verb: Verb) -> None:
+def test_refusals(verb: Verb) -> None:
     assert {kind(code, verb=verb) for code in ACCESS} == {errors.AdminAccessError}
+
+
+def test_of_a_pause_nothing_is_concluded_from_a_text() -> None:
+    """What stands between may have sent it on before it failed."""
+    error = translate(ENDPOINT, "pause", Ended(Code.UNAVAILABLE, details=HANDSHAKE))
+    assert type(error) is errors.PauseUnknownError
+
+
+@pytest.mark.parametrize("verb", ["unpause", "check_paused"])
+def test_refusals_are_told_apart_from_silence(verb: Verb) -> None:
     error = translate(ENDPOINT, verb, Ended(Code.UNAVAILABLE, details=HANDSHAKE))
     assert type(error) is errors.AdminAccessError
     assert "tls.ca" in error.fix

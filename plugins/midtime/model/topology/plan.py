@@ -75,7 +75,9 @@ class Pause(Section):
     """The pause window. Allowed on every topology, used by those that need a pause: a second store may join later."""
 
     hold: Hold = Field(
-        default="auto", description="How long the window is kept open for point-in-time stores. `auto`: the shortest hold that is safe."
+        default="auto",
+        description="How long the window is kept open for point-in-time stores; it always lengthens the outage. "
+        "`auto`: the shortest hold that is safe, none where all stores are dumped.",
     )
     drain: PositiveDuration = Field(default=parse_duration("10s"), description="How long outstanding requests may take to finish.")
     deadline: PositiveDuration = Field(

@@ -58,9 +58,14 @@ class Endpoints(Section):
     """Where the admin service (`Pause`, `Unpause`, `CheckPaused`) of a product answers: exactly one of the three ways."""
 
     static: Annotated[Many[HostPort], AfterValidator(distinct)] | None = Field(
-        default=None, min_length=1, description="List of `host:port`; IPv6 addresses in brackets."
+        default=None,
+        min_length=1,
+        description="List of `host:port`, one for each process; IPv6 addresses in brackets. A host name must have exactly one address, and"
+        " no address may be a load balancer's: only one of the processes behind it would be paused.",
     )
-    srv: ServiceRecord | None = Field(default=None, description="DNS SRV record that lists every host and port.")
+    srv: ServiceRecord | None = Field(
+        default=None, description="DNS SRV record that lists the host and port of every process; each host must have exactly one address."
+    )
     kubernetes: KubernetesEndpoints | None = Field(
         default=None, description="Pods of a Helm release, with identities that expose a restart."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from midtime.scalar.endpoint import Endpoint, Identity, TlsFiles
@@ -16,25 +17,37 @@ def discover(product: Product) -> tuple[Endpoint, ...]:
     Two calls give equal tuples if, and only if, the same processes are there as far as discovery can tell: with Kubernetes a restart,
     a replacement, an added or a removed pod makes a difference, a changed label or annotation makes none.
 
+    Host names are looked up: an endpoint's address is always an IP address, so that two topologies that write one server differently
+    lease the same. The name stays in ``product``, for people, and in ``tls``: the certificate is for it.
+
     :return: at least one, sorted by address, no address twice
     :raises DiscoveryError: they cannot be looked up now
-    :raises DiscoveryAccessError: we may not look, or there is nothing of that name
+    :raises DiscoveryAccessError: we may not look, there is nothing of that name, or a name does not stand for one process
     :raises ProductNotReadyError: not every pod is up, or a rollout is in progress
     """
-    tls = TlsFiles(product.tls.ca, product.tls.cert, product.tls.key, product.tls.override_authority) if product.tls else None
-    found = _addresses(product)
-    return tuple(Endpoint(product.label, product.kind, address, found[address], tls) for address in sorted(found))
-
-
-def _addresses(product: Product) -> dict[str, Identity | None]:
-    """Each imports what it needs: a static list must not wait for the Kubernetes client."""
     ways = product.endpoints
-    if ways.static:
-        return dict.fromkeys(ways.static)
-    if ways.srv:
+    if ways.kubernetes:
+        from midtime.scalar.discovery import pods
+
+        found = dict(pods.find(product))
+        return tuple(_endpoint(product, address, identity=found[address]) for address in sorted(found))
+    names = _named(product)
+    return tuple(_endpoint(product, address, names[address]) for address in sorted(names))
+
+
+def _named(product: Product) -> dict[str, str]:
+    """Addresses and the names they were written with. Each way imports what it needs: a static list must not wait for other libraries."""
+    from midtime.scalar.discovery import names
+
+    if record := product.endpoints.srv:
         from midtime.scalar.discovery import srv
 
-        return dict.fromkeys(srv.targets(product.label, ways.srv))
-    from midtime.scalar.discovery import pods
+        return names.resolve(product.label, srv.targets(product.label, record))
+    return names.resolve(product.label, product.endpoints.static or ())
 
-    return dict(pods.find(product))
+
+def _endpoint(product: Product, address: str, name: str = "", *, identity: Identity | None = None) -> Endpoint:
+    tls = TlsFiles(product.tls.ca, product.tls.cert, product.tls.key, product.tls.override_authority) if product.tls else None
+    if tls and name and not tls.override_authority:
+        tls = replace(tls, override_authority=name.rstrip("."))
+    return Endpoint(f"{product.label} at {name}" if name else product.label, product.kind, address, identity, tls)
