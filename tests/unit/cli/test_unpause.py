@@ -295,7 +295,7 @@ def test_a_wrong_file(midtime: Midtime, double: Double, bank: Topology, files: F
 
 def test_a_name_that_is_nobody(midtime: Midtime, double: Double, files: Files, short: None) -> None:
     """A window refuses it; in an emergency the others of its product are opened all the same."""
-    add(files, statics([double.addresses[0], "nobody.invalid:60053"]))
+    add(files, {"kind": LEDGER, "endpoints": {"static": [double.addresses[0], "nobody.invalid:60053"]}})
     answer = midtime("unpause", "bank", "--json")
     assert not answer.good
     assert closed(double)[0] is False

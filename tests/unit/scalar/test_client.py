@@ -252,6 +252,8 @@ def test_a_server_that_is_not_who_it_should_be_is_refused(secure: Double, certif
         client.connect(timeout=20)
     assert time.monotonic() - begun < 10  # not tried again and again
     with pytest.raises(AdminAccessError, match=secure.address):
+        client.check_paused(timeout=5)
+    with pytest.raises(PauseUnknownError, match=secure.address):  # of a Pause nothing is concluded from a text
         client.pause(drain=1, timeout=5)
 
 
