@@ -14,7 +14,8 @@ from benchmarks.support.measuring import median, wait_for_quiet
 from midtime.pausing import clients_of, connect_all
 from midtime.scalar.client import AdminClient
 from midtime.scalar.double import Double
-from midtime.scalar.guard import Guard, Limits
+from midtime.scalar.guard import Guard
+from midtime.scalar.keeper import Limits
 
 GOAL = 2.0
 """Seconds, from the first Pause sent to the last endpoint seen paused."""

@@ -128,7 +128,8 @@ class Pausing:
     @contextmanager
     def ready(self, earliest_end: Callable[[datetime], datetime] | None = None) -> Iterator[tuple[Guard, Watchdog]]:
         """Everything but the pause: channels open, watchdog up, the guard about to begin."""
-        from midtime.scalar.guard import Guard, Limits
+        from midtime.scalar.guard import Guard
+        from midtime.scalar.keeper import Limits
         from midtime.scalar.watchdog import Watchdog
 
         self.groups = pause_groups(self.topology)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from midtime.errors import (
     ForeignPauseError,
@@ -24,6 +23,7 @@ from midtime.errors import (
 )
 from midtime.scalar.client import AdminClient, Reply
 from midtime.scalar.evidence import Clock, EndpointEvidence, Poll
+from midtime.scalar.keeper import Keeper, Limits
 from midtime.scalar.opening import Gate, open_gates
 
 POLL_SECONDS = 0.1
@@ -40,38 +40,6 @@ CLOCK_STEP = timedelta(milliseconds=100)
 HEAD_START = 0.5
 """Seconds by which one group is unpaused before the next, if it does not hang."""
 STUCK_FIX = "the watchdog goes on trying; see docs/runbooks/stuck-pause.md"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds, as the topology has them."""
-
-    drain: float
-    hold: float
-    deadline: float
-    """From the first Pause sent."""
-
-
-class Keeper(Protocol):
-    """Somebody who unpauses should this process die: the watchdog."""
-
-    lost: bool
-    """Whether it was found dead."""
-
-    def about_to_pause(self, settled: dict[str, float], deadline: float) -> None:
-        """These addresses are going to be paused now; their late closing is over at these instants."""
-
-    def answered(self, addresses: Iterable[str]) -> None:
-        """Their Pause was answered."""
-
-    def not_ours(self, addresses: Iterable[str]) -> None:
-        """They are not (any more) paused by us."""
-
-    def stay(self) -> None:
-        """The pausing process ends now, and means it: unpause at the deadline only."""
-
-    def unpaused(self) -> set[str]:
-        """What it has unpaused itself, because we did not."""
 
 
 class Guard:

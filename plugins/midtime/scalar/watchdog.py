@@ -85,7 +85,7 @@ class Watchdog:
             starter.wait()
 
     def about_to_pause(self, settled: dict[str, float], deadline: float) -> None:
-        """See :class:`~midtime.scalar.guard.Keeper`.
+        """See :class:`~midtime.scalar.keeper.Keeper`.
 
         :raises ArmingError: it is dead; nothing may be paused
         """
@@ -97,15 +97,15 @@ class Watchdog:
             )
 
     def answered(self, addresses: Iterable[str]) -> None:
-        """See :class:`~midtime.scalar.guard.Keeper`."""
+        """See :class:`~midtime.scalar.keeper.Keeper`."""
         self._send({"answered": list(addresses)})
 
     def not_ours(self, addresses: Iterable[str]) -> None:
-        """See :class:`~midtime.scalar.guard.Keeper`."""
+        """See :class:`~midtime.scalar.keeper.Keeper`."""
         self._send({"not_ours": list(addresses)})
 
     def stay(self) -> None:
-        """See :class:`~midtime.scalar.guard.Keeper`."""
+        """See :class:`~midtime.scalar.keeper.Keeper`."""
         self._send({"stay": True})
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class Watchdog:
             self._pipe = None
 
     def unpaused(self) -> set[str]:
-        """See :class:`~midtime.scalar.guard.Keeper`."""
+        """See :class:`~midtime.scalar.keeper.Keeper`."""
         return journals.opened(self.journal)
 
     def _send(self, message: dict[str, Any], seconds: float = 0.0) -> None:

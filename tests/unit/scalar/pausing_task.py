@@ -16,7 +16,8 @@ from typing import Any
 from midtime.errors import MidtimeError
 from midtime.scalar.client import AdminClient, Reply
 from midtime.scalar.endpoint import Endpoint
-from midtime.scalar.guard import Guard, Limits
+from midtime.scalar.guard import Guard
+from midtime.scalar.keeper import Limits
 from midtime.scalar.watchdog import Watchdog
 
 PLAN: dict[str, Any] = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}

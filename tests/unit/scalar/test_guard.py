@@ -12,7 +12,8 @@ import pytest
 
 from midtime.errors import DrainTimeoutError, NoInstantError, WindowVoidError
 from midtime.scalar.double import Double
-from midtime.scalar.guard import HEAD_START, Guard, Limits
+from midtime.scalar.guard import HEAD_START, Guard
+from midtime.scalar.keeper import Limits
 from tests.unit.processes import until
 from tests.unit.scalar.windows import SLACK, Notes, done, ended, opened, unpaused_at, window, wire
 

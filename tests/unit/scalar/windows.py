@@ -18,7 +18,8 @@ from typing import Any
 from midtime.scalar.client import AdminClient, Reply
 from midtime.scalar.double import Double
 from midtime.scalar.endpoint import Endpoint
-from midtime.scalar.guard import Guard, Keeper, Limits
+from midtime.scalar.guard import Guard
+from midtime.scalar.keeper import Keeper, Limits
 from tests.unit.processes import PATIENCE, alive, until
 
 SLACK = 2.0
