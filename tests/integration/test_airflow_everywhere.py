@@ -125,6 +125,7 @@ def test_a_worker_killed_during_a_restore(fleet: Fleet) -> None:
     _no_working_copies(fleet)
 
 
+@pytest.mark.long
 def test_two_backups_at_once_and_a_dead_drill(fleet: Fleet) -> None:
     """Leases in the object store: another installation is at work; and what a dead run's lease names is swept."""
     airflow, names = fleet.installation.airflow, [f"{engine}-rivals" for engine, _ in FAULTY]
@@ -156,6 +157,7 @@ def _flip(path: Any) -> None:
     path.write_bytes(bytes(content))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("damage", "said"),
     [

@@ -32,6 +32,7 @@ def test_the_pausing_task_is_killed(case: Windowed) -> None:
     case.next_one_is_good()
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     "kill -9 of the pausing task and of its supervisor in mid-window",
     "The watchdog unpauses at once. Airflow sees that the task is dead at its heartbeat time-out; then the run fails.",
