@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.airflow]
 
 
 @pytest.fixture(scope="module")
-def duo(installation: Installation, multi_scalardb: ScalarDB, multi_scalardb_2: ScalarDB, multi_bank: Bank) -> Topology:
+def duo(installation: Installation, multi_scalardb: ScalarDB, multi_scalardb_2: ScalarDB, multi_bank: Bank) -> Iterator[Topology]:
     """What README's second example is."""
     server = installation.stack.postgres
     for database in ("bank_a", "bank_b"):
@@ -42,7 +43,9 @@ def duo(installation: Installation, multi_scalardb: ScalarDB, multi_scalardb_2: 
     }
     topology = installation.write("duo", keys)
     installation.wait_for(topology)
-    return topology
+    yield topology
+    for database in ("bank_a", "bank_b"):
+        server.execute(f"DROP TABLE {database}.mark", database)
 
 
 def test_a_window_by_hand(installation: Installation, duo: Topology, multi_bank: Bank) -> None:
