@@ -39,7 +39,8 @@ class Meeting:
 
     def pull(self, task_id: str, key: str) -> dict[str, Any]:
         """What another task said; empty if nothing yet."""
-        return self._ti.xcom_pull(task_ids=task_id, key=key, map_indexes=-1) or {}
+        # Without an index it is a list that is asked for; of a single value that is not there Airflow logs an error, each time.
+        return self._ti.xcom_pull(task_ids=task_id, key=key) or {}
 
     def gone(self, task_ids: Sequence[str]) -> list[str]:
         """Those of these tasks that will say no more; asked once a second, in between nobody is."""

@@ -69,7 +69,7 @@ class Hub:
             self.answers.wait()
             self.xcoms[task, key] = value
 
-        def pull(*, task_ids: str, key: str, map_indexes: int) -> Any:
+        def pull(*, task_ids: str, key: str) -> Any:
             self.answers.wait()
             return self.xcoms.get((task_ids, key))
 
