@@ -93,7 +93,7 @@ def require_unpaused(endpoints: Sequence[Endpoint]) -> None:
 
 def taking_time(endpoints: int) -> timedelta:
     """How long taking the leases of so many endpoints may last; by so much do they outlast the window's deadline at most."""
-    return timedelta(seconds=5 + endpoints / AT_ONCE)
+    return timedelta(seconds=10 + endpoints / AT_ONCE)
 
 
 def journal_of(window: str) -> Path:
