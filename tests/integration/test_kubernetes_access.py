@@ -189,5 +189,5 @@ class TestServer:
 
     def test_without_go(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
-        with pytest.raises(StackError, match="no `go` in the PATH: install Go"):
+        with pytest.raises(StackError, match="`make install` brings"):
             kubernetes._build(tmp_path)
