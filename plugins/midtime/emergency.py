@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from midtime.catalog.pause_leases import PauseLeases, lease_place
 from midtime.errors import CatalogError, DiscoveryError, MidtimeError, RequestError
 from midtime.finding import endpoints_now
-from midtime.lifting import TRY_SECONDS
+from midtime.lifting import TRY_SECONDS, client_of
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.topology import Product
 from midtime.scalar.watchdog_process import SEEN_SECONDS
@@ -120,19 +120,15 @@ def unpause_by_hand(topology: Paused) -> list[Unpaused]:
 
 
 def _open_all(endpoints: list[Endpoint]) -> Iterator[Unpaused]:
-    from midtime.scalar.client import AdminClient
     from midtime.scalar.opening import Gate, open_gates
 
     with ExitStack() as stack:
         gates = []
         for endpoint in endpoints:
             try:
-                client = AdminClient(endpoint)
+                gates.append(Gate(client_of(stack, endpoint)))
             except MidtimeError as error:  # a file of its TLS is not here
                 yield Unpaused(str(endpoint), "failed", str(error), endpoint.address)
-                continue
-            stack.callback(client.close)
-            gates.append(Gate(client))
         open_gates(gates, until=time.monotonic() + TRY_SECONDS)
         for gate in gates:
             yield Unpaused(str(gate.endpoint), *_became(gate), gate.endpoint.address)

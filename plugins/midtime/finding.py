@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from midtime.errors import DiscoveryError, MidtimeError, ProductNotReadyError
-from midtime.model.topology import split_endpoint
+from midtime.model.topology import join_endpoint, split_endpoint
 from midtime.pausing import endpoints_of
 
 if TYPE_CHECKING:
     from midtime.lifting import Leased
     from midtime.model.topology import Product, Topology
-    from midtime.scalar.endpoint import Endpoint, TlsFiles
+    from midtime.scalar.endpoint import Endpoint
 
 
 @dataclass(slots=True)
@@ -78,28 +77,24 @@ def endpoints_now(product: Product) -> list[Endpoint]:
 
 def _as_written(product: Product) -> Iterator[Endpoint]:
     """Every address of every name that can be found: a name with several, or one that is wrong, must not keep the others paused."""
+    from midtime.scalar.discovery import tls_of
+    from midtime.scalar.discovery.names import addresses_of
     from midtime.scalar.endpoint import Endpoint
 
     for written in product.endpoints.static or ():
         host, port = split_endpoint(written)
         try:
-            addresses = sorted({str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)})
-        except OSError:
+            addresses = addresses_of(host)
+        except (OSError, UnicodeError):
             addresses = [host]
         for address in addresses:
-            yield Endpoint(product.label, product.kind, f"[{address}]:{port}" if ":" in address else f"{address}:{port}", tls=_tls(product))
-
-
-def _tls(product: Product) -> TlsFiles | None:
-    from midtime.scalar.endpoint import TlsFiles
-
-    return TlsFiles(**product.tls.model_dump()) if product.tls else None
+            yield Endpoint(product.label, product.kind, join_endpoint(address, port), tls=tls_of(product))
 
 
 def _left_of(product: Product) -> Iterator[Endpoint]:
-    from midtime.scalar.discovery import pods  # slow to import
+    from midtime.scalar.discovery import pods, tls_of  # slow to import
     from midtime.scalar.endpoint import Endpoint
 
-    tls = _tls(product)
+    tls = tls_of(product)
     for address in pods.remains(product).addresses:
         yield Endpoint(product.label, product.kind, address, tls=tls)

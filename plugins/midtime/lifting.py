@@ -122,7 +122,7 @@ class _Lift:
             gates = []
             for each in mine:
                 try:
-                    gates.append((each, each.gate(_client(stack, each.endpoint))))
+                    gates.append((each, each.gate(client_of(stack, each.endpoint))))
                 except ProductError as error:  # a file of its TLS is not on this worker
                     self.said.append(_still_paused(each, error))
             _open([gate for _, gate in gates])
@@ -191,11 +191,15 @@ def paused(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
     :raises ProductError: one does not answer; all have been asked
     """
     with ExitStack() as stack:
-        replies = [(each, _client(stack, each).begin_check_paused(timeout=TRY_SECONDS / 2)) for each in endpoints]
+        replies = [(each, client_of(stack, each).begin_check_paused(timeout=TRY_SECONDS / 2)) for each in endpoints]
         return [endpoint for endpoint, reply in replies if reply.result()]
 
 
-def _client(stack: ExitStack, endpoint: Endpoint) -> AdminClient:
+def client_of(stack: ExitStack, endpoint: Endpoint) -> AdminClient:
+    """A channel to it, closed with the stack; nothing is sent.
+
+    :raises ProductError: a file of its TLS is not on this worker
+    """
     from midtime.scalar.client import AdminClient
 
     client = AdminClient(endpoint)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from midtime.scalar.client import AdminClient
     from midtime.scalar.endpoint import Endpoint
     from midtime.scalar.guard import Guard
+    from midtime.scalar.keeper import Limits
     from midtime.scalar.watchdog import Watchdog
 
 CONNECT_SECONDS = 5.0
@@ -39,6 +40,11 @@ def pause_groups(topology: Topology) -> list[list[Endpoint]]:
     auditors = [product for product in topology.pause_set if product.kind == "scalardl-auditor"]
     others = [product for product in topology.pause_set if product.kind != "scalardl-auditor"]
     return [group for group in (endpoints_of(auditors), endpoints_of(others)) if group]
+
+
+def flat(groups: Sequence[Sequence[Endpoint]]) -> list[Endpoint]:
+    """The endpoints of all groups, in their order."""
+    return [endpoint for group in groups for endpoint in group]
 
 
 def endpoints_of(products: Sequence[Product]) -> list[Endpoint]:
@@ -118,7 +124,7 @@ class Pausing:
     @property
     def endpoints(self) -> list[Endpoint]:
         """All of them."""
-        return [endpoint for group in self.groups for endpoint in group]
+        return flat(self.groups)
 
     @property
     def leases(self) -> PauseLeases:
@@ -129,7 +135,6 @@ class Pausing:
     def ready(self, earliest_end: Callable[[datetime], datetime] | None = None) -> Iterator[tuple[Guard, Watchdog]]:
         """Everything but the pause: channels open, watchdog up, the guard about to begin."""
         from midtime.scalar.guard import Guard
-        from midtime.scalar.keeper import Limits
         from midtime.scalar.watchdog import Watchdog
 
         self.groups = pause_groups(self.topology)
@@ -140,14 +145,16 @@ class Pausing:
                 connect_all(clients)
                 by_address = {client.endpoint.address: client for client in clients}
                 channels = [[by_address[endpoint.address] for endpoint in group] for group in self.groups]
-                yield Guard(channels, self._limits(Limits), watchdog, earliest_end=earliest_end), watchdog
+                yield Guard(channels, self._limits(), watchdog, earliest_end=earliest_end), watchdog
         finally:
             watchdog.close()
 
-    def _limits(self, kind: Any) -> Any:
+    def _limits(self) -> Limits:
+        from midtime.scalar.keeper import Limits
+
         said = self.topology.pause
         hold = said.hold.total_seconds() if isinstance(said.hold, timedelta) else 0.0
-        return kind(said.drain.total_seconds(), hold, said.deadline.total_seconds())
+        return Limits(said.drain.total_seconds(), hold, said.deadline.total_seconds())
 
     def take_leases(self) -> None:
         """Before the first Pause; :meth:`confirm_leases` right before it.
@@ -174,24 +181,23 @@ class Pausing:
         addresses, lasts = [each.address for each in self.endpoints], self.topology.pause.deadline + LEASE_MARGIN
         self.leases.require_held(addresses, holder=self.holder, window=self.id, until=lambda: utc_now() + lasts)
 
-    def release_leases(self, addresses: Sequence[str] | None = None) -> None:
+    def release_leases(self, guard: Guard) -> None:
         """Of what is open again."""
-        given = [each.address for each in self.endpoints] if addresses is None else list(addresses)
+        given = [each.address for each in self.endpoints if guard.is_open(each.address)]
         self.leases.release(given, holder=self.holder, window=self.id)
 
-    def require_unchanged(self) -> list[list[Endpoint]]:
+    def require_unchanged(self) -> None:
         """Find the endpoints again, after the window.
 
         :raises WindowVoidError: an endpoint was added, removed, replaced or restarted meanwhile
         """
-        after = {each.address: each for each in (endpoint for group in pause_groups(self.topology) for endpoint in group)}
+        after = {each.address: each for each in flat(pause_groups(self.topology))}
         before = {each.address: each for each in self.endpoints}
         changes = [f"{address} was added" for address in after.keys() - before.keys()]
         changes += [f"{address} is gone" for address in before.keys() - after.keys()]
         changes += [f"{address} was restarted or replaced" for address in before.keys() & after.keys() if before[address] != after[address]]
         if changes:
             raise WindowVoidError(f"in mid-window {', '.join(sorted(changes))}", fix="wait for the rollout to end; start a new run")
-        return [[after[endpoint.address] for endpoint in group] for group in self.groups]
 
     def window(self, guard: Guard) -> Window:
         """The proven window of a guard that ended well."""

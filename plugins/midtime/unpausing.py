@@ -26,7 +26,7 @@ from midtime.finding import Known
 from midtime.lifting import RUNBOOK, Leased, forget_journals, give_back, lift, opened_by_watchdogs, paused, raise_at_end, rival
 from midtime.model.instants import from_rfc3339, utc_now
 from midtime.model.window import Window
-from midtime.pausing import pause_groups
+from midtime.pausing import flat, pause_groups
 
 if TYPE_CHECKING:
     from midtime.catalog.leases import Lease
@@ -81,7 +81,7 @@ def require_open(topology: Topology) -> list[str]:
     :return: one sentence
     """
     try:
-        endpoints = [endpoint for group in pause_groups(topology) for endpoint in group]
+        endpoints = flat(pause_groups(topology))
         closed = paused(endpoints)
     except ProductError as error:
         return [f"not every endpoint could be asked: {error.message}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from tests.unit.pause_examples import RUN, endpoint, open_leases, paused_topolog
 from tests.unit.processes import PATIENCE
 
 DEADLINE = timedelta(seconds=30)
+ALL_OPEN: Any = SimpleNamespace(is_open=lambda _: True)
+"""A guard that has unpaused everything."""
 
 
 @pytest.fixture
@@ -96,7 +99,7 @@ def test_a_first_try_that_wakes_up_late_leaves_the_second_one_s(destination: str
     first.take_leases()
     leases.release([each.address for each in first.endpoints], holder=RUN, window=first.id)  # the sweeper, while it stood still
     second.take_leases()
-    first.release_leases()
+    first.release_leases(ALL_OPEN)
     assert {lease.details["window"] for lease in open_leases(leases).values()} == {second.id}
-    second.release_leases()
+    second.release_leases(ALL_OPEN)
     assert open_leases(leases) == {}

@@ -150,8 +150,7 @@ class ScalarPauseOperator(TopologyOperator):
         if guard.started:
             guard.ended.wait()
         watchdog.close()
-        open_again = [each.address for each in pausing.endpoints if guard.is_open(each.address)]
-        pausing.release_leases(open_again)
+        pausing.release_leases(guard)
         if guard.began and guard.over:
             outcome = guard.stuck or guard.error or "everything is unpaused"
             self.log.info("Paused for %.3f s: %s", guard.over - guard.began, outcome)
@@ -171,7 +170,7 @@ class ScalarPauseOperator(TopologyOperator):
                 pausing.confirm_leases()
                 guard.pause_only()
             except BaseException:
-                pausing.release_leases([each.address for each in pausing.endpoints if guard.is_open(each.address)])
+                pausing.release_leases(guard)
                 raise
             if guard.start is None:
                 raise WindowVoidError("the window never opened", fix="start a new run")

@@ -9,7 +9,7 @@ from midtime.model.topology.connections import NeededConnection, needed_connecti
 from midtime.model.topology.load import ENVIRONMENT, load_named, load_topologies, load_topology, read_topology, topologies_folder
 from midtime.model.topology.model import AnyStore, Shape, Topology
 from midtime.model.topology.plan import Check, Coordinator, Drill, Notification, Notifications, Pause, Retention, ScalarDb
-from midtime.model.topology.products import Endpoints, KubernetesEndpoints, Product, Tls, split_endpoint
+from midtime.model.topology.products import Endpoints, KubernetesEndpoints, Product, Tls, join_endpoint, split_endpoint
 from midtime.model.topology.relational import BinlogArchive, Mysql, Postgresql, Sqlite, WalArchive
 from midtime.model.topology.targets import Target
 from midtime.model.topology.written import written
@@ -50,6 +50,7 @@ __all__ = [
     "Tls",
     "Topology",
     "WalArchive",
+    "join_endpoint",
     "load_named",
     "load_topologies",
     "load_topology",

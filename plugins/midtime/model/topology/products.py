@@ -13,6 +13,15 @@ from midtime.model.topology.commands import Action
 Kind = Literal["scalardb-cluster", "scalardb-server", "scalardl-ledger", "scalardl-auditor", "application"]
 
 
+def join_endpoint(host: str, port: int | str) -> str:
+    """Write ``host:port``, an IPv6 address in brackets: what :func:`split_endpoint` reads.
+
+    >>> join_endpoint("fd00::1", 60053)
+    '[fd00::1]:60053'
+    """
+    return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+
+
 def split_endpoint(text: str) -> tuple[str, int]:
     """Split ``host:port``; an IPv6 address stands in brackets, because its own colons would be taken for the port's.
 

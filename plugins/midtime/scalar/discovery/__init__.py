@@ -35,6 +35,11 @@ def discover(product: Product) -> tuple[Endpoint, ...]:
     return tuple(_endpoint(product, address, names[address]) for address in sorted(names))
 
 
+def tls_of(product: Product) -> TlsFiles | None:
+    """The files of its TLS as its topology names them; None without TLS."""
+    return TlsFiles(**product.tls.model_dump()) if product.tls else None
+
+
 def _named(product: Product) -> dict[str, str]:
     """Addresses and the names they were written with. Each way imports what it needs: a static list must not wait for other libraries."""
     from midtime.scalar.discovery import names
@@ -47,7 +52,7 @@ def _named(product: Product) -> dict[str, str]:
 
 
 def _endpoint(product: Product, address: str, name: str = "", *, identity: Identity | None = None) -> Endpoint:
-    tls = TlsFiles(product.tls.ca, product.tls.cert, product.tls.key, product.tls.override_authority) if product.tls else None
+    tls = tls_of(product)
     if tls and name and not tls.override_authority:
         tls = replace(tls, override_authority=name.rstrip("."))
     return Endpoint(f"{product.label} at {name}" if name else product.label, product.kind, address, identity, tls)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from queue import Empty, SimpleQueue
 
 from midtime.errors import DiscoveryAccessError, DiscoveryError
+from midtime.model.topology import join_endpoint
 
 LIFETIME = 5.0
 """Seconds for all names together: what comes later is of no use to a window."""
@@ -33,7 +34,7 @@ def resolve(subject: str, endpoints: Iterable[str]) -> dict[str, str]:
     addresses = dict(_one_each(subject, _looked_up(subject, sorted(names))))
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for each, host, port in written:
-        found[f"{addresses.get(host, host)}:{port}"].append((each, host if host in names else ""))
+        found[join_endpoint(addresses.get(host, host), port)].append((each, host if host in names else ""))
     for address, those in found.items():
         if len(those) > 1:
             raise DiscoveryAccessError(
@@ -78,17 +79,19 @@ def _work(waiting: SimpleQueue[str], answers: dict[str, list[str] | OSError]) ->
         except Empty:
             return
         try:
-            answers[name] = _ask(name)
+            answers[name] = addresses_of(name)
         except UnicodeError as error:  # a label that is empty or too long
             answers[name] = socket.gaierror(socket.EAI_NONAME, str(error))
         except OSError as error:
             answers[name] = error
 
 
-def _ask(name: str) -> list[str]:
-    """Every address that a name has here, IPv6 in brackets."""
-    said = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    return sorted({f"[{where[0]}]" if family is socket.AF_INET6 else str(where[0]) for family, _, _, _, where in said})
+def addresses_of(name: str) -> list[str]:
+    """Every address that a name has here.
+
+    :raises OSError: none can be found
+    """
+    return sorted({str(where[0]) for _, _, _, _, where in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
 
 
 def _one_each(subject: str, answers: Mapping[str, list[str] | OSError]) -> Iterator[tuple[str, str]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from midtime.errors import DiscoveryAccessError, ProductNotReadyError
+from midtime.model.topology import join_endpoint
 from midtime.scalar.discovery.api import Api, connect
 from midtime.scalar.discovery.workloads import require_settled
 from midtime.scalar.endpoint import Identity
@@ -45,7 +45,7 @@ def find(product: Product) -> Iterator[tuple[str, Identity]]:
         require_settled(api, pods)
         port = where.port or _port(api, product, pods)
         for pod in pods:
-            yield _address(pod.status.pod_ip, port), _identity(pod, port)
+            yield join_endpoint(pod.status.pod_ip, port), _identity(pod, port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +155,7 @@ def _addresses(api: Api, product: Product, pods: list[Any]) -> tuple[str, ...]:
         port = _where(product).port or _port(api, product, reachable)
     except DiscoveryAccessError:
         return ()  # the pods themselves are seen to go
-    return tuple(_address(pod.status.pod_ip, port) for pod in reachable)
-
-
-def _address(ip: str, port: int) -> str:
-    return f"[{ip}]:{port}" if ipaddress.ip_address(ip).version == 6 else f"{ip}:{port}"
+    return tuple(join_endpoint(pod.status.pod_ip, port) for pod in reachable)
 
 
 def _identity(pod: Any, port: int) -> Identity:
