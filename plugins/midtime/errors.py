@@ -13,6 +13,7 @@
     │   ├── StagingSpaceError          the worker's disk has no room
     │   ├── CopyError                * the dump failed or is incomplete
     │   ├── TargetExistsError          a restore would overwrite something
+    │   ├── NotRestorableError         what keeps a store's history has not reached the midtime in time
     │   ├── RestoreFailedError       * the restore failed or is incomplete
     │   └── ProductRunningError        a restore into place found a product that answers
     ├── CatalogError               restore points and their artifacts
@@ -125,6 +126,10 @@ class CopyError(StoreError):
 
 class TargetExistsError(StoreError):
     """Raised when a restore would overwrite an existing database."""
+
+
+class NotRestorableError(StoreError):
+    """What keeps a store's history (an archive, a managed service) has not reached the midtime in time."""
 
 
 class RestoreFailedError(StoreError):

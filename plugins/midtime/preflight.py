@@ -9,6 +9,7 @@ from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from midtime import fencing
 from midtime.catalog import Catalog, objects
 from midtime.catalog.pause_leases import PauseLeases, lease_place
 from midtime.catalog.restore_points import BACKUP_LEASE
@@ -113,7 +114,8 @@ def _store_checks(topology: Topology, name: str) -> Iterator[Check]:
         return
     questions = store.questions()
     if topology.needs_pause:
-        questions = chain([("can be captured in a window", store.require_armable)], questions)
+        fence: list[Question] = [("is fenced", lambda: fencing.describe(store))]
+        questions = chain(fence, questions)
     yield from ask(name, questions)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from midtime.errors import ContentError, MidtimeError, TornError, VerificationError
@@ -17,6 +18,7 @@ from midtime.stores.base import RestoredSet, Target
 from midtime.verify.content import compare
 from midtime.verify.facts import Bounds, TopologyFacts
 from midtime.verify.judge import judge
+from midtime.verify.records import FenceObservation
 from midtime.verify.verdict import Outcome, Verdict
 
 SHOWN = 20
@@ -89,7 +91,9 @@ def verify(topology: Topology, point: RestorePoint, targets: Iterable[Target]) -
             target.store: stack.enter_context(open_store(topology, target.store).restored(point.store(target.store), target))
             for target in targets
         }
-        differences = [f"{store}: {said}" for store, restored in sets.items() for said in _differences(point, store, restored)]
+        with ThreadPoolExecutor(len(sets), thread_name_prefix="content") as pool:
+            found = pool.map(lambda each: _differences(point, *each), sets.items())
+            differences = [f"{store}: {said}" for store, said_all in zip(sets, found, strict=True) for said in said_all]
         return Verification(
             verdict=_judge(topology, point, sets),
             differences=tuple(differences),
@@ -105,13 +109,25 @@ def _differences(point: RestorePoint, store: str, restored: RestoredSet) -> list
 
 
 def _judge(topology: Topology, point: RestorePoint, sets: Mapping[str, RestoredSet]) -> Verdict | None:
+    verdict = _of_records(topology, point, sets)
+    loose = [f"{backup.store} was not quiesced: who writes to it was not paused" for backup in point.stores if not backup.quiesced]
+    return replace(verdict, notes=(*verdict.notes, *loose)) if verdict else None
+
+
+def _of_records(topology: Topology, point: RestorePoint, sets: Mapping[str, RestoredSet]) -> Verdict | None:
+    fences = _fences(point, sets)
     if topology.scalardb.transaction_manager != "consensus-commit":
-        return None
+        return judge({}, [], _facts(topology), _bounds(point), fences, fenced=sets) if fences else None
     sources = {store: restored.records() for store, restored in sets.items()}
     coordinators = [coordinator for restored in sets.values() for coordinator in restored.coordinators()]
-    # What was copied whole is restored whole: only a point in time can be missed.
-    fenced = [store for store in sources if not topology.store(store).captured]
-    return judge(sources, coordinators, _facts(topology), _bounds(point), fenced=fenced)
+    return judge(sources, coordinators, _facts(topology), _bounds(point), fences)
+
+
+def _fences(point: RestorePoint, sets: Mapping[str, RestoredSet]) -> list[FenceObservation]:
+    """What was found of the rows that the backup wrote around its window."""
+    fenced = [store for store in sets if point.store(store).fence.get("before")]
+    found = {store: sets[store].fences(str(point.evidence["id"])) for store in fenced}
+    return [FenceObservation(store, "before" in places, "after" in places) for store, places in found.items()]
 
 
 def _bounds(point: RestorePoint) -> Bounds:
@@ -128,6 +144,7 @@ def _facts(topology: Topology) -> TopologyFacts:
         one_phase_commit=said.one_phase_commit,
         purge=said.purge,
         coordinator_recreated=said.coordinator_recreated,
+        copied_in=frozenset(said.copied_in),
         clock_bound_ms=int(said.clock_bound.total_seconds() * 1000),
         allow_unexplained=said.allow_unexplained,
     )

@@ -160,18 +160,19 @@ def drop_all(server: MariaDB, mark: str) -> None:
 
 @pytest.fixture
 def mysql_setting(mariadb_server: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MysqlSetting]:
-    yield from _setting(mariadb_server, tmp_path, monkeypatch)
+    yield from setting_on(mariadb_server, tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def oracle_setting(mysql_server: MySQL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MysqlSetting]:
     """The same on a MySQL, with MariaDB's clients."""
-    for setting in _setting(mysql_server, tmp_path, monkeypatch):
+    for setting in setting_on(mysql_server, tmp_path, monkeypatch):
         setting.change_store(client="mariadb-dump")
         yield setting
 
 
-def _setting(server: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MysqlSetting]:
+def setting_on(server: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MysqlSetting]:
+    """Databases of a test's own on that server."""
     mark = uuid.uuid4().hex[:8]
     staging = tmp_path / "staging"
     staging.mkdir()

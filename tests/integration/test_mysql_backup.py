@@ -243,8 +243,9 @@ LIES = {
     "cut in the middle": ('"$REAL" "$@" | head -c 20000; exit 0', "has no end|not known"),
     "a table is missing": ('exec "$REAL" "${{@:1:6}}" --ignore-table={bank}.empty "${{@:7}}"', r"lacks bank_\w+\.empty \(1 tables\)"),
     "a database is missing": ('args=("$@"); unset "args[-1]"; exec "$REAL" "${{args[@]}}"', r"lacks \w+"),
-    "nothing at all": ("exit 0", "has no end"),
-    "something else": ("echo hello", "not known"),
+    "nothing at all": ('"$REAL" "$@" > /dev/null', "has no end"),
+    "something else": ('"$REAL" "$@" > /dev/null; echo hello', "not known"),
+    "it never connects": ("echo hello", "ended without connecting"),
     "an error with a trailer": ('"$REAL" "$@"; echo gone wrong >&2; exit 2', r"gone wrong\n\(exit code 2\)"),
     "killed": ('"$REAL" "$@" | head -c 20000; kill -9 $$', "SIGKILL"),
     "killed at once": ("kill -9 $$", "SIGKILL"),
@@ -355,7 +356,7 @@ def test_a_server_that_is_gone_without_a_word_is_noticed(mysql_setting: MysqlSet
 
 def test_a_destination_that_fails_ends_the_dump(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     mysql_setting.execute(
-        "CREATE TABLE {bank}.fat (id int PRIMARY KEY, t longtext); INSERT INTO {bank}.fat SELECT seq, repeat('x', 1000000) FROM {bank}.seq_1_to_40"
+        "CREATE TABLE {bank}.fat (id int PRIMARY KEY, t longtext); INSERT INTO {bank}.fat SELECT seq, repeat('x', 1000000) FROM {bank}.seq_1_to_120"
     )
     mysql_setting.change_store(compression="none")
     written: list[int] = []
@@ -378,7 +379,7 @@ def test_a_destination_that_fails_ends_the_dump(mysql_setting: MysqlSetting, mon
 def test_a_reader_slower_than_the_server_s_patience(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
     """A destination that hangs longer than net_write_timeout: the server ends the dump, and that is an error, not an end."""
     mysql_setting.execute(
-        "CREATE TABLE {bank}.fat (id int PRIMARY KEY, t longtext); INSERT INTO {bank}.fat SELECT seq, repeat('x', 1000000) FROM {bank}.seq_1_to_40"
+        "CREATE TABLE {bank}.fat (id int PRIMARY KEY, t longtext); INSERT INTO {bank}.fat SELECT seq, repeat('x', 1000000) FROM {bank}.seq_1_to_120"
     )
     store = mysql_setting.store
     ((former,),) = mysql_setting.execute("SELECT @@GLOBAL.net_write_timeout")

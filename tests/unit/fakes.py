@@ -55,6 +55,9 @@ class FakeStore(CopiedStore):
             raise self.failures[target.working]
         self.discarded.append(target)
 
+    def fence(self) -> AbstractContextManager[Any]:
+        raise NotImplementedError
+
     def arm(self) -> AbstractContextManager[Any]:
         raise NotImplementedError
 
@@ -71,4 +74,7 @@ class FakeStore(CopiedStore):
         raise NotImplementedError
 
     def place(self, backup: StoreBackup, target: Target) -> None:
+        raise NotImplementedError
+
+    def put_back(self, backup: StoreBackup, target: Target) -> None:
         raise NotImplementedError

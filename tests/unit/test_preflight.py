@@ -72,10 +72,10 @@ class TestBackup:
         assert [(each.subject, each.question) for each in answers] == [
             ("destination", "can be written"),
             ("destination", "is in use by"),
-            ("accounts", "can be captured in a window"),
+            ("accounts", "is fenced"),
             ("accounts", "is reachable"),
             ("accounts", "has client tools"),
-            ("points", "can be captured in a window"),
+            ("points", "is fenced"),
             ("points", "is reachable"),
             ("points", "has client tools"),
         ]

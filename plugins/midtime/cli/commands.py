@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 
 from midtime.catalog import Catalog, Entry, artifacts
+from midtime.catalog.bases import bases_of
 from midtime.cli import screen
 from midtime.cli.drills import drills
 from midtime.cli.recover import recover
 from midtime.cli.topologies import catalog as catalog_of
 from midtime.cli.topologies import folder, wanted
 from midtime.cli.unpause import unpause
-from midtime.errors import RequestError, RestorePointNotFoundError
+from midtime.errors import ManifestError, RequestError, RestorePointNotFoundError
 from midtime.model.instants import RESTORE_POINT_ID
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import load_named
@@ -58,14 +59,20 @@ def show(arguments: argparse.Namespace) -> bool:
 
 
 def verify(arguments: argparse.Namespace) -> bool:
-    """``midtime verify``: size and SHA-256 of every artifact."""
+    """``midtime verify``: size and SHA-256 of every artifact, those of the bases included."""
     catalog, entry = _find(arguments)
     if entry.restore_point is None:
         return _verified(arguments, entry.id, 0, 0, [entry.reason])
     point: RestorePoint = entry.restore_point
-    with screen.progress(f"reading {point.id}", point.size, quiet=arguments.json) as advance:
-        wrong = artifacts.verify(point.artifacts(), catalog.folder(point.id), progress=advance)
-    return _verified(arguments, point.id, len(point.artifacts()), point.size, [error.message for error in wrong])
+    try:
+        parts = [(point.artifacts(), catalog.folder(point.id)), *((base.artifacts, folder) for base, folder in bases_of(catalog, point))]
+    except ManifestError as error:
+        return _verified(arguments, point.id, 0, 0, [error.message])
+    files = [artifact for each, _ in parts for artifact in each]
+    size = sum(artifact.size for artifact in files)
+    with screen.progress(f"reading {point.id}", size, quiet=arguments.json) as advance:
+        wrong = [error for each, folder in parts for error in artifacts.verify(each, folder, progress=advance)]
+    return _verified(arguments, point.id, len(files), size, [error.message for error in wrong])
 
 
 def _verified(arguments: argparse.Namespace, point: str, files: int, size: int, wrong: list[str]) -> bool:

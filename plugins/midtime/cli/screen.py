@@ -98,11 +98,22 @@ def _manifest(out: Console, point: RestorePoint) -> None:
     )
     for line in _evidence(point.evidence):
         out.print(f"evidence: {escape(line)}")
+    for line in _remarks(point):
+        out.print(f"[yellow]{escape(line)}[/]")
     table = Table("store", "engine", "method", "server", "size", "files", "tables", "rows", "seconds", box=None, pad_edge=False)
     for s in point.stores:
         numbers = [decimal(s.size), str(len(s.artifacts)), str(len(s.tables)), f"{s.rows:,}", f"{s.seconds:.1f}"]
         table.add_row(s.store, s.engine, s.method, escape(s.server), *numbers)
     out.print(table)
+
+
+def _remarks(point: RestorePoint) -> Iterator[str]:
+    """What one should know of a store before relying on it."""
+    for store in point.stores:
+        if not store.quiesced:
+            yield f"{store.store} was not quiesced: what writes to it went on during the window (the Auditor, outside strict mode)"
+        if store.fence and not store.fence["before"]:
+            yield f"{store.store} has no fence row, so a restore that lands too early would not be noticed: {store.fence['why']}"
 
 
 def _evidence(evidence: Mapping[str, Any]) -> Iterator[str]:

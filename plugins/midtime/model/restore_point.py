@@ -9,7 +9,7 @@ import hashlib
 import json
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
@@ -94,6 +94,16 @@ class StoreBackup(Record):
         """Rows of all tables at the capture."""
         return sum(table.rows for table in self.tables)
 
+    @property
+    def quiesced(self) -> bool:
+        """Whether the window stopped everybody who writes to it; the Auditor's store is not, outside strict mode."""
+        return self.details.get("quiesced") is not False
+
+    @property
+    def fence(self) -> dict[str, Any]:
+        """``{before, after, why}``: when the window's fence rows were written into it, and why not; empty without a window."""
+        return dict(self.details.get("fence", {}))
+
 
 class Origin(Record):
     """Who made a restore point."""
@@ -104,49 +114,24 @@ class Origin(Record):
     host: str
 
 
-class RestorePoint(Record):
-    """One backup of a whole topology, brought to one instant."""
+class Sealed(Record):
+    """A record in a file of its own, which is written once and says by a digest whether it is still what was written."""
 
     version: Literal[1] = 1
-    id: Annotated[str, Field(pattern=RESTORE_POINT_ID.pattern)]
-    topology: str
-    topology_digest: str
-    midtime: Instant
-    started_at: Instant
-    finished_at: Instant
-    stores: Annotated[tuple[StoreBackup, ...], Field(min_length=1)]
-    evidence: dict[str, Any] = Field(default_factory=dict)
-    """Why the instant may be believed: for a single transaction its snapshot, for a pause window its polls."""
-    origin: Origin
-    topology_file: str | None = None
-    """The topology as a file, so that this catalog alone is enough to rebuild a lost Airflow; None in manifests of older versions."""
 
     @property
-    def size(self) -> int:
-        """Bytes of all artifacts of all stores."""
-        return sum(store.size for store in self.stores)
-
-    def store(self, name: str) -> StoreBackup:
-        """The part of the named store."""
-        for backup in self.stores:
-            if backup.store == name:
-                return backup
-        raise ManifestError(
-            f"restore point {self.id} has no store {name!r}", fix="choose one of " + ", ".join(s.store for s in self.stores)
-        )
-
-    def artifacts(self) -> tuple[Artifact, ...]:
-        """All artifacts, store after store."""
-        return tuple(artifact for store in self.stores for artifact in store.artifacts)
+    def digest(self) -> str:
+        """SHA-256 of the whole record."""
+        return digest_of(self.model_dump(mode="json"))
 
     def seal(self) -> bytes:
-        """The manifest file: the record with a SHA-256 over its canonical JSON."""
+        """The file: the record with a SHA-256 over its canonical JSON."""
         body = self.model_dump(mode="json")
         return json.dumps({**body, "digest": digest_of(body)}, indent=2, sort_keys=True).encode() + b"\n"
 
     @classmethod
-    def unseal(cls, raw: bytes, *, where: str) -> RestorePoint:
-        """Read a manifest file and check its digest.
+    def unseal(cls, raw: bytes, *, where: str) -> Self:
+        """Read such a file and check its digest.
 
         :param where: the file's address, for the message
         :raises ManifestError: unreadable, edited, or of a version that this code does not know
@@ -168,6 +153,46 @@ class RestorePoint(Record):
             # Nobody edited it: to this code it is broken, to a newer one that has more fields it is good.
             said = f"{where} breaks the manifest's rules as this Midtime knows them: {error}"
             raise ForeignManifestError(said, fix="use the Midtime that wrote it, or another restore point") from error
+
+
+class RestorePoint(Sealed):
+    """One backup of a whole topology, brought to one instant: its manifest."""
+
+    id: Annotated[str, Field(pattern=RESTORE_POINT_ID.pattern)]
+    topology: str
+    topology_digest: str
+    midtime: Instant
+    started_at: Instant
+    finished_at: Instant
+    stores: Annotated[tuple[StoreBackup, ...], Field(min_length=1)]
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    """Why the instant may be believed: for a single transaction its snapshot, for a pause window its polls."""
+    origin: Origin
+    topology_file: str | None = None
+    """The topology as a file, so that this catalog alone is enough to rebuild a lost Airflow; None in manifests of older versions."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all artifacts of all stores."""
+        return sum(store.size for store in self.stores)
+
+    @property
+    def point_in_time(self) -> bool:
+        """Whether a store of it is restored to a point of its own history, which may be reached later than the manifest is written."""
+        return any(store.method == "pitr" for store in self.stores)
+
+    def store(self, name: str) -> StoreBackup:
+        """The part of the named store."""
+        for backup in self.stores:
+            if backup.store == name:
+                return backup
+        raise ManifestError(
+            f"restore point {self.id} has no store {name!r}", fix="choose one of " + ", ".join(s.store for s in self.stores)
+        )
+
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """All artifacts, store after store."""
+        return tuple(artifact for store in self.stores for artifact in store.artifacts)
 
 
 def digest_of(body: Any) -> str:

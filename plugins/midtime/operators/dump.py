@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from midtime.catalog.restore_points import BACKUP_LEASE
+from midtime.fencing import StoreFence, fenced
 from midtime.model.instants import from_rfc3339, restore_point_id, to_rfc3339, utc_now
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.operators.meeting import Guest, refuse_dags_test
@@ -85,6 +86,7 @@ class WindowedDumpOperator(DumpOperator):
         super().__init__(**kwargs)
         self.pause, self.after = pause, after
         self.capture_id = ""
+        self.fence: StoreFence | None = None
 
     def work(self, context: Context) -> dict[str, Any]:
         """Arm, wait, capture, report, and copy once the window has proven itself."""
@@ -92,20 +94,24 @@ class WindowedDumpOperator(DumpOperator):
         run = run_name(context)
         store = open_store(self.topology, self.store)
         guest = Guest(context, self.pause)
-        with self.catalog.leases.held(BACKUP_LEASE, run), turn_held(self.topology, run), store.arm() as armed:
+        held = self.catalog.leases.held(BACKUP_LEASE, run)
+        with held, turn_held(self.topology, run), fenced(store) as fence, store.arm() as armed:
+            self.fence = fence
             self.log.info("Armed %s; waiting for the window", self.store)
             said = self.topology.pause
             window = guest.wait_open((said.arm + said.deadline).total_seconds())
             # Two tries of one task may live at once: what is published is the very capture that was reported.
             self.capture_id = uuid.uuid4().hex
-            capture = self._capture(guest, window, armed)
+            capture = self._capture(guest, window, armed, fence)
             midtime = from_rfc3339(guest.wait_closed(window))
+            fence.write(window, "after")
             return {**self._copy(store, capture, restore_point_id(midtime, run)), "window": window, "capture": self.capture_id}
 
-    def _capture(self, guest: Guest, window: str, armed: Armed) -> Capture:
+    def _capture(self, guest: Guest, window: str, armed: Armed, fence: StoreFence) -> Capture:
         try:
             guest.wait_for(self.after, window)
             begun, started = utc_now(), time.monotonic()
+            fence.write(window, "before")
             capture = armed.fix()
         except BaseException as error:
             with suppress(Exception):
@@ -124,7 +130,9 @@ class WindowedDumpOperator(DumpOperator):
         return capture
 
     def _part(self, backup: StoreBackup) -> StoreBackup:
-        return backup.model_copy(update={"details": {**backup.details, "capture": self.capture_id}})
+        said = {"capture": self.capture_id, "quiesced": self.topology.quiesced(self.store)}
+        said |= {"fence": self.fence.to_dict()} if self.fence else {}
+        return backup.model_copy(update={"details": {**backup.details, **said}})
 
     def _discard(self, point: str) -> None:
         """Nothing: other stores' artifacts may lie there, and the run's teardown removes all of it."""

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from midtime.errors import MidtimeError, RequestError
+from midtime.errors import MidtimeError
 from midtime.model.restore_point import StoreBackup, TableContent
+from midtime.stores.fences import Fence
 from midtime.verify.records import Coordinator, RecordSource
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Target:
     """Equal to ``working`` for a drill."""
     aside: str | None = None
     """In place: the name under which what is replaced is kept."""
+    port: int | None = None
+    """Of a server of its own, where the store is restored into one."""
 
     def to_dict(self) -> dict[str, Any]:
         """For XCom and leases."""
@@ -123,6 +126,9 @@ class RestoredSet(Protocol):
     def scalar(self, query: str) -> Any:
         """The one value that a user's check returns."""
 
+    def fences(self, window: str) -> frozenset[str]:
+        """Which fence rows of a window it holds: ``before``, ``after``; none where the table is not there."""
+
 
 class ClockedStore(Protocol):
     """A store that is restored to an instant of its own clock: a managed one."""
@@ -136,6 +142,25 @@ class ClockedStore(Protocol):
         """Its clock against this worker's, now.
 
         :raises StoreError: it does not say
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Restorable:
+    """Whether a store can be restored to a point of its history by now."""
+
+    ready: bool
+    detail: str
+    """Up to when, or what is lacking."""
+
+
+class PointInTimeStore(Protocol):
+    """A store that is restored to a point of its own history (``point_in_time``), which what keeps the history may reach some time after it."""
+
+    def restorable(self, backup: StoreBackup) -> Restorable:
+        """Ask whoever keeps the history whether it has reached the point; cheap enough to be asked again every few seconds.
+
+        :raises MidtimeError: it does not say, or the point cannot be reached any more
         """
 
 
@@ -165,24 +190,13 @@ class CopiedStore(ABC):
     def capture(self) -> AbstractContextManager[Capture]:
         """Fix the instant; on leaving, whatever held it is let go."""
 
+    @abstractmethod
     def arm(self) -> AbstractContextManager[Armed]:
-        """Get ready to fix the instant in a pause window; on leaving, whatever held it is let go.
+        """Get ready to fix the instant in a pause window; on leaving, whatever held it is let go."""
 
-        :raises RequestError: this engine cannot do that (yet)
-        """
-        raise RequestError(
-            f"store {self.name!r}: engine {self.topology.store(self.name).engine} cannot be captured in a pause window yet",
-            fix="back it up in a topology of its own, if nothing else belongs to its transactions",
-        )
-
-    def require_armable(self) -> str:
-        """Whether :meth:`arm` works.
-
-        :raises RequestError: it does not
-        """
-        if type(self).arm is CopiedStore.arm:
-            self.arm()
-        return "yes"
+    @abstractmethod
+    def fence(self) -> AbstractContextManager[Fence]:
+        """A session of its own that writes fence rows; nothing is made or written yet."""
 
     @abstractmethod
     def copy(self, capture: Any, shelf: Shelf, say: Say) -> StoreBackup:
@@ -217,7 +231,33 @@ class CopiedStore(ABC):
 
     @abstractmethod
     def place(self, backup: StoreBackup, target: Target) -> None:
-        """Give the verified set its final name, keeping aside what had it. Idempotent."""
+        """Give the verified set its final name, keeping aside what had it.
+
+        Idempotent: a process may be killed in the middle of it, and then it is called again, or :meth:`put_back` is. Products are stopped
+        meanwhile, where something live is replaced. What fails here must leave behind what :meth:`put_back` can undo.
+
+        :raises TargetExistsError: the final name, or the one to keep it under, was taken by somebody since the plan
+        :raises StoreUnreachableError: somebody keeps hold of what is live
+        """
+
+    @abstractmethod
+    def put_back(self, backup: StoreBackup, target: Target) -> None:
+        """Undo :meth:`place`, however far it came: another store of the set could not be placed, so none may be.
+
+        Afterwards what was kept aside is live again under the final name, with its data and all that belonged to it; nothing is left under
+        the name it was kept by. What was placed is the working copy again (a later :meth:`place` of the same run works), and :meth:`discard`
+        removes it. Restored beside, the final name is free again.
+
+        Idempotent, and called for stores whose :meth:`place` did nothing at all: then it changes nothing. It has to tell by what the database
+        itself says (a mark, an identity, a note that is moved in the same transaction), not by names alone: what :meth:`place` of this very
+        run did not make or move stays as it is. Where that can be told no more, it raises and moves nothing. As few moments as possible in
+        which the final name means nothing: one transaction, one statement or one rename where the engine has it.
+
+        Never called once :meth:`discard` was, nor once the products were started on the restored set.
+
+        :raises RestoreFailedError: the working copy, or what was kept aside, is gone, so nobody can tell what stands where
+        :raises StoreUnreachableError: the database does not answer, or somebody keeps hold of it
+        """
 
     @abstractmethod
     def discard(self, target: Target) -> None:

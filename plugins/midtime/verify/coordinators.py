@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from midtime.verify.records import Coordinator, CoordinatorRow, TxState
 
-PARENT_LENGTH = 24  # of the id that a commit group shares; the full id is "<parent>$<child>"
-_SEPARATOR = "$"
+PARENT_LENGTH = 24  # of the id that a commit group shares; the full id is "<parent>:<child>" up to ScalarDB 3.13, "<parent>$<child>" later
+_SEPARATORS = frozenset(":$")
 
 
 def parent_and_child(tx_id: str) -> tuple[str, str] | None:
@@ -16,7 +16,7 @@ def parent_and_child(tx_id: str) -> tuple[str, str] | None:
     >>> parent_and_child("0123456789abcdef01234567$child")
     ('0123456789abcdef01234567', 'child')
     """
-    if tx_id[PARENT_LENGTH : PARENT_LENGTH + 1] != _SEPARATOR:
+    if tx_id[PARENT_LENGTH : PARENT_LENGTH + 1] not in _SEPARATORS:
         return None
     return tx_id[:PARENT_LENGTH], tx_id[PARENT_LENGTH + 1 :]
 

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from midtime.verify import rules
 from midtime.verify.coordinators import decide, oldest_row
 from midtime.verify.facts import Bounds, TopologyFacts
-from midtime.verify.records import Coordinator, FenceObservation, Record, RecordSource, TxState
+from midtime.verify.reading import Batch, read_ahead
+from midtime.verify.records import FENCE_TABLE, Coordinator, FenceObservation, Record, RecordSource, TxState
 from midtime.verify.suspects import Suspects
 from midtime.verify.tally import MAX_EXAMPLES, Tally
 from midtime.verify.verdict import Finding, Reason, Verdict
@@ -33,14 +34,17 @@ def judge(
     :param sources: every restored store under its name in the topology
     :param coordinators: every Coordinator of the topology, as restored
     :param fences: one observation for every store in which fence rows were looked for
-    :param fenced: the stores that were restored to a point in time, which alone can be missed; default: all
+    :param fenced: the stores whose restore could have missed the window; default: all
     :param examples: how many findings of each rule the verdict names; the counts are exact anyway
     """
     with Suspects() as suspects:
         reading = _Reading(coordinators, facts, bounds, suspects, Tally(examples))
         reading.coordinator_rows()
         for store, source in sources.items():
-            reading.store(store, source)
+            reading.tables(store, source)
+        with read_ahead(sources) as batches:
+            for batch in batches:
+                reading.batch(batch)
         reading.gathered(frozenset(sources))
         reading.fences(sources if fenced is None else fenced, fences)
         return reading.tally.verdict(facts)
@@ -68,22 +72,21 @@ class _Reading:
                 self._found(rules.row_stamp(coordinator.name, row, self._facts, self._bounds))
                 self._writes.expect(row)
 
-    def store(self, store: str, source: RecordSource) -> None:
-        """All records of one store."""
-        self.tally.non_transactional += [f"{store}: {table}" for table in source.non_transactional()]
-        for table in source.tables():
-            self.tally.tables_read += 1
-            followed = self._writes.follows(store, table)
-            for batch in source.records(table):
-                self._batch(batch, followed)
+    def tables(self, store: str, source: RecordSource) -> None:
+        """What there is to read in one store, and what is not read."""
+        others = [table for table in source.non_transactional() if not table.endswith(f".{FENCE_TABLE}")]
+        self.tally.non_transactional += [f"{store}: {table}" for table in others]
+        self.tally.tables_read += len(source.tables())
 
-    def _batch(self, batch: Sequence[Record], followed: bool) -> None:
-        tx_ids = {record.tx_id for record in batch if record.tx_id is not None}
+    def batch(self, batch: Batch) -> None:
+        """Some records of one table."""
+        followed = self._writes.follows(batch.store, batch.table)
+        tx_ids = {record.tx_id for record in batch.records if record.tx_id is not None}
         decided = decide(tx_ids, self._coordinators) if tx_ids else {}
         self._transactional = self._transactional or bool(tx_ids)
-        self.tally.records_read += len(batch)
+        self.tally.records_read += len(batch.records)
         waiting = []
-        for record in batch:
+        for record in batch.records:
             row = decided.get(record.tx_id or "")
             if (record.prepared_at or 0) > self._limit or (record.committed_at or 0) > self._limit:
                 self._found(rules.stamps(record, self._facts, self._bounds))

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+FENCE_TABLE = "midtime_fence"
+"""Name of Midtime's own table in a store's first namespace."""
+
 
 class TxState(IntEnum):
     """ScalarDB's ``tx_state``. A record is PREPARED, DELETED or COMMITTED; a Coordinator row is COMMITTED or ABORTED."""
@@ -79,7 +82,7 @@ class CoordinatorRow:
 
 @dataclass(frozen=True, slots=True)
 class FenceObservation:
-    """Which of the window's two fence rows a restored store holds: the one before the pause, the one after the unpause."""
+    """Which of the window's two fence rows a restored store holds: the one before its capture, the one after the unpause."""
 
     store: str
     before_present: bool

@@ -109,10 +109,10 @@ def _unknown(case: Suspect, record: Record, facts: TopologyFacts) -> Finding:
 
 
 def fences(observations: Iterable[FenceObservation]) -> Iterator[Finding]:
-    """The row written before the pause must be there, the one written after the unpause must not."""
+    """The row written at the window's beginning must be there, the one written after the unpause must not."""
     for seen in observations:
         if not seen.before_present:
-            text = "restored too early: the fence row from before the window is missing"
+            text = "restored too early: the fence row from the beginning of the window is missing"
             yield Finding(Rule.FENCE, Severity.TORN, text, store=seen.store)
         if seen.after_present:
             text = "restored too late: it holds the fence row from after the window"

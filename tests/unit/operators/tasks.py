@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ from midtime.operators.base import TopologyOperator, run_name
 from midtime.operators.dump import WindowedDumpOperator
 from midtime.operators.pause import ScalarPauseOperator
 from midtime.stores.base import Say, Shelf
+from midtime.stores.fences import Fence
 from midtime.windows import take_turn
 from tests.unit.builders import part
 from tests.unit.fakes import FakeStore
@@ -34,6 +35,24 @@ class ArmableStore(FakeStore):
     """By store: what its capture fails with."""
     captured_at: ClassVar[dict[str, float]] = {}
     copied: ClassVar[list[str]] = []
+    rows: ClassVar[list[tuple[str, str, float]]] = []
+    """(store, place, when) of every fence row."""
+    no_rows: ClassVar[dict[str, BaseException]] = {}
+    """By store, or by store and place: what a row fails with."""
+
+    @contextmanager
+    def fence(self) -> Iterator[Fence]:
+        if self.name in self.no_rows:
+            raise self.no_rows[self.name]
+        yield Fence(self._row, lambda: True, nullcontext, "fence")
+
+    def _row(self, statement: str, parameters: Sequence[Any]) -> None:
+        if not statement.startswith("INSERT"):
+            return
+        place = parameters[1]
+        if f"{self.name}/{place}" in self.no_rows:
+            raise self.no_rows[f"{self.name}/{place}"]
+        self.rows.append((self.name, place, time.monotonic()))
 
     @contextmanager
     def arm(self) -> Iterator[Any]:
@@ -48,6 +67,11 @@ class ArmableStore(FakeStore):
     def copy(self, capture: Any, shelf: Shelf, say: Say) -> StoreBackup:
         self.copied.append(self.name)
         return part(self.name, midtime=capture.midtime)
+
+    @classmethod
+    def reset(cls) -> None:
+        """Forget everything."""
+        cls.failing, cls.captured_at, cls.copied, cls.rows, cls.no_rows = {}, {}, [], [], {}
 
 
 class Hub:

@@ -40,6 +40,7 @@ def test_what_it_returns(catalog: Catalog) -> None:
             "kept": 1,
             "reasons": {old: "older than 0 days, and not one of the newest 1"},
             "half_written": [],
+            "bases": [],
             "dry_run": False,
         }
     }

@@ -30,7 +30,7 @@ from tests.unit.operators.tasks import ArmableStore, Hub, dump_task, pause_task,
 @pytest.fixture(autouse=True)
 def armable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(stores.ENGINES, ("postgresql", "dump"), f"{ArmableStore.__module__}:{ArmableStore.__name__}")
-    ArmableStore.failing, ArmableStore.captured_at, ArmableStore.copied = {}, {}, []
+    ArmableStore.reset()
 
 
 @pytest.fixture

@@ -26,8 +26,9 @@ class TestCase1ImportedRecord:
 
 
 class TestCase2GroupCommit:
-    def test_child_of_the_parent_row_is_known(self) -> None:
-        assert verdict([record(FULL)], [row(PARENT, COMMITTED, START - 4_990, ("child-0", "child-1"))]).outcome is Outcome.GOOD
+    @pytest.mark.parametrize("full", [FULL, FULL.replace("$", ":")], ids=["later", "3.13"])
+    def test_child_of_the_parent_row_is_known(self, full: str) -> None:
+        assert verdict([record(full)], [row(PARENT, COMMITTED, START - 4_990, ("child-0", "child-1"))]).outcome is Outcome.GOOD
 
     def test_late_child_has_a_row_of_its_own(self) -> None:
         rows = [row(PARENT, COMMITTED, START - 4_990, ("child-0",)), row(FULL)]

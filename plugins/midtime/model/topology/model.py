@@ -78,6 +78,11 @@ class Topology(Section):
         return len(self.stores) > 1 or not self.stores[0].relational
 
     @property
+    def point_in_time(self) -> bool:
+        """A store is restored to a point of its own history: a restore point is not restorable the moment that it is published."""
+        return any(store.point_in_time for store in self.stores)
+
+    @property
     def shape(self) -> Shape:
         """The DAG file that backs this topology up."""
         if not self.needs_pause:

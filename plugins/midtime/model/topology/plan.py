@@ -62,6 +62,11 @@ class ScalarDb(Section):
     coordinator_recreated: Flag = Field(
         default=False, description="The Coordinator was once truncated, re-created or moved; older records have no row in it."
     )
+    copied_in: Many[Text] = Field(
+        default=(),
+        description="Tables (`namespace.table`) whose records were copied in from elsewhere together with ScalarDB's columns: "
+        "their transactions are in no Coordinator.",
+    )
     allow_unexplained: CountOrZero = Field(
         default=0,
         description="Unexplained findings (transactions, or records with an odd stamp or state) that a verdict may have and still be good.",

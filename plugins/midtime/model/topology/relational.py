@@ -47,6 +47,11 @@ class Postgresql(DumpKeys, StoreBase):
     database: Text | None = Field(default=None, description="Database. Default: the connection's.")
     wal: WalArchive | None = Field(default=None, description="Needed by `method: pitr`.")
 
+    @property
+    def captured(self) -> bool:
+        """Also with `method: pitr`: the point is written into the WAL inside the window."""
+        return True
+
     @model_validator(mode="after")
     def _archive(self) -> Self:
         if self.method == "pitr" and self.wal is None:
@@ -70,6 +75,11 @@ class Mysql(DumpKeys, StoreBase):
     conn_id: ConnId = Field(description="Airflow connection of type `mysql`.")
     client: MysqlClient = Field(default="auto", description="Dump client. `auto`: the one of the server's family.")
     binlog: BinlogArchive = Field(default=BinlogArchive(), description="Used by `method: pitr`.")
+
+    @property
+    def captured(self) -> bool:
+        """Also with `method: pitr`: the position in the binary log is taken inside the window."""
+        return True
 
     @property
     def lists_namespaces(self) -> bool:

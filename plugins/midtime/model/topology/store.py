@@ -53,8 +53,13 @@ class StoreBase(Section):
 
     @property
     def captured(self) -> bool:
-        """Midtime copies the data itself, from a capture inside the window."""
+        """Midtime fixes the instant itself, by a capture inside the window; no clock is involved."""
         return getattr(self, "method", "") in ("dump", "snapshot")
+
+    @property
+    def point_in_time(self) -> bool:
+        """Restored to a point of its own history, which can be missed; what was dumped comes back whole or not at all."""
+        return getattr(self, "method", "") == "pitr"
 
 
 Compression = Annotated[

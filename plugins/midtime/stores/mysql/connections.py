@@ -119,25 +119,34 @@ class Session:
 
 
 @contextmanager
-def connect(conn_id: str) -> Iterator[Session]:
+def connect(conn_id: str, *, pure: bool = False) -> Iterator[Session]:
     """A session. Whatever the driver raises inside the block comes out as one of our errors.
 
     :param conn_id: Airflow connection of type ``mysql``; its schema is not entered: it may be what was lost
+    :param pure: by the driver's implementation in Python, which speaks all of the protocol; for statements either does
     :raises StoreAccessError: no such connection, or the server refuses us
     :raises StoreUnreachableError: the server does not answer (any more)
     """
-    session = _open(conn_id)
+    session = _open(conn_id, pure=pure)
     try:
-        prepare(session)
-        yield session
-    except Error as error:
-        raise store_error(f"{session.where} (connection {conn_id!r})", conn_id, error) from error
+        with session_errors(session, conn_id):
+            prepare(session)
+            yield session
     finally:
         with suppress(Error, OSError):
             session.connection.close()
 
 
-def _open(conn_id: str) -> Session:
+@contextmanager
+def session_errors(session: Session, conn_id: str) -> Iterator[None]:
+    """Turn the driver's errors into ours."""
+    try:
+        yield
+    except Error as error:
+        raise store_error(f"{session.where} (connection {conn_id!r})", conn_id, error) from error
+
+
+def _open(conn_id: str, *, pure: bool) -> Session:
     from airflow.providers.mysql.hooks.mysql import MySqlHook
 
     connection = airflow_connection(conn_id)
@@ -158,19 +167,24 @@ def _open(conn_id: str) -> Session:
             password=login.password,
             autocommit=True,
             connection_timeout=CONNECT_SECONDS,
+            **({"use_pure": True} if pure else {}),
             **tls,
         )
     except Error as error:
         raise store_error(f"{login.host}:{login.port} (connection {conn_id!r})", conn_id, error) from error
-    _keep_alive(driver)
+    _keep_driver_alive(driver)
     return Session(driver, login)
 
 
-def _keep_alive(driver: Any) -> None:
-    """Ask the kernel to notice a server that is gone without a word; the driver has no option for it."""
+def _keep_driver_alive(driver: Any) -> None:
+    """The driver has no option for it."""
     own = getattr(getattr(driver, "_socket", None), "sock", None)
-    if not isinstance(own, socket.socket):
-        return  # the driver's other implementation
+    if isinstance(own, socket.socket):  # else it is the driver's other implementation
+        keep_alive(own)
+
+
+def keep_alive(own: socket.socket) -> None:
+    """Ask the kernel to notice a server that is gone without a word."""
     with suppress(OSError):
         own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEP_ALIVE.items():

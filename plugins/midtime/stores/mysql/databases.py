@@ -6,13 +6,13 @@ A server knows no RENAME DATABASE. One RENAME TABLE moves the tables of all data
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from mysql.connector import Error
 
-from midtime.errors import RequestError, StoreAccessError, StoreUnreachableError, TargetExistsError
+from midtime.errors import RequestError, RestoreFailedError, StoreAccessError, StoreUnreachableError, TargetExistsError
 from midtime.stores.mysql import content
 from midtime.stores.mysql.connections import Session
 from midtime.stores.mysql.programs import quoted
@@ -124,26 +124,62 @@ def _foreign_keys(session: Session, inside: str, outside: str, databases: Sequen
     return [row for row in rows if row[1] not in databases]
 
 
-def swap(session: Session, *, working: Mapping[str, str], final: Mapping[str, str], aside: Mapping[str, str] | None) -> None:
+def swap(
+    session: Session,
+    *,
+    working: Mapping[str, str],
+    final: Mapping[str, str],
+    aside: Mapping[str, str] | None,
+    before: Callable[[Sequence[Table], Sequence[Table]], None] = lambda *_: None,
+) -> None:
     """Move what is live aside and what was restored to its place, in one statement; nothing is done when that happened already.
 
-    All three are keyed by the original names. The databases exist.
+    All three are keyed by the original names. The databases exist, and our table :data:`MARKER` in the first working one.
 
     :param aside: None where nothing may be replaced
-    :raises TargetExistsError: tables appeared, and nobody approved of replacing them
-    :raises StoreAccessError: the working copy is gone, or something holds the live tables where they are
+    :param before: is told what is about to be moved, by the names that it has: what was restored, what is live
     :raises StoreUnreachableError: somebody keeps hold of one of them
     """
     restored, live = _movable(session, working.values()), _movable(session, final.values())
     own = working[min(working)]
     if (own, MOVED) in restored:
         return
-    _refuse(session, restored, live, final=final, approved=aside is not None)
-    session.rows(f"CREATE TABLE IF NOT EXISTS {_full(own, MARKER)} (placed int) ENGINE=InnoDB")
+    restored = [table for table in restored if table != (own, MARKER)]
+    before(restored, live)
     back, fore = {working[name]: final[name] for name in working}, {final[name]: (aside or {}).get(name, "") for name in final}
     moves = [((schema, table), (fore[schema], table)) for schema, table in live]
-    moves += [((schema, table), (back[schema], table)) for schema, table in restored if (schema, table) != (own, MARKER)]
-    moves += [((own, MARKER), (own, MOVED))]
+    moves += [((schema, table), (back[schema], table)) for schema, table in restored]
+    _move(session, [*moves, ((own, MARKER), (own, MOVED))])
+
+
+def swap_back(
+    session: Session,
+    *,
+    working: Mapping[str, str],
+    final: Mapping[str, str],
+    aside: Mapping[str, str],
+    restored: Sequence[Table],
+    live: Sequence[Table],
+) -> None:
+    """Undo :func:`swap`, in one statement. What else is in these databases stays where it is.
+
+    :param restored: what it was told to move into place, by the working names; what of it is gone is not missed
+    :param live: what it was told to move aside, by the final names
+    :raises RestoreFailedError: something that was kept is gone; nothing was moved
+    :raises StoreUnreachableError: somebody keeps hold of one of them
+    """
+    own, there = working[min(working)], set(_movable(session, [*final.values(), *aside.values()]))
+    fore, back = {working[name]: final[name] for name in working}, {final[name]: aside[name] for name in aside}
+    kept = [((back[schema], table), (schema, table)) for schema, table in live]
+    if gone := [f"{schema}.{table}" for (schema, table), _ in kept if (schema, table) not in there]:
+        raise RestoreFailedError(
+            f"{', '.join(gone[:10])} was kept and is gone", fix="find what became of it, and run again when it is there"
+        )
+    moves = [((fore[schema], table), (schema, table)) for schema, table in restored]
+    _move(session, [*(move for move in moves if move[0] in there), *kept, ((own, MOVED), (own, MARKER))])
+
+
+def _move(session: Session, moves: Sequence[tuple[Table, Table]]) -> None:
     try:
         session.rows("RENAME TABLE " + ", ".join(f"{_full(*of)} TO {_full(*to)}" for of, to in moves))
     except Error as error:
@@ -152,9 +188,15 @@ def swap(session: Session, *, working: Mapping[str, str], final: Mapping[str, st
         raise
 
 
-def _refuse(session: Session, restored: Sequence[Table], live: Sequence[Table], *, final: Mapping[str, str], approved: bool) -> None:
-    """Ask again what the plan asked: it may be a day old."""
-    if not restored:
+def require_movable(session: Session, *, working: Mapping[str, str], final: Mapping[str, str], approved: bool) -> None:
+    """Ask again what the plan asked: it may be a day old. Nothing was made yet.
+
+    :param approved: whether live tables may be replaced
+    :raises TargetExistsError: tables appeared, and nobody approved of replacing them
+    :raises StoreAccessError: the working copy is gone, or something holds the live tables where they are
+    """
+    live = _movable(session, final.values())
+    if not [table for _, table in _movable(session, working.values()) if table != MARKER]:
         raise StoreAccessError("the working copy is gone", fix="start a new run")
     if live and not approved:
         raise TargetExistsError(

@@ -11,7 +11,7 @@ from mysql.connector import Error
 from midtime.errors import RequestError
 from midtime.model.restore_point import StoreBackup, TableContent
 from midtime.model.topology import Topology
-from midtime.stores.mysql import content, programs
+from midtime.stores.mysql import content, fences, programs
 from midtime.stores.mysql.connections import Session
 from midtime.stores.mysql.records import MysqlCoordinator, MysqlRecords
 from midtime.stores.mysql.tools import Clients
@@ -94,6 +94,11 @@ class RestoredDatabases:
         finally:
             self.session.rows("ROLLBACK")
         return row[0] if row else None
+
+    def fences(self, window: str) -> frozenset[str]:
+        """Which fence rows of a window they hold."""
+        first = self.topology.all_namespaces(self.backup.store)[0]
+        return fences.places(self.session, self.databases[first], window) if first in self.databases else frozenset()
 
     @property
     def _original(self) -> dict[str, str]:

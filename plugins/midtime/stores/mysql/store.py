@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import cast
 
 from midtime.catalog.artifacts import download, new_artifact
@@ -17,8 +17,9 @@ from midtime.model.topology.relational import Mysql
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores import compression
 from midtime.stores.base import CopiedStore, Question, Say, Shelf, Target
-from midtime.stores.mysql import content, copying, databases, programs, tools
-from midtime.stores.mysql.capture import Snapshot, open_snapshot
+from midtime.stores.fences import SECONDS, Fence
+from midtime.stores.mysql import content, copying, databases, placing, programs, tools
+from midtime.stores.mysql.capture import ArmedDump, Snapshot, armed_dump
 from midtime.stores.mysql.checks import (
     RestoreChecks,
     check_grants,
@@ -30,6 +31,8 @@ from midtime.stores.mysql.checks import (
     movable_programs,
 )
 from midtime.stores.mysql.connections import Session, connect
+from midtime.stores.mysql.fences import fence_of
+from midtime.stores.mysql.programs import Program
 from midtime.stores.mysql.restored import RestoredDatabases
 from midtime.stores.naming import WORKING_PREFIX, where_to
 from midtime.stores.staging import staging, staging_root
@@ -41,6 +44,9 @@ DUMP = "dump.sql"
 
 class MysqlStore(CopiedStore):
     """The databases of one server that are ScalarDB's namespaces, dumped together."""
+
+    positioned = False
+    """Whether dumps say where their snapshots are in the binary log."""
 
     def __init__(self, topology: Topology, name: str) -> None:
         super().__init__(topology, name)
@@ -69,12 +75,26 @@ class MysqlStore(CopiedStore):
         return f"{clients.version_text} in {clients.dump.parent}, compression {method}{f':{level}' if level else ''}"
 
     @contextmanager
-    def capture(self) -> Iterator[Snapshot]:
-        """A dump client with an open transaction over all namespaces."""
-        with connect(self.spec.conn_id) as session:
+    def arm(self) -> Iterator[ArmedDump]:
+        """A dump client over all namespaces, ready to open its transaction."""
+        with ExitStack() as resources:
+            session = resources.enter_context(connect(self.spec.conn_id))
             check_tables(session, self.topology, self.name)  # again: a table that no transaction covers is dumped without a word
-            with open_snapshot(session, self.clients(session), self.databases) as snapshot:
-                yield snapshot
+            with armed_dump(session, self.clients(session), self.databases, resources, positioned=self.positioned) as armed:
+                yield armed
+
+    @contextmanager
+    def capture(self) -> Iterator[Snapshot]:
+        """The same with its transaction open, at once; nobody is paused, so a lock may be waited for."""
+        with self.arm() as armed:
+            yield armed.fix(tools.SILENCE)
+
+    @contextmanager
+    def fence(self) -> Iterator[Fence]:
+        """A session on the server; the rows are in the first of the databases that are dumped."""
+        with connect(self.spec.conn_id) as session:
+            session.rows(f"SET SESSION innodb_lock_wait_timeout = {SECONDS}, lock_wait_timeout = {SECONDS}")
+            yield fence_of(session, self.spec.conn_id, self.databases)
 
     def copy(self, capture: Snapshot, shelf: Shelf, say: Say) -> StoreBackup:
         """Read the dump to its end, and prove that it holds every table."""
@@ -130,8 +150,18 @@ class MysqlStore(CopiedStore):
         wish = self.topology.drill.targets.get(self.name)
         yield "can be drilled", lambda: check_rights(self.target(wish, run="000000", drill=True, in_place=False))
 
-    def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> None:
-        """Fetch and check the artifact first, then let a client execute it in new databases under working names."""
+    def restore(
+        self,
+        backup: StoreBackup,
+        shelf: Shelf,
+        target: Target,
+        say: Say,
+        then: Callable[[Session, Mapping[str, str]], None] = lambda *_: None,
+    ) -> None:
+        """Fetch and check the artifact first, then let a client execute it in new databases under working names.
+
+        :param then: is called when their tables are there and their programs are not yet, with original name -> working name
+        """
         names = databases.named(target.working, _originals(backup))
         with staging(staging_root(self.spec.staging), needed=backup.size) as folder:
             download(backup.artifacts, shelf.folder, shelf.prefix, folder)
@@ -141,14 +171,17 @@ class MysqlStore(CopiedStore):
                 databases.create(session, backup.details["databases"], names)
                 method = str(backup.details["compression"])
                 copying.load(folder / f"{DUMP}{compression.suffix(method)}", method, session, self.clients(session), names)
+                then(session, names)
                 self._create_programs(session, backup, names, live=False, say=say)  # what cannot be created is known before anything moves
 
     @contextmanager
-    def restored(self, backup: StoreBackup, target: Target) -> Iterator[RestoredDatabases]:
+    def restored(
+        self, backup: StoreBackup, target: Target, kind: type[RestoredDatabases] = RestoredDatabases
+    ) -> Iterator[RestoredDatabases]:
         """The databases under their working names."""
         names = databases.named(target.working, _originals(backup))
         with connect(target.conn_id) as session, connect(target.conn_id) as streaming:
-            yield RestoredDatabases(self.topology, backup, names, clients=self.clients(session), session=session, streaming=streaming)
+            yield kind(self.topology, backup, names, clients=self.clients(session), session=session, streaming=streaming)
 
     def place(self, backup: StoreBackup, target: Target) -> None:
         """Rename all tables into place at once; what was there is kept in databases of other names.
@@ -158,25 +191,35 @@ class MysqlStore(CopiedStore):
         """
         if target.final == target.working:
             return
-        originals = _originals(backup)
-        working, final = databases.named(target.working, originals), databases.named(target.final, originals)
-        aside = databases.named(target.aside, originals) if target.aside else None
+        names = _names(backup, target)
         with connect(target.conn_id) as session:
-            for names in (final, aside or {}):
-                if names:
-                    databases.create(session, backup.details["databases"], names)
-            programs.drop_triggers(session, list(working.values()))
-            databases.swap(session, working=working, final=final, aside=aside)
-            for before, after in ((final, aside or {}), (working, final)):
-                databases.follow_sequences(session, {before[name]: after[name] for name in after})
-            self._create_programs(session, backup, final, live=aside is not None)
+            placing.place(
+                session,
+                names,
+                backup.details["databases"],
+                lambda before: self._create_programs(session, backup, names.final, live=bool(names.aside), before=before),
+            )
+
+    def put_back(self, backup: StoreBackup, target: Target) -> None:
+        """The same tables back, in one statement; the programs and databases that :meth:`place` created are removed again."""
+        if target.final != target.working:
+            with connect(target.conn_id) as session:
+                placing.put_back(session, _names(backup, target))
 
     def _create_programs(
-        self, session: Session, backup: StoreBackup, names: Mapping[str, str], *, live: bool, say: Say | None = None
+        self,
+        session: Session,
+        backup: StoreBackup,
+        names: Mapping[str, str],
+        *,
+        live: bool,
+        say: Say | None = None,
+        before: Callable[[Sequence[Program]], object] = lambda _: None,
     ) -> None:
         there = programs.names(session, list(names.values()))
         moved = [program.moved(names, live=live) for program in movable_programs(backup, names)]
         wanted = [program for program in moved if (program.kind, program.database, program.name) not in there]
+        before(wanted)
         without_definer, failed = programs.create(session, wanted)
         for program, reason in failed:
             log.warning("%s is LEFT OUT, it cannot be created: %s", program.label, reason)
@@ -195,6 +238,12 @@ class MysqlStore(CopiedStore):
     def clients(self, session: Session) -> tools.Clients:
         """The tools for the session's server."""
         return tools.find_clients(mariadb=session.mariadb, server=session.version, wanted=self.spec.client, folder=self.spec.client_path)
+
+
+def _names(backup: StoreBackup, target: Target) -> placing.Names:
+    originals = _originals(backup)
+    aside = databases.named(target.aside, originals) if target.aside else {}
+    return placing.Names(databases.named(target.working, originals), databases.named(target.final, originals), aside)
 
 
 def _originals(backup: StoreBackup) -> list[str]:

@@ -37,6 +37,8 @@ _MARIADB_CLIENT = ("--loose-skip-print-query-on-error", "--loose-sandbox")
 """A statement that fails has somebody's rows in it, which belong into no log; and nothing in a dump runs a program or reads a file."""
 SILENCE = 600
 """Seconds without a byte after which a dump client is taken to wait for somebody's lock, its snapshot open all the time."""
+_SOURCE_DATA = (8, 0, 26)
+"""The first of Oracle's clients that calls a master a source."""
 _ORACLE = ("--column-statistics=0", "--set-gtid-purged=OFF")
 
 
@@ -97,14 +99,27 @@ def _clients(dump: Path, family: str) -> Clients:
     return Clients(dump, client, family, tuple(int(part) for part in match[1].split(".")))
 
 
-def dump_command(clients: Clients, login: Login, databases: Sequence[str], *, views: Iterable[str] = ()) -> list[str | Path]:
+def dump_command(
+    clients: Clients, login: Login, databases: Sequence[str], *, views: Iterable[str] = (), positioned: bool = False
+) -> list[str | Path]:
     """A dump of the tables of all databases in one transaction.
 
     :param views: ``database.view``, each of them left out
+    :param positioned: whether the dump says, in a comment, where its snapshot is in the binary log
     """
     family = _ORACLE if clients.family == "mysqldump" else ()
+    said = [_position_option(clients)] if positioned else []
     left_out = [f"--ignore-table={view}" for view in views]
-    return [clients.dump, *_connection(clients, login), *_DUMP, *family, *left_out, "--databases", "--", *databases]
+    return [clients.dump, *_connection(clients, login), *_DUMP, *family, *said, *left_out, "--databases", "--", *databases]
+
+
+def _position_option(clients: Clients) -> str:
+    return "--source-data=2" if clients.family == "mysqldump" and clients.version >= _SOURCE_DATA else "--master-data=2"
+
+
+def compares_names(clients: Clients, login: Login) -> bool:
+    """Whether the client compares the name in the server's certificate with the host that it is told: it must be told the real one then."""
+    return {"--ssl-verify-server-cert", "--ssl-mode=VERIFY_IDENTITY"}.intersection(_tls(clients, login.extra)) != set()
 
 
 def restore_command(clients: Clients, login: Login) -> list[str | Path]:

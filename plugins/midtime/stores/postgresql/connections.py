@@ -32,23 +32,30 @@ _REFUSED = re.compile(
 
 
 @contextmanager
-def connect(conn_id: str, database: str | None = None) -> Iterator[Session]:
+def connect(conn_id: str, database: str | None = None, *, at: tuple[str, int] | None = None) -> Iterator[Session]:
     """An autocommit session. Whatever PostgreSQL raises inside the block comes out as one of our errors.
 
     :param conn_id: Airflow connection of type ``postgres``
     :param database: another database than the connection's
+    :param at: another server than the connection's: the folder of its socket, and its port
     :raises StoreAccessError: no such connection, or the server refuses us
     :raises StoreUnreachableError: the server does not answer (any more)
     """
-    with _open(conn_id, database) as session:
-        try:
-            _without_timeouts(session)
-            yield session
-        except psycopg.Error as error:
-            raise _session_error(f"{session.info.host}:{session.info.port}/{session.info.dbname}", conn_id, error) from error
+    with _open(conn_id, database, at) as session, session_errors(session, conn_id):
+        _without_timeouts(session)
+        yield session
 
 
-def _open(conn_id: str, database: str | None) -> Session:
+@contextmanager
+def session_errors(session: Session, conn_id: str) -> Iterator[None]:
+    """Turn PostgreSQL's errors into ours."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _session_error(f"{session.info.host}:{session.info.port}/{session.info.dbname}", conn_id, error) from error
+
+
+def _open(conn_id: str, database: str | None, at: tuple[str, int] | None) -> Session:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     connection = airflow_connection(conn_id)
@@ -56,7 +63,8 @@ def _open(conn_id: str, database: str | None) -> Session:
         raise StoreAccessError(
             f"there is no Airflow connection {conn_id!r}", fix=f"airflow connections add {conn_id} --conn-type postgres ..."
         )
-    hook = PostgresHook(postgres_conn_id=conn_id, connection=_with_defaults(connection), database=database)
+    connection = _with_defaults(connection) if at is None else _moved(connection, *at)
+    hook = PostgresHook(postgres_conn_id=conn_id, connection=connection, database=database)
     try:
         session: Any = hook.get_conn()
     except psycopg.Error as error:
@@ -90,6 +98,16 @@ def _with_defaults(connection: Connection) -> Connection:
 
     changed = copy(connection)
     changed.extra = json.dumps({**DEFAULTS, **connection.extra_dejson})
+    return changed
+
+
+def _moved(connection: Connection, folder: str, port: int) -> Connection:
+    """To a server on this machine: what the connection says of its network, TLS for one, does not hold there."""
+    import json
+    from copy import copy
+
+    changed = copy(connection)
+    changed.host, changed.port, changed.extra = folder, port, json.dumps(DEFAULTS)
     return changed
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from psycopg import Connection, sql
 from psycopg.errors import DuplicateDatabase, InsufficientPrivilege, ObjectInUse
 
-from midtime.errors import StoreAccessError, StoreUnreachableError, TargetExistsError
+from midtime.errors import RestoreFailedError, StoreAccessError, StoreUnreachableError, TargetExistsError
 
 Session = Connection[tuple[Any, ...]]
 
@@ -29,6 +29,8 @@ _GRANTS = """
     SELECT coalesce(r.rolname, 'public'), a.privilege_type, a.is_grantable
     FROM pg_database d, aclexplode(d.datacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
     WHERE d.datname = current_database() ORDER BY 1, 2"""
+_REPLACED = ", replacing the database with oid "
+"""Between what is written onto a restored database, and the one that it replaced: a name alone may be somebody else's by now."""
 # Owners and grantees of anything in this database: what a restore needs to exist to keep them.
 _ROLES = """
     SELECT DISTINCT r.rolname FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
@@ -157,27 +159,67 @@ def drop(session: Session, name: str) -> None:
     session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def swap(session: Session, evictor: Session, *, working: str, final: str, aside: str) -> None:
+def swap(session: Session, evictor: Session, *, working: str, final: str, aside: str, origin: str = "") -> None:
     """Rename ``final`` to ``aside`` and ``working`` to ``final``, both or neither. ``final`` need not exist.
 
     Nothing else is changed on the way: a process that dies here leaves the live database open to its users.
 
     :param evictor: another session, which ends those of others meanwhile
     :param aside: empty where nothing may be replaced
+    :param origin: what is written onto the restored database, together with the one that it replaced: :func:`swap_back` goes by it
     :raises TargetExistsError: ``final`` appeared, and nobody approved of replacing it
     :raises StoreUnreachableError: somebody keeps hold of one of them
     """
-    replaced = exists(session, final)
+    replaced = _oid(session, final)
     if replaced and not aside:
         raise TargetExistsError(f"database {final!r} appeared since the run was planned", fix="choose another target and start a new run")
     renames = [(final, aside), (working, final)] if replaced else [(working, final)]
+    _rename(session, evictor, renames, {final: _replacing(origin, replaced)} if origin else {})
+
+
+def swapped(session: Session, final: str, origin: str) -> bool:
+    """Whether ``final`` is the very database that :func:`swap` put there, for this restore."""
+    return (marked(session, final) or "").partition(_REPLACED)[0] == origin
+
+
+def swap_back(session: Session, evictor: Session, *, working: str, final: str, aside: str, origin: str) -> None:
+    """Undo :func:`swap`, both renames or neither; nothing is done where it has not happened.
+
+    :raises RestoreFailedError: what was kept aside is gone, or is another database; nothing was changed
+    :raises StoreUnreachableError: somebody keeps hold of one of them
+    """
+    if not swapped(session, final, origin):
+        return
+    _, _, kept = (marked(session, final) or "").partition(_REPLACED)
+    if kept and str(_oid(session, aside)) != kept:
+        raise RestoreFailedError(
+            f"database {final!r} is the restored one, and {aside!r}, which was kept, is gone or is another one",
+            fix=f"find what became of {aside!r} (its oid was {kept}), rename it to {final!r} by hand, then run again",
+        )
+    _rename(session, evictor, [(final, working), *([(aside, final)] if kept else [])], {working: origin})
+
+
+def _oid(session: Session, name: str) -> int | None:
+    row = session.execute("SELECT oid FROM pg_database WHERE datname = %s", (name,)).fetchone()
+    return row[0] if row else None
+
+
+def _replacing(origin: str, replaced: int | None) -> str:
+    return f"{origin}{_REPLACED}{replaced}" if replaced else origin
+
+
+def _rename(session: Session, evictor: Session, renames: list[tuple[str, str]], marks: dict[str, str]) -> None:
+    """All renames and marks (by the new names), or none of them."""
     oids = [oid for (oid,) in session.execute("SELECT oid FROM pg_database WHERE datname = ANY(%s)", ([old for old, _ in renames],))]
     try:
         with _evicting(evictor, oids), session.transaction():
             for old, new in renames:
                 session.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new)))
+            for name, text in marks.items():
+                mark(session, name, text)
     except ObjectInUse as error:
-        raise StoreUnreachableError(f"database {final!r} is in use: {error}", fix="stop whoever connects to it, then run again") from error
+        names = " or ".join(repr(old) for old, _ in renames)
+        raise StoreUnreachableError(f"database {names} is in use: {error}", fix="stop whoever connects to it, then run again") from error
 
 
 @contextmanager

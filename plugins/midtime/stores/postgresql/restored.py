@@ -10,7 +10,7 @@ from psycopg import Connection, Error
 from midtime.errors import RequestError
 from midtime.model.restore_point import StoreBackup, TableContent
 from midtime.model.topology import Topology
-from midtime.stores.postgresql import content
+from midtime.stores.postgresql import content, fences
 from midtime.stores.postgresql.records import PostgresCoordinator, PostgresRecords
 
 Session = Connection[tuple[Any, ...]]
@@ -43,6 +43,10 @@ class RestoredDatabase:
     def coordinators(self) -> list[PostgresCoordinator]:
         """The Coordinators that the topology puts into this store."""
         return [PostgresCoordinator(self.session, self.backup.store, namespace) for namespace in self._coordinator_namespaces]
+
+    def fences(self, window: str) -> frozenset[str]:
+        """Which fence rows of a window it holds."""
+        return fences.places(self.session, self.topology.all_namespaces(self.backup.store), window)
 
     @property
     def _coordinator_namespaces(self) -> tuple[str, ...]:

@@ -6,89 +6,33 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
-from typing import Any, cast
-
-from psycopg import Connection
+from contextlib import contextmanager
+from typing import Any
 
 from midtime.catalog.artifacts import download, upload
 from midtime.errors import StoreAccessError, TargetExistsError, ToolError
 from midtime.model.restore_point import StoreBackup, TableContent
-from midtime.model.topology import Topology
-from midtime.model.topology.relational import Postgresql
 from midtime.model.topology.targets import Target as TargetWish
-from midtime.stores.base import WILL_BE, CopiedStore, Question, Say, Shelf, Target
-from midtime.stores.naming import airflow_connection, fit, require_working_name, where_to, working_name
+from midtime.stores.base import WILL_BE, Question, Say, Shelf, Target
+from midtime.stores.naming import airflow_connection, require_working_name, where_to, working_name
 from midtime.stores.postgresql import content, databases, tools
 from midtime.stores.postgresql.capture import ArmedSnapshot, Snapshot, armed_snapshot
 from midtime.stores.postgresql.connections import connect, maintenance_session, tool_environment
-from midtime.stores.postgresql.records import PostgresCoordinator
 from midtime.stores.postgresql.restored import RestoredDatabase
+from midtime.stores.postgresql.server import PostgresqlServer, fit_name, version_text
 from midtime.stores.staging import room_for, staging, staging_root
 
-Session = Connection[tuple[Any, ...]]
-OLDEST_SERVER = 140000
-LONGEST_NAME = 63
-"""Bytes; PostgreSQL cuts what is longer."""
-_UNREADABLE = """
-    SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'S') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%'
-      AND c.relpersistence <> 't'
-      AND NOT (has_schema_privilege(n.oid, 'USAGE') AND CASE c.relkind
-          WHEN 'S' THEN has_sequence_privilege(c.oid, 'SELECT') ELSE has_table_privilege(c.oid, 'SELECT') END)
-    ORDER BY 1 LIMIT 10"""
 
-
-class PostgresqlStore(CopiedStore):
+class PostgresqlStore(PostgresqlServer):
     """One PostgreSQL database, dumped as a whole."""
-
-    def __init__(self, topology: Topology, name: str) -> None:
-        super().__init__(topology, name)
-        self.spec = cast(Postgresql, topology.store(name))
 
     # -- backup ---------------------------------------------------------------------------------------------------------------------
 
     def questions(self) -> Iterator[Question]:
         """Connection, version, namespaces, Coordinator, privileges, client tools, staging space."""
-        yield "is reachable", self._check_server
-        yield "has every namespace", self._check_namespaces
-        yield "lets us read every table", self._check_privileges
+        yield from super().questions()
         yield "has client tools", self._check_tools
         yield "has staging space", self._check_staging
-
-    def _check_server(self) -> str:
-        with self._connect() as session:
-            version = session.info.server_version
-            if version < OLDEST_SERVER:
-                raise StoreAccessError(f"{self._where(session)} is PostgreSQL {version // 10000}", fix="14 is the oldest that is supported")
-            return f"{self._where(session)}, PostgreSQL {_version_text(session)}"
-
-    def _check_namespaces(self) -> str:
-        with self._connect() as session:
-            found = {schema for (schema,) in session.execute("SELECT nspname FROM pg_namespace")}
-            wanted = self.topology.all_namespaces(self.name)
-            missing = [each for each in wanted if each not in found]
-            if missing:
-                raise StoreAccessError(
-                    f"{self._where(session)} has no schema {', '.join(missing)}",
-                    fix="correct namespaces, coordinators or metadata_namespace of the topology",
-                )
-            for namespace in self.topology.coordinator_namespaces(self.name):
-                if not PostgresCoordinator(session, self.name, namespace).exists():
-                    raise StoreAccessError(
-                        f"{self._where(session)} has no Coordinator table {namespace}.state", fix="correct scalardb.coordinators"
-                    )
-            return ", ".join(wanted)
-
-    def _check_privileges(self) -> str:
-        with self._connect() as session:
-            tables = content.tables(session)
-            if denied := [name for (name,) in session.execute(_UNREADABLE)]:
-                raise StoreAccessError(
-                    f"the login of {self.spec.conn_id!r} may not read {', '.join(denied)}", fix="GRANT pg_read_all_data to it"
-                )
-            return f"{len(tables)} tables"
 
     def _check_tools(self) -> str:
         with self._connect() as session:
@@ -120,7 +64,7 @@ class PostgresqlStore(CopiedStore):
             request = tools.DumpRequest(
                 capture.id, self.spec.jobs, tools.choose_compression(clients, self.spec.compression), len(capture.tables)
             )
-            version, env, needed = _version_text(session), tool_environment(session), self._expected_size(session)
+            version, env, needed = version_text(session), tool_environment(session), self._expected_size(session)
         details = {**capture.describe(), "compression": request.compression, "snapshot": capture.id}
         with staging(staging_root(self.spec.staging), needed=needed) as folder:
             dump = folder / "dump"
@@ -148,13 +92,13 @@ class PostgresqlStore(CopiedStore):
     def target(self, wish: TargetWish | None, *, run: str, drill: bool, in_place: bool) -> Target:
         """``to`` names a connection (its server, and its database when it has one) or a database on the store's own server."""
         conn_id, database = self._where_to(wish, drill=drill)
-        working = _fit(working_name(self.name, run))
+        working = fit_name(working_name(self.name, run))
         if drill:
             return Target(self.name, conn_id, working, working)
         if in_place:
             final = database or self._database
-            return Target(self.name, conn_id, working, final, _fit(final, f"_before_{run}"))
-        return Target(self.name, conn_id, working, database or _fit(self._database, f"_restored_{run}"))
+            return Target(self.name, conn_id, working, final, fit_name(final, f"_before_{run}"))
+        return Target(self.name, conn_id, working, database or fit_name(self._database, f"_restored_{run}"))
 
     def _where_to(self, wish: TargetWish | None, *, drill: bool) -> tuple[str, str | None]:
         if wish is None:
@@ -186,7 +130,7 @@ class PostgresqlStore(CopiedStore):
             allowed = session.execute("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
             if not (allowed and allowed[0]):
                 raise StoreAccessError(f"the login of {target.conn_id!r} may not create databases", fix="ALTER ROLE ... CREATEDB")
-            return f"{session.info.host}:{session.info.port}, PostgreSQL {_version_text(session)}"
+            return f"{session.info.host}:{session.info.port}, PostgreSQL {version_text(session)}"
 
     def _check_target_free(self, target: Target) -> str:
         with maintenance_session(target.conn_id, target.final) as session:
@@ -255,39 +199,27 @@ class PostgresqlStore(CopiedStore):
         """Rename into place; what had the name is kept under ``aside``."""
         if target.final == target.working:
             return
+        origin = _origin(target)
         with maintenance_session(target.conn_id, target.final) as session, maintenance_session(target.conn_id, target.final) as evictor:
-            if databases.marked(session, target.final) == _origin(target):
+            if databases.swapped(session, target.final, origin):
                 return  # done by an earlier try
             if not databases.missing_roles(session, backup.details):
                 databases.apply_grants(session, target.working, backup.details)
-            databases.swap(session, evictor, working=target.working, final=target.final, aside=target.aside or "")
+            databases.swap(session, evictor, working=target.working, final=target.final, aside=target.aside or "", origin=origin)
+
+    def put_back(self, backup: StoreBackup, target: Target) -> None:
+        """Rename the other way round, in one transaction."""
+        if target.final == target.working:
+            return
+        names = {"working": target.working, "final": target.final, "aside": target.aside or "", "origin": _origin(target)}
+        with maintenance_session(target.conn_id, target.final) as session, maintenance_session(target.conn_id, target.final) as evictor:
+            databases.swap_back(session, evictor, **names)
 
     def discard(self, target: Target) -> None:
         """Drop the database under the working name, and never another."""
         require_working_name(target.working)
         with maintenance_session(target.conn_id, target.final) as session:
             databases.drop(session, target.working)
-
-    # -- shared ---------------------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _database(self) -> str:
-        """Its name, known without it: it may be lost, which is when it is restored."""
-        connection = airflow_connection(self.spec.conn_id)
-        return self.spec.database or (connection and (connection.schema or connection.login)) or "postgres"
-
-    def _connect(self) -> AbstractContextManager[Session]:
-        return connect(self.spec.conn_id, self.spec.database)
-
-    def _clients(self, session: Session) -> tools.Clients:
-        return tools.find_clients(session.info.server_version, folder=self.spec.client_path)
-
-    def _expected_size(self, session: Session) -> int:
-        row = session.execute("SELECT pg_database_size(current_database())").fetchone()
-        return int(row[0]) if row else 0
-
-    def _where(self, session: Session) -> str:
-        return f"{session.info.host}:{session.info.port}/{session.info.dbname}"
 
 
 @contextmanager
@@ -312,11 +244,3 @@ def _result(counted: Any) -> tuple[TableContent, ...]:
 def _origin(target: Target) -> str:
     """What is written onto a restored database: by this a later try knows its own work."""
     return f"restored by Midtime as {target.working}"
-
-
-def _fit(name: str, end: str = "") -> str:
-    return fit(name, end, limit=LONGEST_NAME)
-
-
-def _version_text(session: Session) -> str:
-    return session.info.parameter_status("server_version") or ""

@@ -17,7 +17,7 @@ COMPRESSIONS = ("zstd", "lz4", "gzip", "6", "none", "0")
 """Best first: what ``auto`` tries. Before version 16 ``pg_dump`` knows levels only."""
 LOCK_WAIT_MS = 10_000
 """A DDL statement that waits for our snapshot's locks, and pg_dump that waits for it, would wait for ever: PostgreSQL cannot see that circle."""
-_FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
+FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 _NO_ROOM = re.compile(r"No space left on device|File too large|Disk quota exceeded")
 _TABLE_BEGUN = re.compile(r'dumping contents of table "(.+)"$')
 _TOC_ENTRY = re.compile(r"^(?P<id>\d+); \d+ \d+ (?P<rest>.+)$")
@@ -46,7 +46,7 @@ def find_clients(server: int, *, folder: str | None = None) -> Clients:
     """
     major = server // 10000
     older: list[str] = []
-    for pg_dump in candidates("pg_dump", folder=folder, patterns=_FOLDERS):
+    for pg_dump in candidates("pg_dump", folder=folder, patterns=FOLDERS):
         pg_restore = pg_dump.with_name("pg_restore")
         try:
             version = version_of(pg_dump)

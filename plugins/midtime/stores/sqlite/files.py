@@ -133,7 +133,9 @@ def opened(path: str, how: str, *, timeout: float | None = None) -> Iterator[sql
 
 def _connect(path: str, how: str, timeout: float) -> sqlite3.Connection:
     # As an URI: a plain name would be created, and ?, # and % in one would mean something.
-    return sqlite3.connect(f"file:{quote(os.fsencode(path))}?{how}", uri=True, isolation_level=None, timeout=timeout)
+    # Verification reads on another thread than the one that opened; one at a time uses a connection all the same.
+    uri = f"file:{quote(os.fsencode(path))}?{how}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False)
 
 
 @contextmanager

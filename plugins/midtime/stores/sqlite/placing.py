@@ -38,18 +38,78 @@ def swap(target: Target, described: Mapping[str, Any]) -> None:
         return  # done by an earlier try
     if not os.path.lexists(target.working):
         raise RestoreFailedError(f"{target.working} is gone", fix="start a new run of the restore")
-    try:
+    with _refusals(target, "put in place"):
         if target.aside:
             _dress(target, described)
         if target.aside and os.path.lexists(target.final):
             _replace(target, target.aside)
         else:
             _put(target)
+
+
+def swap_back(target: Target) -> None:
+    """Undo :func:`swap`, however far it came: what was kept aside is live again, with its log. Goes on where an earlier try was killed.
+
+    The same way back: a second name first, then one ``rename`` that counts.
+
+    :raises RestoreFailedError: the working copy is gone, so that nobody can tell which file has the final name
+    :raises StoreUnreachableError: somebody has the placed file open
+    :raises StoreAccessError: the file system does not let us
+    """
+    if target.aside and os.path.lexists(target.aside) and not os.path.lexists(target.working):
+        raise RestoreFailedError(
+            f"{target.working} is gone, so it cannot be told whether {target.final} is the restored file",
+            fix=f"look into both; if it is, rename {target.aside} to {target.final} by hand",
+        )
+    with _refusals(target, "put back"):
+        if _same(target.working, target.final):
+            with _locked(target.final):
+                _drop_sidecars(target.final)
+                _give_back(target)
+                sync_folder(target.final)
+        forget_alias(target)
+        if target.aside and not os.path.lexists(target.final) and not os.path.lexists(target.aside):
+            _return_sidecars(target.final, target.aside)  # the live file was lost, and only its log was left
+        with suppress(FileNotFoundError):
+            os.unlink(target.working + SPARE)
+        sync_folder(target.final)
+
+
+@contextmanager
+def _refusals(target: Target, verb: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         why = "its file system has no hard links there" if error.errno in _NO_LINKS else error.strerror
         raise StoreAccessError(
-            f"{target.final} cannot be put in place: {why}", fix="give the worker's user the folder, or restore to another"
+            f"{target.final} cannot be {verb}: {why}", fix="give the worker's user the folder, or restore to another"
         ) from error
+
+
+def _give_back(target: Target) -> None:
+    if not target.aside or not os.path.lexists(target.aside):
+        os.unlink(target.final)  # nothing was there
+        return
+    spare = target.working + SPARE
+    with suppress(FileNotFoundError):
+        os.unlink(spare)
+    os.link(target.aside, spare)
+    os.replace(spare, target.final)
+
+
+def _drop_sidecars(path: str) -> None:
+    """What SQLite put beside the placed file. Beside the former one it would be taken for that one's."""
+    for end in SIDECARS:
+        with suppress(FileNotFoundError):
+            os.unlink(path + end)
+
+
+def _return_sidecars(final: str, aside: str) -> None:
+    for end in SIDECARS:
+        if _same(aside + end, final + end):
+            os.unlink(aside + end)
+        elif os.path.lexists(aside + end) and not os.path.lexists(final + end):
+            os.rename(aside + end, final + end)
 
 
 def remove(path: str) -> None:
@@ -63,11 +123,7 @@ def forget_alias(target: Target) -> None:
     """Undo a swap that ended half way: it left a second name of the live file, and whoever used it would not see the live one's log."""
     if not target.aside or not _same(target.final, target.aside):
         return
-    for end in SIDECARS:
-        if _same(target.aside + end, target.final + end):
-            os.unlink(target.aside + end)
-        elif os.path.lexists(target.aside + end) and not os.path.lexists(target.final + end):
-            os.rename(target.aside + end, target.final + end)
+    _return_sidecars(target.final, target.aside)
     os.unlink(target.aside)
 
 

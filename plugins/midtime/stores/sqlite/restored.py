@@ -9,7 +9,7 @@ from typing import Any
 from midtime.errors import RequestError
 from midtime.model.restore_point import StoreBackup, TableContent
 from midtime.model.topology import Topology
-from midtime.stores.sqlite import content
+from midtime.stores.sqlite import content, fences
 from midtime.stores.sqlite.files import OURS, opened, read_header
 from midtime.stores.sqlite.records import SqliteCoordinator, SqliteRecords
 
@@ -18,13 +18,19 @@ _OF_THE_FILE = ("page_size", "wal", "auto_vacuum", "encoding", "user_version", "
 
 
 class RestoredFile:
-    """A restored file; nobody else has it yet."""
+    """A restored file; nobody else has it yet.
 
-    def __init__(self, topology: Topology, backup: StoreBackup, path: str, session: sqlite3.Connection) -> None:
+    :param streaming: another connection, for records: the Coordinator is asked meanwhile
+    """
+
+    def __init__(
+        self, topology: Topology, backup: StoreBackup, path: str, session: sqlite3.Connection, streaming: sqlite3.Connection
+    ) -> None:
         self.topology = topology
         self.backup = backup
         self.path = path
         self.session = session
+        self.streaming = streaming
 
     def content(self) -> tuple[TableContent, ...]:
         """Counts and digests of every table that is there now."""
@@ -39,13 +45,17 @@ class RestoredFile:
         return [*shapes, *(f"{key} is {after[key]} instead of {before[key]}" for key in _OF_THE_FILE if before[key] != after[key])]
 
     def records(self) -> SqliteRecords:
-        """Records are streamed; the Coordinator is asked meanwhile, on the same session."""
+        """Records are streamed on a connection of their own: the Coordinator is asked meanwhile."""
         skip = [(namespace, "state") for namespace in self._coordinator_namespaces]
-        return SqliteRecords(self.session, self.backup.store, skip)
+        return SqliteRecords(self.streaming, self.backup.store, skip)
 
     def coordinators(self) -> list[SqliteCoordinator]:
         """The Coordinators that the topology puts into this store."""
         return [SqliteCoordinator(self.session, self.backup.store, namespace) for namespace in self._coordinator_namespaces]
+
+    def fences(self, window: str) -> frozenset[str]:
+        """Which fence rows of a window it holds."""
+        return fences.places(self.session, self.topology.all_namespaces(self.backup.store), window)
 
     @property
     def _coordinator_namespaces(self) -> tuple[str, ...]:

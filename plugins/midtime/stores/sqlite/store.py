@@ -18,9 +18,11 @@ from midtime.model.topology import Topology
 from midtime.model.topology.relational import Sqlite
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores.base import WILL_BE, CopiedStore, Question, Say, Shelf, Target
+from midtime.stores.fences import SECONDS, Fence
 from midtime.stores.naming import require_working_name
 from midtime.stores.sqlite import content, packing, placing, targets
-from midtime.stores.sqlite.capture import Snapshot, open_snapshot
+from midtime.stores.sqlite.capture import ArmedFile, Snapshot, armed_file
+from midtime.stores.sqlite.fences import fence_of
 from midtime.stores.sqlite.files import LIVE, OURS, connection_path, opened, read_header, require_one_name
 from midtime.stores.sqlite.restored import RestoredFile
 from midtime.stores.staging import room_for, staging, staging_root
@@ -82,15 +84,28 @@ class SqliteStore(CopiedStore):
         return f"{len(found)} tables; SQLite checks the copy in full"
 
     @contextmanager
-    def capture(self) -> Iterator[Snapshot]:
-        """A read transaction on the file. With a rollback journal commits wait for it: the pages are copied at once, before anybody is asked anything."""
+    def arm(self) -> Iterator[ArmedFile]:
+        """The file, open. With a rollback journal its pages are copied from the instant on, behind everybody's back."""
         with (
             staging(staging_root(self.spec.staging), needed=self._size()) as folder,
-            open_snapshot(self._path, folder / packing.NAME) as snapshot,
+            armed_file(self._path, folder / packing.NAME) as armed,
         ):
+            yield armed
+
+    @contextmanager
+    def capture(self) -> Iterator[Snapshot]:
+        """A read transaction on the file. With a rollback journal the pages are copied before anybody is asked anything: commits wait for it."""
+        with self.arm() as armed:
+            snapshot = armed.fix()
             if not snapshot.wal:
                 snapshot.copy_pages(log.info)
             yield snapshot
+
+    @contextmanager
+    def fence(self) -> Iterator[Fence]:
+        """A connection that waits for nobody's lock for long."""
+        with opened(self._path, LIVE, timeout=SECONDS) as session:
+            yield fence_of(session, self._path, self.topology.all_namespaces(self.name))
 
     def copy(self, capture: Snapshot, shelf: Shelf, say: Say) -> StoreBackup:
         """Copy the pages, which ends the capture; then check, count and digest the copy, and store it compressed."""
@@ -162,13 +177,18 @@ class SqliteStore(CopiedStore):
     def restored(self, backup: StoreBackup, target: Target) -> Iterator[RestoredFile]:
         """The file under the working name."""
         read_header(target.working)
-        with opened(target.working, OURS) as session:
-            yield RestoredFile(self.topology, backup, target.working, session)
+        with opened(target.working, OURS) as session, opened(target.working, OURS) as streaming:
+            yield RestoredFile(self.topology, backup, target.working, session, streaming)
 
     def place(self, backup: StoreBackup, target: Target) -> None:
         """Swap into place; what had the name is kept under ``aside``."""
         if target.final != target.working:
             placing.swap(target, backup.details)
+
+    def put_back(self, backup: StoreBackup, target: Target) -> None:
+        """Swap back; the working copy keeps its name all the time."""
+        if target.final != target.working:
+            placing.swap_back(target)
 
     def discard(self, target: Target) -> None:
         """Remove the file under the working name, and never another."""

@@ -47,7 +47,7 @@ def clients(folder: Path, *, dump: str = "", restore: str = "") -> Clients:
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """No client tools but those of the test."""
-    monkeypatch.setattr(tools, "_FOLDERS", ())
+    monkeypatch.setattr(tools, "FOLDERS", ())
     monkeypatch.setenv("PATH", "/nowhere")
 
 
@@ -91,7 +91,7 @@ class TestFind:
         broken = tmp_path / "d" / "pg_dump"
         script(broken, "").write_bytes(b"\x7fELF")
         monkeypatch.setenv("PATH", ":".join(f"{tmp_path}/{each}" for each in "abcd"))
-        monkeypatch.setattr(tools, "_FOLDERS", (f"{tmp_path}/versions/*/bin",))
+        monkeypatch.setattr(tools, "FOLDERS", (f"{tmp_path}/versions/*/bin",))
         with pytest.raises(ToolError) as caught:
             find_clients(180006)
         assert all(f"{tmp_path}/{each}/pg_dump" in caught.value.message for each in "abcd"), "each with its reason"

@@ -53,7 +53,8 @@ def test_what_is_committed_before_is_in_what_is_committed_after_is_not(setting: 
     with process(WRITER, str(setting.path), pause) as writer:
         time.sleep(0.3)
         for _ in range(5):
-            with module.open_snapshot(str(setting.path), tmp_path / "copy.db") as capture:
+            with module.armed_file(str(setting.path), tmp_path / "copy.db") as armed:
+                capture = armed.fix(lambda _: time.sleep(0.01))
                 capture.copy_pages(lambda _: time.sleep(0.01))
             instant = capture.midtime.timestamp()
             held = {number for (number,) in execute(tmp_path / "copy.db", "SELECT a FROM notes WHERE b = 'w'")}
@@ -94,8 +95,8 @@ def test_commits_wait_for_the_copy_beside_a_journal(setting: SqliteSetting, tmp_
     def commit(_: str) -> None:
         said.append(elsewhere(setting.path, "UPDATE notes SET b = 'late'", timeout=0))
 
-    with module.open_snapshot(str(setting.path), tmp_path / "copy.db") as capture:
-        capture.copy_pages(commit)
+    with module.armed_file(str(setting.path), tmp_path / "copy.db") as armed:
+        armed.fix(commit).copy_pages(commit)
         commit("")
     assert said[:-1] == ["sqlite3.OperationalError: database is locked"] * 10
     assert said[-1] == "[]"
@@ -190,8 +191,11 @@ def test_a_plain_copy_under_load_is_torn_and_ours_is_not(setting: SqliteSetting,
     total = elsewhere(tmp_path / "plain.db", 'SELECT sum(balance) FROM "bank$acct"')
     assert (broken, total) != ("[('ok',)]", f"[({TOTAL},)]")
 
-    with module.open_snapshot(str(setting.path), tmp_path / "ours.db") as capture:
-        capture.copy_pages(lambda _: elsewhere(setting.path, TRANSFER, timeout=0))
+    def transfer(_: str) -> None:
+        elsewhere(setting.path, TRANSFER, timeout=0)
+
+    with module.armed_file(str(setting.path), tmp_path / "ours.db") as armed:
+        armed.fix(transfer).copy_pages(transfer)
     assert elsewhere(tmp_path / "ours.db", "PRAGMA integrity_check") == "[('ok',)]"
     assert elsewhere(tmp_path / "ours.db", 'SELECT sum(balance) FROM "bank$acct"') == f"[({TOTAL},)]"
 

@@ -1,0 +1,74 @@
+"""Fence rows: what proves that a restored store did not land before the window, nor after it.
+
+The row ``before`` is committed inside the window, right before the capture; ``after`` once everything is unpaused. A restored store must
+hold the first and must not hold the second, whatever the way in which it was brought back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from midtime.model.instants import utc_now
+from midtime.verify.records import FENCE_TABLE
+
+Place = Literal["before", "after"]
+KEPT = timedelta(days=30)
+"""How long rows stay in the live table; a restored one has those of its own time."""
+SECONDS = 10
+"""How long one statement may take: the first row is written inside the window."""
+PLACES = "SELECT place FROM {table} WHERE window_id = {mark}"
+"""Asks which rows of a window a restored store holds."""
+_FORGET = "DELETE FROM {table} WHERE written_at < {mark}"
+_WRITE = "INSERT INTO {table} (window_id, place, written_at) VALUES ({mark}, {mark}, {mark})"
+_COLUMNS = "window_id VARCHAR(32) NOT NULL, place VARCHAR(8) NOT NULL, written_at BIGINT NOT NULL, PRIMARY KEY (window_id, place)"
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """A session that writes fence rows, each committed when :meth:`write` returns.
+
+    :param execute: runs one statement with its parameters, in autocommit
+    :param exists: whether the table is there
+    :param errors: turns the driver's errors into ours
+    :param table: the table's name as the engine quotes it
+    :param mark: what stands for a parameter
+    :param options: what stands behind the columns of a new table
+    """
+
+    execute: Callable[[str, Sequence[Any]], object]
+    exists: Callable[[], bool]
+    errors: Callable[[], AbstractContextManager[None]]
+    table: str
+    mark: str = "%s"
+    options: str = ""
+
+    def prepare(self) -> None:
+        """Make the table, unless it is there, and forget old rows. Before anything is armed: it is DDL.
+
+        :raises StoreError: we may not
+        """
+        with self.errors():
+            if not self.exists():  # asked, because `IF NOT EXISTS` alone wants the right to make tables
+                self.execute(f"CREATE TABLE IF NOT EXISTS {self.table} ({_COLUMNS}) {self.options}", ())
+            self.execute(_FORGET.format(table=self.table, mark=self.mark), (_milliseconds() - int(KEPT.total_seconds() * 1000),))
+
+    def write(self, window: str, place: Place) -> None:
+        """Write one row.
+
+        :raises StoreError: it cannot be written, or is there already: a window captures a store once
+        """
+        with self.errors():
+            self.execute(_WRITE.format(table=self.table, mark=self.mark), (window, place, _milliseconds()))
+
+
+def fence_table(namespaces: Sequence[str]) -> tuple[str, str]:
+    """Where a store's fence rows are: in the first of the namespaces that its backups hold."""
+    return namespaces[0], FENCE_TABLE
+
+
+def _milliseconds() -> int:
+    return int(utc_now().timestamp() * 1000)

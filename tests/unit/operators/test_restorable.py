@@ -1,0 +1,116 @@
+"""The wait until a restore point can be restored: looked at from a worker, deferred in between, given up in the end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from hypothesis import given
+from hypothesis import strategies as st
+
+from midtime import stores
+from midtime.catalog import Catalog
+from midtime.dag_parts import restore_points
+from midtime.errors import ManifestError, RestorePointNotFoundError, StoreUnreachableError
+from midtime.model.instants import utc_now
+from midtime.model.restore_point import RestorePoint, State, StoreBackup
+from midtime.model.topology import Topology
+from midtime.operators.restorable import LATEST, SOONEST, RestorableOperator, next_look
+from midtime.stores.base import Restorable
+from tests.unit.builders import part, point, topology
+from tests.unit.fakes import FakeStore
+
+
+class Archived(FakeStore):
+    """A store whose history reaches as far as the test says."""
+
+    said: ClassVar[dict[str, Restorable | Exception]] = {}
+
+    def restorable(self, backup: StoreBackup) -> Restorable:
+        said = self.said[backup.store]
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+
+READY, NOT_YET = Restorable(True, "WAL up to 0/3000000"), Restorable(False, "segment 000000010000000000000003 is missing")
+
+
+@pytest.fixture
+def bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Topology:
+    monkeypatch.setitem(stores.ENGINES, ("postgresql", "pitr"), f"{__name__}:{Archived.__name__}")
+    body = topology("accounts", "points", destination=f"file://{tmp_path}").model_dump(mode="json", exclude_defaults=True)
+    body["stores"][1] |= {"method": "pitr", "wal": {"archive": "file:///wal"}}
+    return Topology.model_validate(body)
+
+
+@pytest.fixture
+def catalog(bank: Topology) -> Catalog:
+    return Catalog(bank.destination, bank.name)
+
+
+def publish(catalog: Catalog, *, minutes_ago: int = 0) -> RestorePoint:
+    made = point(stores=(part("accounts"), part("points", method="pitr")), finished_at=utc_now() - timedelta(minutes=minutes_ago))
+    catalog.publish(made)
+    return made
+
+
+def look(bank: Topology, restore_point: str) -> tuple[Any, dict[Any, Any]]:
+    task = RestorableOperator(task_id="restorable", topology=bank, restore_point=restore_point, asset=restore_points(bank))
+    events: dict[Any, Any] = {task.asset: SimpleNamespace(extra=None)}
+    context: Any = {"outlet_events": events}
+    return task.execute(context), {key: event.extra for key, event in events.items()}
+
+
+def test_marked_until_it_is_restorable(bank: Topology, catalog: Catalog) -> None:
+    made = publish(catalog)
+    assert catalog.newest(1)[0].state is State.MARKED
+    with pytest.raises(ManifestError, match="MARKED only"):
+        catalog.resolve(made.id)
+    with pytest.raises(RestorePointNotFoundError):
+        catalog.resolve("latest")
+    with pytest.raises(RestorePointNotFoundError):
+        catalog.resolve("latest", at=utc_now() + timedelta(days=1))
+    Archived.said = {"points": READY}
+    returned, (event,) = (lambda found: (found[0], found[1].values()))(look(bank, made.id))
+    assert returned == {"points": READY.detail}
+    assert event == {"topology": "bank", "restore_point": made.id}
+    assert catalog.newest(1)[0].state is State.RESTORABLE
+    assert catalog.resolve("latest") == catalog.resolve(made.id) == made
+    look(bank, made.id)  # a second try says the same
+
+
+def test_it_defers_and_looks_again(bank: Topology, catalog: Catalog) -> None:
+    made = publish(catalog)
+    Archived.said = {"points": NOT_YET}
+    with pytest.raises(TaskDeferred) as deferred:
+        look(bank, made.id)
+    assert deferred.value.method_name == "resume"
+    assert deferred.value.trigger.serialize()[1]
+    assert catalog.newest(1)[0].state is State.MARKED
+
+
+def test_it_gives_up(bank: Topology, catalog: Catalog) -> None:
+    made = publish(catalog, minutes_ago=61)
+    Archived.said = {"points": NOT_YET}
+    with pytest.raises(AirflowFailException, match="segment 000000010000000000000003 is missing") as caught:
+        look(bank, made.id)
+    assert "clear this task" in str(caught.value)
+    assert catalog.newest(1)[0].state is State.MARKED
+
+
+def test_a_store_that_does_not_answer_is_tried_again(bank: Topology, catalog: Catalog) -> None:
+    made = publish(catalog)
+    Archived.said = {"points": StoreUnreachableError("away", fix="wait")}
+    with pytest.raises(StoreUnreachableError):
+        look(bank, made.id)
+
+
+@given(st.timedeltas(timedelta(0), timedelta(days=2)))
+def test_the_next_look(waited: timedelta) -> None:
+    now = utc_now()
+    assert SOONEST <= next_look(now - waited, now) <= LATEST
