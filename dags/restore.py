@@ -7,8 +7,8 @@
 2. `approve` waits for a person (tab *Required Actions*) where something live is going to be replaced.
 3. `restore_<store>`: all stores in parallel, from artifacts whose SHA-256 was checked, under working names.
 4. `verify` compares schema, counts, digests and ScalarDB's records with the capture. A set that is not good goes no further.
-5. `place` gives every store its final name; in place it stops the products first and starts them afterwards, and keeps what was there.
-6. `release` removes the working copies of a restore that did not end well.
+5. `place` gives every store its final name, or none of them; in place it stops the products first and starts them afterwards, and keeps what was there.
+6. `release` ends what died on the way: all stores back, or forward where all were in place; then it removes the working copies.
 
 Runbook: `docs/runbooks/restore.md`.
 """

@@ -6,10 +6,21 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from midtime.errors import DiscoveryAccessError, DiscoveryError, ProductRunningError, RequestError
+from midtime.errors import (
+    AdminAccessError,
+    AdminUnreachableError,
+    DiscoveryAccessError,
+    DiscoveryError,
+    ForeignPauseError,
+    MidtimeError,
+    ProductRunningError,
+    RequestError,
+    StillPausedError,
+)
 from midtime.model.topology import Action, Product, Topology, split_endpoint
+from midtime.pausing import endpoints_of, require_unpaused
 from midtime.scalar.discovery import discover
 
 POLL_SECONDS = 0.5
@@ -29,18 +40,30 @@ def require_stoppable(topology: Topology) -> None:
                 )
 
 
-def stop_all(topology: Topology) -> None:
+def find_all(topology: Topology) -> dict[str, tuple[str, ...]]:
+    """Where each product answers, by its label; to be asked *before* the first is stopped. Nothing found proves nothing: the name may be misspelt.
+
+    :raises ProductRunningError: one cannot be told from one that runs
+    :raises DiscoveryError: its endpoints cannot be looked up
+    """
+    return {product.label: _known(product) for product in topology.products}
+
+
+def stop_all(topology: Topology, known: Mapping[str, Sequence[str]] | None = None, *, again: bool = False) -> None:
     """Stop every product, and make sure that none is left; first of all those that we cannot stop.
 
     Stopped is what accepts no connection at any endpoint that was found *before* the stop, and, on Kubernetes, has no pod left and no
-    workload that would make one. Nothing found before the stop proves nothing: the name may be misspelt.
+    workload that would make one.
 
+    :param known: what :func:`find_all` found
+    :param again: an earlier try may have stopped some of them: what does not run any more is left alone
     :raises ProductRunningError: one still runs, or cannot be told from one that runs
     :raises DiscoveryError: its endpoints cannot be looked up
     """
+    found = find_all(topology) if known is None else known
     for product in sorted(topology.products, key=lambda product: product.stop is not None):
-        addresses = _known(product)
-        if product.stop:
+        addresses = found.get(product.label, ())
+        if product.stop and not (again and not _running(product, addresses)):
             _act(product, product.stop, "stop")
         _wait_silent(product, addresses)
 
@@ -55,6 +78,46 @@ def start_all(topology: Topology) -> None:
         if product.start and _missing(product):
             _act(product, product.start, "start")
             _wait_answering(product, product.start.timeout.total_seconds())
+
+
+def require_serving(topology: Topology) -> Iterator[str]:
+    """Ask every product that we start whether it is paused, by scalar-admin; what only just came up, or is in somebody's window, gets time.
+
+    :return: a sentence for each that is left to people
+    :raises StillPausedError: one stays paused longer than any window of ours would
+    :raises ProductError: one does not answer, or refuses us
+    """
+    for product in topology.products:
+        if not product.start:
+            yield f"Product {product.label} has no `start` in the topology: start it by hand, and see that it is not paused"
+            continue
+        try:
+            _wait_serving(product, max(topology.pause.deadline, product.start.timeout).total_seconds())
+        except AdminAccessError as error:
+            if product.kind != "application":
+                raise
+            yield f"Application {product.label} runs, but cannot be asked whether it is paused: {error}"
+
+
+def _wait_serving(product: Product, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            require_unpaused(endpoints_of([product]))
+            return
+        except (AdminUnreachableError, ForeignPauseError, DiscoveryError) as error:
+            if time.monotonic() > deadline or isinstance(error, DiscoveryAccessError):
+                raise _not_serving(product, error) from error
+        time.sleep(POLL_SECONDS)
+
+
+def _not_serving(product: Product, error: MidtimeError) -> MidtimeError:
+    if isinstance(error, ForeignPauseError):
+        return StillPausedError(
+            f"product {product.label} was started and is paused: {error.message}",
+            fix="`midtime unpause` lifts it; the databases are in order",
+        )
+    return type(error)(f"product {product.label} was started: {error.message}", fix=error.fix)
 
 
 def answering(addresses: Iterable[str]) -> Iterator[str]:
@@ -103,7 +166,7 @@ def _running(product: Product, addresses: Iterable[str]) -> list[str]:
     return left
 
 
-def _wait_silent(product: Product, addresses: tuple[str, ...]) -> None:
+def _wait_silent(product: Product, addresses: Sequence[str]) -> None:
     deadline = time.monotonic() + (product.stop.timeout.total_seconds() if product.stop else 0)
     while left := _running(product, addresses):
         if time.monotonic() > deadline:
@@ -128,7 +191,7 @@ def _wait_answering(product: Product, seconds: float) -> None:
     while missing := _missing(product):
         if time.monotonic() > deadline:
             raise ProductRunningError(
-                f"product {product.label} does not answer at {', '.join(missing)}", fix="start it by hand; the data is in place"
+                f"product {product.label} does not answer at {', '.join(missing)}", fix="start it by hand; the databases are in order"
             )
         time.sleep(POLL_SECONDS)
 

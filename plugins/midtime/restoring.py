@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from midtime.catalog import Catalog, Lease
-from midtime.catalog.artifacts import check_sizes
 from midtime.catalog.leases import BETWEEN_TASKS
 from midtime.errors import MidtimeError, RequestError
 from midtime.model.instants import from_rfc3339, id_instant, run_suffix, to_rfc3339, utc_now
@@ -20,8 +19,6 @@ from midtime.model.topology import Topology
 from midtime.stores import open_store
 from midtime.stores.base import Target
 
-PRODUCTS_STOPPED = "products_stopped"
-"""Key of a lease's details: products were stopped, and have to be started again by whoever ends this run."""
 APPROVAL_TIME = timedelta(hours=24)
 """How long a plan waits for a person; its restore point is kept so long."""
 ATTEMPT = "attempt"
@@ -230,14 +227,6 @@ def reserve(catalog: Catalog, plan: Plan, holder: str) -> Lease:
         catalog.leases.release(plan.lease, holder)
         raise
     return lease
-
-
-def look_at_artifacts(catalog: Catalog, point: RestorePoint) -> None:
-    """Refuse early what cannot work; the SHA-256 of each is checked when it is fetched.
-
-    :raises ArtifactError: missing or truncated
-    """
-    check_sizes(point.artifacts(), catalog.folder(point.id))
 
 
 def _age(age: timedelta) -> str:

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 
-from midtime import products
-from midtime.catalog import Catalog, Lease
+from midtime.catalog import Catalog, Lease, placings
 from midtime.catalog.leases import BETWEEN_TASKS, WORKING
+from midtime.catalog.old_bases import sweep_half_written_bases
 from midtime.catalog.restore_points import BACKUP_LEASE, SWEEPER
 from midtime.errors import LeaseHeldError, MidtimeError
 from midtime.model.instants import utc_now
 from midtime.model.topology import Topology
-from midtime.restoring import PRODUCTS_STOPPED
+from midtime.placing import Placing
 from midtime.stores import open_store
-from midtime.stores.base import Target
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +52,8 @@ def sweep(topology: Topology) -> Iterator[str]:
 def _sweep_backups(catalog: Catalog) -> Iterator[str]:
     for point in catalog.sweep_half_written():
         yield f"removed {point}: a backup that never ended"
+    for base in sweep_half_written_bases(catalog):
+        yield f"removed base {base}: its backup never ended"
 
 
 def _sweep_litter(catalog: Catalog) -> Iterator[str]:
@@ -67,6 +68,7 @@ def _sweep_lease(topology: Topology, catalog: Catalog, name: str) -> Iterator[st
     if lease.abandoned(utc_now()):
         yield from _sweep_run(topology, catalog, lease)
     elif lease.released and utc_now() - lease.expires_at > FORGOTTEN:
+        placings.forget(catalog, name)  # first: by the lease it is found again
         catalog.leases.forget(lease)
 
 
@@ -75,19 +77,34 @@ def _sweep_run(topology: Topology, catalog: Catalog, lease: Lease) -> Iterator[s
     run = lease.details.get("run", lease.holder)
     # A name for this one sweep: two installations' sweepers must keep each other out, too.
     ours = catalog.leases.acquire(lease.name, f"{SWEEPER}/{uuid.uuid4().hex[:6]}", details={**lease.details, "run": run}, ttl=WORKING)
-    if lease.details.get(PRODUCTS_STOPPED):
-        products.start_all(topology)
-        yield f"started the products: {run} stopped them and died"
-    failed = False
-    for body in lease.details.get("targets", ()):
-        target = Target.from_dict(body)
-        try:
-            open_store(topology, target.store).discard(target)
-            yield f"removed {target.working} of store {target.store}: {run} died"
-        except MidtimeError as error:
-            failed = True
-            yield f"could not remove {target.working} of store {target.store}, will try again: {error}"
-    if failed:
-        catalog.leases.renew(ours, -BETWEEN_TASKS)  # for the next sweep to take
-    else:
+    with catalog.leases.held(lease.name, ours.holder) as ours:
+        lines: list[str] = []
+        placing = Placing(topology, catalog, ours, lambda line: lines.append(f"{run}: {line}"))
+        trouble = _settle(placing)
+        yield from lines
+        failed = not placing.settled
+        for target in () if failed else placing.targets.values():
+            try:
+                open_store(topology, target.store).discard(target)
+                yield f"removed {target.working} of store {target.store}: {run} died"
+            except MidtimeError as error:
+                failed = True
+                yield f"could not remove {target.working} of store {target.store}, will try again: {error}"
+        if trouble and not failed:
+            raise trouble  # a product that does not come up: its start is not repeated every minute
+    if not failed:
         catalog.leases.release(lease.name, ours.holder)
+        return
+    catalog.leases.renew(ours, -BETWEEN_TASKS)  # for the next sweep to take
+    if trouble:
+        raise trouble
+
+
+def _settle(placing: Placing) -> MidtimeError | None:
+    try:
+        placing.settle()
+    except LeaseHeldError:
+        raise
+    except MidtimeError as error:
+        return error
+    return None

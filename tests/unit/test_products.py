@@ -7,16 +7,27 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from midtime import products
-from midtime.errors import DiscoveryAccessError, DiscoveryError, ProductRunningError, RequestError
+from midtime.errors import (
+    AdminAccessError,
+    DiscoveryAccessError,
+    DiscoveryError,
+    ProductError,
+    ProductRunningError,
+    RequestError,
+    StillPausedError,
+)
 from midtime.model.topology import Topology
 from midtime.products import answering, require_stoppable, start_all, stop_all
+from midtime.scalar.client import AdminClient
 from midtime.scalar.discovery import srv
+from midtime.scalar.double import Double
 from tests.unit.builders import topology
 from tests.unit.processes import alive, until
 
@@ -252,3 +263,98 @@ class TestDiscovered:
     def test_never_found(self, found: list[str]) -> None:
         with pytest.raises(ProductRunningError, match=r"does not answer at its endpoints \(the SRV record"):
             start_all(self.by_record("true", {"command": "true", "timeout": "50ms"}))
+
+
+class TestStopAgain:
+    """Somebody died in the middle of stopping them."""
+
+    def test_what_is_silent_is_left_alone(self, silent: str) -> None:
+        stop_all(bank(silent, stop="false", start="true"), {"scalardb-server": (silent,)}, again=True)
+        with pytest.raises(ProductRunningError, match="stop command"):
+            stop_all(bank(silent, stop="false", start="true"), {"scalardb-server": (silent,)})
+
+    def test_what_runs_is_stopped(self, server: Server) -> None:
+        with pytest.raises(ProductRunningError, match="the stop command of product scalardb-server failed"):
+            stop_all(bank(server.endpoint, stop="false", start="true"), {"scalardb-server": (server.endpoint,)}, again=True)
+
+    def test_an_srv_record_that_is_gone_with_its_product(self, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+        """It cannot be looked up any more; where it was is known from before."""
+
+        def gone(subject: str, record: str) -> tuple[str, ...]:
+            raise DiscoveryAccessError(f"the SRV record {record} does not exist")
+
+        monkeypatch.setattr(srv, "targets", gone)
+        product = {"kind": "scalardb-cluster", "endpoints": {"srv": "_admin._tcp.bank"}, "stop": "false", "start": "true"}
+        server.close()
+        stop_all(topology(products=[product]), {"scalardb-cluster": (server.endpoint,)}, again=True)
+        with pytest.raises(ProductRunningError, match="cannot be seen"):
+            products.find_all(topology(products=[product]))
+
+    def test_all_are_found_before_the_first_is_stopped(self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(srv, "targets", lambda *_: (_ for _ in ()).throw(DiscoveryAccessError("no such record")))
+        first = {
+            "kind": "scalardb-server",
+            "endpoints": {"static": [server.endpoint]},
+            "stop": ["touch", f"{tmp_path}/told"],
+            "start": "true",
+        }
+        second = {"kind": "scalardb-cluster", "endpoints": {"srv": "_admin._tcp.bank"}, "stop": "true", "start": "true"}
+        with pytest.raises(ProductRunningError, match="cannot be seen"):
+            stop_all(topology(products=[first, second]))
+        assert not (tmp_path / "told").exists()
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    with Double() as made:
+        yield made
+
+
+class TestServing:
+    """Started is not enough: a product may come up paused, or not speak scalar-admin at all."""
+
+    QUICK: Any = {"pause": {"drain": "1ms", "hold": "0s", "deadline": "300ms"}}
+    START: Any = {"command": "true", "timeout": "300ms"}
+
+    def serving(self, *endpoints: str, kind: str = "scalardb-server", **changes: Any) -> list[str]:
+        product = {"kind": kind, "endpoints": {"static": list(endpoints)}, "stop": "true", "start": self.START} | changes
+        return list(products.require_serving(topology(products=[product], **self.QUICK)))
+
+    def test_one_that_serves(self, double: Double) -> None:
+        assert self.serving(double.address) == []
+        assert [call["rpc"] for call in double.calls()][-1] == "check_paused"
+
+    def test_one_that_is_paused(self, double: Double) -> None:
+        with closing(AdminClient(double.endpoint())) as client:
+            client.pause(drain=1, timeout=5)
+            try:
+                with pytest.raises(StillPausedError, match="was started and is paused") as caught:
+                    self.serving(double.address)
+                assert "midtime unpause" in caught.value.fix
+            finally:
+                client.unpause(timeout=5)
+
+    def test_somebody_s_window_is_waited_for(self, double: Double, monkeypatch: pytest.MonkeyPatch) -> None:
+        with closing(AdminClient(double.endpoint())) as client:
+            client.pause(drain=1, timeout=5)
+            monkeypatch.setattr(products.time, "sleep", lambda _: client.unpause(timeout=5))
+            assert self.serving(double.address) == []
+
+    def test_one_that_accepts_connections_and_says_nothing(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("midtime.pausing.CONNECT_SECONDS", 0.2)
+        with pytest.raises(ProductError, match="product scalardb-server was started"):
+            self.serving(server.endpoint)
+
+    def test_one_that_people_start(self, silent: str) -> None:
+        (line,) = self.serving(silent, stop=None, start=None)
+        assert "Product scalardb-server has no `start` in the topology: start it by hand" in line
+
+    def test_an_application_without_the_service(self, monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
+        def refuse(_: Any) -> None:
+            raise AdminAccessError("no admin service there")
+
+        monkeypatch.setattr(products, "require_unpaused", refuse)
+        (line,) = self.serving(silent, kind="application")
+        assert "Application application runs, but cannot be asked whether it is paused: no admin service" in line
+        with pytest.raises(AdminAccessError):
+            self.serving(silent)

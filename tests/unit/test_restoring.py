@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midtime.catalog import Catalog, objects
+from midtime.catalog.bases import look_at_artifacts
 from midtime.catalog.restore_points import EXPIRED, MANIFEST
 from midtime.errors import ArtifactError, LeaseHeldError, ManifestError, RequestError, RestorePointNotFoundError
 from midtime.model.restore_point import Artifact
 from midtime.model.topology import Topology
-from midtime.restoring import Plan, RestoreRequest, look_at_artifacts, make_plan, reserve
+from midtime.restoring import Plan, RestoreRequest, make_plan, reserve
 from midtime.stores.base import Target
 from tests.unit.builders import MIDTIME, instants, names, part, point, sha256, texts, topology
 from tests.unit.fakes import FakeStore

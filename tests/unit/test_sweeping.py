@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
-from midtime import products
 from midtime.catalog import Catalog, Lease, Leases, objects
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.errors import CatalogError, LeaseHeldError, StoreUnreachableError
 from midtime.model.topology import Topology
 from midtime.operators.sweep import SweepOperator
-from midtime.restoring import PRODUCTS_STOPPED
 from midtime.stores.base import Target
 from midtime.sweeping import sweep
 from tests.unit.builders import days_later, part, point, topology
@@ -104,19 +102,6 @@ class TestWorkingCopies:
         catalog.leases.release(reserve(catalog, "bbbbbb"), "drill/bbbbbb")
         list(sweep(bank))
         assert [name for name in catalog.leases.names() if name != BACKUP_LEASE] == ["drill-bbbbbb"]
-
-    def test_products_that_the_dead_run_stopped_are_started(
-        self, bank: Topology, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Its machine died between the stop and the rename: a system left stopped is nearly as bad as one left paused."""
-        started: list[Topology] = []
-        monkeypatch.setattr(products, "start_all", started.append)
-        name = reserve(catalog)
-        lease = catalog.leases.current(name)
-        assert lease
-        catalog.leases.renew(lease, DEAD, details={**lease.details, PRODUCTS_STOPPED: True})
-        assert next(sweep(bank)) == "started the products: drill/abcdef stopped them and died"
-        assert started == [bank]
 
     def test_of_a_living_run(self, bank: Topology, catalog: Catalog) -> None:
         reserve(catalog, ttl=timedelta(minutes=1))

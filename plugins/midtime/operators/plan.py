@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException, AirflowTaskTimeout
 
+from midtime.catalog.bases import look_at_artifacts
 from midtime.errors import ManifestError, RestorePointNotFoundError
 from midtime.model.restore_point import RestorePoint
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.preflight import require, restore_checks
 from midtime.products import require_stoppable
-from midtime.restoring import ATTEMPT, Attempt, RestoreRequest, look_at_artifacts, make_plan, reserve
+from midtime.restoring import ATTEMPT, Attempt, RestoreRequest, make_plan, reserve
 from midtime.stores.base import WILL_BE
 
 if TYPE_CHECKING:

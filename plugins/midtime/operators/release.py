@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from midtime import products
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.model.instants import run_suffix
 from midtime.operators.base import TopologyOperator, run_name
-from midtime.restoring import PRODUCTS_STOPPED
+from midtime.placing import Placing
 from midtime.stores import open_store
 from midtime.stores.base import Target
 from midtime.windows import give_turn_back
@@ -36,9 +36,11 @@ class ReleaseBackupOperator(TopologyOperator):
 
 class ReleaseRestoreOperator(TopologyOperator):
     """
-    Drop the working copies that this restore or drill made and did not put in place, and give its lease back. A teardown; idempotent.
+    End a restore or a drill: put back what was placed of a set that is not all in place, start products that were stopped, drop the working
+    copies, give the lease back. A teardown; idempotent.
 
-    Where it cannot run (the worker's machine is gone), ``midtime__sweep`` does the same once the lease has expired.
+    What could not be put back keeps its working copies and the lease, and fails this task: ``midtime__sweep`` tries again. It does the same
+    where this cannot run (the worker's machine is gone), once the lease has expired.
 
     :param kind: ``restore`` or ``drill``
     """
@@ -48,17 +50,22 @@ class ReleaseRestoreOperator(TopologyOperator):
         self.kind = kind
 
     def work(self, context: Context) -> None:
-        """Drop what the lease names."""
+        """Settle, drop what the lease names, give it back."""
         run = run_name(context)
         name = f"{self.kind}-{run_suffix(run)}"
-        lease = self.catalog.leases.current(name)
-        if lease is None or lease.holder != run or lease.released:
+        found = self.catalog.leases.current(name)
+        if found is None or found.holder != run or found.released:
             return
-        if lease.details.get(PRODUCTS_STOPPED):
-            self.log.warning("This run stopped the products and did not start them again: starting them")
-            products.start_all(self.topology)
-        for body in lease.details["targets"]:
-            target = Target.from_dict(body)
+        with self.catalog.leases.held(name, run) as lease:
+            placing = Placing(self.topology, self.catalog, lease, lambda line: self.log.warning("%s", line))
+            try:
+                placing.settle()
+            finally:
+                if placing.settled:
+                    self._discard(placing.targets.values())
+        self.catalog.leases.release(name, run)
+
+    def _discard(self, targets: Iterable[Target]) -> None:
+        for target in targets:
             open_store(self.topology, target.store).discard(target)
             self.log.info("Nothing of %s is left under its working name %s", target.store, target.working)
-        self.catalog.leases.release(name, run)

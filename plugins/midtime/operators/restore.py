@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from midtime import products
 from midtime.operators.base import TopologyOperator, run_name
-from midtime.restoring import PRODUCTS_STOPPED, Plan
+from midtime.placing import Placing
+from midtime.restoring import Plan
 from midtime.stores import open_store
 from midtime.stores.base import Shelf
 
@@ -51,10 +51,11 @@ class RestoreOperator(TopologyOperator):
 
 class PlaceOperator(TopologyOperator):
     """
-    Give every restored and verified store its final name, all of them or, where the first fails, none.
+    Give every restored and verified store its final name: all of them, or none.
 
     In place, the products are stopped first (refused while any of them answers) and started afterwards. What is replaced is kept under
-    another name. When tried again it goes on with what is not in place yet.
+    another name. Where one store cannot be placed, those that are go back, and the products run on the former data. Killed, it goes on when
+    it is tried again; where it is not, ``release`` or ``midtime__sweep`` puts back what is not complete.
 
     :param plan: what the planning task returned (templated)
     :return: ``{store: final name}``
@@ -69,25 +70,8 @@ class PlaceOperator(TopologyOperator):
         self.plan = plan
 
     def work(self, context: Context) -> Mapping[str, str]:
-        """Stop, rename, start: what was stopped is started again, whatever happens between."""
+        """Place under the run's lease."""
         plan = Plan.from_dict(self.plan)
         with self.catalog.leases.held(plan.lease, run_name(context)) as lease:
-            if not plan.replaces:
-                self._rename(plan)
-            else:
-                # Written down first: should this process die, `release` or the sweeper starts the products.
-                self.catalog.leases.acquire(lease.name, lease.holder, details={**lease.details, PRODUCTS_STOPPED: True})
-                try:
-                    products.stop_all(self.topology)
-                    self._rename(plan)
-                finally:
-                    products.start_all(self.topology)
-                self.catalog.leases.acquire(lease.name, lease.holder, details=lease.details)
+            Placing(self.topology, self.catalog, lease, lambda line: self.log.info("%s", line)).place()
         return {target.store: target.final for target in plan.targets}
-
-    def _rename(self, plan: Plan) -> None:
-        point = self.catalog.load(plan.restore_point)
-        for target in plan.targets:
-            open_store(self.topology, target.store).place(point.store(target.store), target)
-            kept = f"; what was there, if anything, is kept as {target.aside}" if target.aside else ""
-            self.log.info("%s is in place: %s%s", target.store, plan.will_be.get(target.store, target.final), kept)

@@ -42,7 +42,7 @@ def start(subject: str, scale: KubernetesScale) -> None:
         if not wanted and scale.replicas is None:
             raise ProductRunningError(
                 f"product {subject}: {workload.metadata.name} in namespace {scale.namespace} has no replicas, and no annotation {BEFORE} says how many it had",
-                fix="scale it up by hand, or give `replicas` under `start` in the topology; the data is in place",
+                fix="scale it up by hand, or give `replicas` under `start` in the topology",
             )
         return None if current == wanted and noted is None else _body(wanted, None)
 

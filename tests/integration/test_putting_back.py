@@ -1,0 +1,316 @@
+"""One store's way into place undone, on the real servers: however far it came, what was live is live again, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from midtime.errors import MidtimeError, RestoreFailedError, StoreAccessError, TargetExistsError
+from midtime.model.restore_point import RestorePoint
+from midtime.model.topology import Target as TargetWish
+from midtime.stores.base import Target, ask
+from midtime.stores.mysql.connections import Session
+from tests.integration.fixtures import Setting
+from tests.integration.mysql_setting import MysqlSetting
+from tests.integration.test_postgresql_restore import restored
+
+pytestmark = pytest.mark.integration
+SUM = "SELECT sum(balance) FROM bank.acct"
+
+
+class Killed(BaseException):
+    """As if the process had died."""
+
+
+# -- PostgreSQL ---------------------------------------------------------------------------------------------------------------------------
+
+Planned = tuple[Setting, RestorePoint, Target]
+
+
+@pytest.fixture(params=["in place", "in place of a lost one", "beside"])
+def planned(setting: Setting, request: pytest.FixtureRequest) -> Planned:
+    manifest, target = restored(setting, in_place="in place" in request.param)
+    setting.database.execute("UPDATE bank.acct SET balance = 0")
+    if "lost" in request.param:
+        setting.database.server.execute(f"DROP DATABASE {setting.database.name}")
+    return setting, manifest, target
+
+
+def identities(setting: Setting) -> list[tuple[Any, ...]]:
+    """Every database's name, identity, owner, settings and comment."""
+    return setting.database.server.execute(
+        "SELECT datname, oid, datdba, datconnlimit, datallowconn, shobj_description(oid, 'pg_database'), "
+        "(SELECT array_agg(setconfig) FROM pg_db_role_setting WHERE setdatabase = d.oid) FROM pg_database d ORDER BY 1"
+    )
+
+
+def test_postgresql_there_and_back_and_there_again(planned: Planned) -> None:
+    setting, manifest, target = planned
+    before = identities(setting)
+    for _ in range(2):
+        setting.store.place(manifest.stores[0], target)
+        assert setting.database.server.execute(SUM, target.final) == [(500_000,)]
+        for _ in range(2):
+            setting.store.put_back(manifest.stores[0], target)
+            assert identities(setting) == before
+            assert all(check.ok for check in ask("accounts", setting.store.restore_questions(target, manifest.stores[0])))
+    setting.store.discard(target)
+    assert target.working not in setting.database.databases()
+
+
+def test_postgresql_killed_before_each_statement(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting, manifest, target = planned
+    backup, before = manifest.stores[0], identities(setting)
+
+    def back() -> None:
+        setting.store.put_back(backup, target)
+
+    def forth() -> None:
+        setting.store.place(backup, target)
+
+    for start, death in ((back, forth), (forth, back)):
+        step, died = 0, True
+        while died:
+            start()
+            with dying(monkeypatch, psycopg.Connection, "execute", step, lambda query: not _reads(query)) as died_at:
+                try:
+                    death()
+                except Killed:
+                    died_at.append(step)
+            died, step = bool(died_at), step + 1
+            back()
+            assert identities(setting) == before, (start.__name__, step)
+        assert step > 2
+
+
+def test_postgresql_ends_sessions_of_the_restored_one(setting: Setting) -> None:
+    manifest, target = restored(setting, in_place=True)
+    setting.store.place(manifest.stores[0], target)
+    session = psycopg.connect(setting.database.server.dsn(setting.database.name))
+    setting.store.put_back(manifest.stores[0], target)
+    with pytest.raises(psycopg.OperationalError):
+        session.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("aside", ["gone", "another one"])
+def test_postgresql_what_was_kept_is_not_there(setting: Setting, aside: str) -> None:
+    """A database of that name is not enough: it has to be the one that was live."""
+    manifest, target = restored(setting, in_place=True)
+    setting.store.place(manifest.stores[0], target)
+    server = setting.database.server
+    server.execute(f'ALTER DATABASE "{target.aside}" RENAME TO moved_by_somebody')
+    if aside == "another one":
+        server.create_database(target.aside or "")
+    before = identities(setting)
+    with pytest.raises(RestoreFailedError, match="is gone or is another one"):
+        setting.store.put_back(manifest.stores[0], target)
+    assert identities(setting) == before
+    if aside == "another one":
+        server.execute(f'DROP DATABASE "{target.aside}"')
+    server.execute(f'ALTER DATABASE moved_by_somebody RENAME TO "{target.aside}"')
+    setting.store.put_back(manifest.stores[0], target)
+    assert target.working in setting.database.databases()
+
+
+def test_postgresql_another_run_s_work_is_not_touched(setting: Setting) -> None:
+    manifest, target = restored(setting, in_place=True)
+    other = setting.store.target(None, run="def456", drill=False, in_place=True)
+    setting.store.place(manifest.stores[0], target)
+    before = identities(setting)
+    setting.store.put_back(manifest.stores[0], other)
+    assert identities(setting) == before
+
+
+def _reads(query: Any) -> bool:
+    text = query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else query.as_string()
+    return text.lstrip().startswith(("SELECT", "SET", "SHOW"))
+
+
+@contextmanager
+def dying(patch: pytest.MonkeyPatch, of: Any, name: str, step: int, counts: Callable[[Any], bool]) -> Iterator[list[int]]:
+    """Die before the so many-th statement that counts."""
+    real, calls = getattr(of, name), [0]
+
+    def instead(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        if counts(query):
+            if calls[0] == step:
+                raise Killed
+            calls[0] += 1
+        return real(self, query, *args, **kwargs)
+
+    with patch.context() as inner:
+        inner.setattr(of, name, instead)
+        yield []
+
+
+# -- MariaDB ------------------------------------------------------------------------------------------------------------------------------
+
+MORE = """
+CREATE SEQUENCE {bank}.s; CREATE TABLE {bank}.d (id int PRIMARY KEY DEFAULT nextval({bank}.s));
+CREATE TABLE {scalardb}.kid (id int, CONSTRAINT k FOREIGN KEY (id) REFERENCES {bank}.acct (id));
+CREATE VIEW {bank}.lasting AS SELECT 1 AS one;
+CREATE FUNCTION {bank}.total() RETURNS int READS SQL DATA RETURN (SELECT sum(balance) FROM {bank}.acct);
+CREATE VIEW {bank}.rich AS SELECT id FROM {bank}.acct;
+CREATE PROCEDURE {bank}.nothing() SELECT 1;
+CREATE TRIGGER {bank}.audit BEFORE UPDATE ON {bank}.acct FOR EACH ROW SET NEW.name = OLD.name;
+CREATE EVENT {bank}.nightly ON SCHEDULE EVERY 1 DAY STARTS '2035-01-01 00:00:00' DO DELETE FROM {bank}.acct
+"""
+SINCE = """
+DROP FUNCTION {bank}.total; DROP VIEW {bank}.rich; DROP PROCEDURE {bank}.nothing; DROP TRIGGER {bank}.audit; DROP EVENT {bank}.nightly;
+UPDATE {bank}.acct SET balance = 0
+"""
+
+
+def everything(setting: MysqlSetting) -> dict[str, Any]:
+    """Databases, tables with their definitions and checksums, and all programs, of whatever this test may have made or changed."""
+    names = sorted(name for name in setting.databases() if not name.startswith("midtime_tmp_"))
+    inside = "', '".join(names)
+    with closing(setting.server.connect()) as session, closing(session.cursor()) as cursor:
+
+        def ask_for(statement: str) -> list[Any]:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+        listed = ask_for(
+            f"SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE table_schema IN ('{inside}') ORDER BY 1, 2"
+        )
+        found: dict[str, Any] = {"databases": names, "tables": listed}
+        quoted = {(schema, table): f"`{schema}`.`{table.replace('`', '``')}`" for schema, table, _ in listed}
+        for schema, table, kind in listed:
+            found[f"{schema}.{table}"] = ask_for(f"SHOW CREATE {'VIEW' if kind == 'VIEW' else 'TABLE'} {quoted[schema, table]}")
+        for kind in ("routine", "trigger", "event"):
+            columns = f"{kind}_schema, {kind}_name"
+            found[kind] = ask_for(f"SELECT {columns} FROM information_schema.{kind}s WHERE {kind}_schema IN ('{inside}') ORDER BY 1, 2")
+        rows = [quoted[schema, table] for schema, table, kind in listed if kind == "BASE TABLE"]
+        found["rows"] = ask_for(f"CHECKSUM TABLE {', '.join(rows)}")
+        return found
+
+
+@pytest.fixture
+def replaced(mysql_setting: MysqlSetting) -> tuple[MysqlSetting, RestorePoint, Target]:
+    """Restored, to be placed over live databases that have changed, and have lost views, routines, triggers and events since."""
+    mysql_setting.execute(MORE)
+    manifest, target = mysql_setting.restored(in_place=True)
+    mysql_setting.execute(SINCE)
+    return mysql_setting, manifest, target
+
+
+def _changes(query: str) -> bool:
+    return not query.lstrip().startswith(("SELECT", "SHOW", "SET", "USE"))
+
+
+@pytest.mark.long  # some forty ways to die, each there and back
+@pytest.mark.timeout(900)
+def test_mariadb_killed_before_each_statement(replaced: tuple[MysqlSetting, RestorePoint, Target], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of either way; the programs, databases and defaults that were made are gone, the kept ones as they were; then it can be placed again."""
+    setting, manifest, target = replaced
+    store, backup, before = setting.store, manifest.stores[0], everything(setting)
+
+    def back() -> None:
+        store.put_back(backup, target)
+
+    def forth() -> None:
+        store.place(backup, target)
+
+    for start, death in ((back, forth), (forth, back)):
+        step, died = 0, True
+        while died:
+            start()
+            with dying(monkeypatch, Session, "rows", step, _changes) as died_at:
+                try:
+                    death()
+                except Killed:
+                    died_at.append(step)
+            died, step = bool(died_at), step + 1
+            back()
+            assert everything(setting) == before, (death.__name__, step)
+        assert step > 8
+    forth()
+    assert setting.execute("SELECT sum(balance), {bank}.total() FROM {bank}.acct") == [(500_000, 500_000)]
+    assert len(everything(setting)["trigger"]) == len(everything(setting)["event"]) == 1
+
+
+def test_mariadb_beside_the_names_are_free_again(mysql_setting: MysqlSetting) -> None:
+    mysql_setting.execute(MORE)
+    manifest, target = mysql_setting.restored()
+    before = everything(mysql_setting)
+    for _ in range(2):
+        mysql_setting.place(manifest, target)
+        assert len(mysql_setting.databases()) == 9
+        for _ in range(2):
+            mysql_setting.store.put_back(manifest.stores[0], target)
+            assert everything(mysql_setting) == before
+    mysql_setting.store.discard(target)
+    assert len(mysql_setting.databases()) == 3
+
+
+def test_mariadb_of_lost_databases(mysql_setting: MysqlSetting) -> None:
+    manifest, target = mysql_setting.restored(in_place=True)
+    mysql_setting.execute("DROP DATABASE {bank}; DROP DATABASE {coordinator}")
+    before = mysql_setting.databases()
+    mysql_setting.place(manifest, target)
+    mysql_setting.store.put_back(manifest.stores[0], target)
+    assert mysql_setting.databases() == before
+
+
+def test_mariadb_what_place_did_not_make_stays(replaced: tuple[MysqlSetting, RestorePoint, Target]) -> None:
+    """Somebody works in the restored databases, and in those that were made, before they are put back."""
+    setting, manifest, target = replaced
+    aside = f"bank_{setting.mark}_before_abc123"
+    setting.place(manifest, target)
+    setting.execute("CREATE TABLE {bank}.mine (id int); INSERT INTO {bank}.mine VALUES (7); CREATE VIEW {bank}.my_view AS SELECT 1")
+    setting.server.execute(f"CREATE TABLE {aside}.notes (id int)")
+    setting.store.put_back(manifest.stores[0], target)
+    setting.store.discard(target)
+    assert setting.execute("SELECT id FROM {bank}.mine") == [(7,)]
+    assert setting.execute("SELECT * FROM {bank}.my_view") == [(1,)]
+    assert setting.server.execute(f"SHOW TABLES FROM {aside}") == [("notes",)]
+    assert setting.execute("SELECT sum(balance) FROM {bank}.acct") == [(0,)]
+    assert setting.databases() == {*setting.names("{bank} {coordinator} {scalardb}").split(), aside}
+
+
+def test_mariadb_databases_made_beforehand_stay(mysql_setting: MysqlSetting) -> None:
+    """An empty one was made for us by somebody, with its grants: it is not ours to drop."""
+    manifest, target = mysql_setting.restored(in_place=True)
+    made = f"bank_{mysql_setting.mark}_before_abc123"
+    mysql_setting.server.execute(f"CREATE DATABASE {made}")
+    mysql_setting.place(manifest, target)
+    mysql_setting.store.put_back(manifest.stores[0], target)
+    assert mysql_setting.databases() - set(mysql_setting.working(target).values()) >= {made}
+
+
+def test_mariadb_a_kept_table_is_gone(replaced: tuple[MysqlSetting, RestorePoint, Target]) -> None:
+    setting, manifest, target = replaced
+    setting.place(manifest, target)
+    setting.server.execute(f"DROP TABLE bank_{setting.mark}_before_abc123.empty")
+    with pytest.raises(RestoreFailedError, match=r"_before_abc123\.empty was kept and is gone"):
+        setting.store.put_back(manifest.stores[0], target)
+    assert setting.execute("SELECT sum(balance) FROM {bank}.acct") == [(500_000,)], "nothing was moved"
+
+
+def test_mariadb_a_working_copy_that_is_gone_cannot_tell(replaced: tuple[MysqlSetting, RestorePoint, Target]) -> None:
+    setting, manifest, target = replaced
+    setting.place(manifest, target)
+    setting.store.discard(target)
+    with pytest.raises(RestoreFailedError, match="cannot be told"):
+        setting.store.put_back(manifest.stores[0], target)
+
+
+def test_mariadb_refused_places_leave_nothing(mysql_setting: MysqlSetting) -> None:
+    manifest, target = mysql_setting.restored(wish=TargetWish(prefix="copy"))
+    final = f"copy_bank_{mysql_setting.mark}"
+    mysql_setting.server.execute(f"CREATE DATABASE {final}; CREATE TABLE {final}.appeared (id int)")
+    before = everything(mysql_setting)
+    with pytest.raises(TargetExistsError, match="appeared"):
+        mysql_setting.place(manifest, target)
+    mysql_setting.store.put_back(manifest.stores[0], target)
+    assert everything(mysql_setting) == before
+    mysql_setting.store.discard(target)
+    with pytest.raises((StoreAccessError, MidtimeError), match="gone"):
+        mysql_setting.place(manifest, target)
+    mysql_setting.store.put_back(manifest.stores[0], target)
+    assert everything(mysql_setting) == before
