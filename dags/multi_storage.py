@@ -9,7 +9,8 @@ One instant for all of them: **a pause**, as short as the captures are. Whatever
    `pause` dies, at once. Then the dumps are read out: long, but nobody waits for them.
 3. `unpause` makes sure that nothing is still paused, whatever happened.
 4. `midtime` returns the middle of the window, if the window proves itself.
-5. `publish` writes the manifest: only now the restore point can be seen, and drills that wait for it start.
+5. `publish` writes the manifest: only now the restore point can be seen, and drills that wait for it start. Where a store is restored to a
+   point of its own history, `restorable` waits until that history has reached the midtime; drills start then.
 6. `release` gives lease and turn back, whatever happened.
 
 When it failed: the first red task's log says what to do. Nothing half-made is left; just run it again. Something still paused:
@@ -28,6 +29,7 @@ from midtime.operators.pause import ScalarPauseOperator
 from midtime.operators.preflight import PreflightOperator
 from midtime.operators.publish import PublishOperator
 from midtime.operators.release import ReleaseBackupOperator
+from midtime.operators.restorable import RestorableOperator
 from midtime.operators.unpause import ScalarUnpauseOperator
 
 for topology in topologies("backup", shape="multi_storage"):
@@ -52,12 +54,16 @@ for topology in topologies("backup", shape="multi_storage"):
             captures=captured,
             midtime=midtime.output,
             window=pause.output,
-            asset=restore_points(topology),
+            asset=None if topology.point_in_time else restore_points(topology),
         )
         # Beside the teardown, or a run whose tasks failed would be shown by its teardown alone: as a success.
         done = EmptyOperator(task_id="done")
         release = ReleaseBackupOperator(task_id="release", topology=topology)
 
         preflight >> [pause, *dumps] >> midtime >> publish >> [release.as_teardown(on_failure_fail_dagrun=True), done]
+        if topology.point_in_time:
+            publish >> RestorableOperator(
+                task_id="restorable", topology=topology, restore_point=publish.output, asset=restore_points(topology)
+            ) >> done  # fmt: skip
         pause >> unpause.as_teardown(on_failure_fail_dagrun=True)
         [pause, *dumps] >> release  # also where one of them has failed: it removes what the others have written

@@ -6,7 +6,8 @@ One dump in a single transaction. **No pause**: one snapshot sees every namespac
 1. `preflight` asks everything that could spoil the backup, before anything is touched, and takes the topology's lease.
 2. `dump_<store>` fixes the instant, dumps from that snapshot, proves the dump complete and stores it, hashed.
 3. `midtime` returns the snapshot's instant.
-4. `publish` writes the manifest: only now the restore point can be seen, and drills that wait for it start.
+4. `publish` writes the manifest: only now the restore point can be seen, and drills that wait for it start. With `method: pitr`,
+   `restorable` waits until the archive has reached the midtime; drills start then.
 5. `release` gives the lease back, whatever happened.
 
 When it failed: the first red task's log says what to do. Nothing half-made is left; just run it again.
@@ -23,6 +24,7 @@ from midtime.operators.midtime import MidtimeOperator
 from midtime.operators.preflight import PreflightOperator
 from midtime.operators.publish import PublishOperator
 from midtime.operators.release import ReleaseBackupOperator
+from midtime.operators.restorable import RestorableOperator
 
 for topology in topologies("backup", shape="single_rdb"):
     store = topology.stores[0].name
@@ -31,10 +33,18 @@ for topology in topologies("backup", shape="single_rdb"):
         dump = DumpOperator(task_id=f"dump_{store}", topology=topology, store=store)
         midtime = MidtimeOperator(task_id="midtime", topology=topology, captures=[dump.output])
         publish = PublishOperator(
-            task_id="publish", topology=topology, captures=[dump.output], midtime=midtime.output, asset=restore_points(topology)
+            task_id="publish",
+            topology=topology,
+            captures=[dump.output],
+            midtime=midtime.output,
+            asset=None if topology.point_in_time else restore_points(topology),
         )
         # Beside the teardown, or a run whose tasks failed would be shown by its teardown alone: as a success.
         done = EmptyOperator(task_id="done")
         release = ReleaseBackupOperator(task_id="release", topology=topology)
 
+        if topology.point_in_time:
+            publish >> RestorableOperator(
+                task_id="restorable", topology=topology, restore_point=publish.output, asset=restore_points(topology)
+            ) >> done  # fmt: skip
         preflight >> dump >> midtime >> publish >> [release.as_teardown(on_failure_fail_dagrun=True), done]

@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from midtime.catalog import Catalog, Entry, Lease, drill_reports
-from midtime.catalog.artifacts import check_sizes
+from midtime.catalog import Catalog, Entry, Lease, drill_reports, old_bases
+from midtime.catalog.bases import look_at_artifacts
 from midtime.catalog.folders import EXPIRED
 from midtime.catalog.leases import WORKING
+from midtime.catalog.old_bases import OldBase
 from midtime.errors import ArtifactError, ForeignManifestError, LeaseHeldError, ManifestError, MidtimeError
 from midtime.model.instants import utc_now
 from midtime.model.restore_point import RestorePoint, State
@@ -38,10 +39,18 @@ class Outcome:
     kept: dict[str, str] = field(default_factory=dict)
     swept: list[str] = field(default_factory=list)
     """Half-written backups."""
+    bases: list[str] = field(default_factory=list)
+    """``store/id`` of those that were removed."""
 
     def to_dict(self) -> dict[str, Any]:
         """For XCom."""
-        body = {"removed": list(self.removed), "kept": len(self.kept), "reasons": self.removed, "half_written": self.swept}
+        body = {
+            "removed": list(self.removed),
+            "kept": len(self.kept),
+            "reasons": self.removed,
+            "half_written": self.swept,
+            "bases": self.bases,
+        }
         return body | {"dry_run": self.dry_run}
 
     def summary(self) -> str:
@@ -72,7 +81,7 @@ class Retention:
         """
         if self.outcome.dry_run:
             self._look()
-        elif self.catalog.folders():
+        elif self.catalog.folders() or old_bases.rooms(self.catalog):
             try:
                 lease = self.catalog.leases.acquire(RETENTION_LEASE, self.holder, ttl=WORKING)
             except LeaseHeldError as error:
@@ -95,6 +104,8 @@ class Retention:
             self._removed(Decision(point, True, _HALF_REMOVED))
         for point in self.catalog.left_behind():
             self._swept(point)
+        for old in [*old_bases.half_removed(self.catalog), *old_bases.unnamed(self.catalog, self._old_bases())]:
+            self._base_removed(old)
 
     def _work(self, lease: Lease) -> None:
         for point in self.catalog.half_removed():
@@ -105,6 +116,7 @@ class Retention:
             else:
                 self._kept(decision)
         self._try(self._sweep)
+        self._try(partial(self._remove_bases, lease))
 
     def _try(self, work: Callable[[], object]) -> None:
         try:
@@ -148,8 +160,9 @@ class Retention:
 
     def _damage(self, entry: Entry) -> str:
         try:
-            check_sizes(entry.restore_point.artifacts() if entry.restore_point else (), self.catalog.folder(entry.id))
-        except ArtifactError as error:
+            if entry.restore_point:
+                look_at_artifacts(self.catalog, entry.restore_point)
+        except (ArtifactError, ManifestError) as error:
             return f"damaged, so it does not count: {error.message}"
         return ""
 
@@ -177,9 +190,29 @@ class Retention:
         self.catalog.remove_expired(decision.id)
         self._removed(decision)
 
+    def _old_bases(self) -> list[OldBase]:
+        return old_bases.candidates(self.catalog, {store.name for store in self.topology.stores}, utc_now())
+
+    def _remove_bases(self, lease: Lease) -> None:
+        """What no restore point names any longer; see :mod:`midtime.catalog.old_bases`."""
+        half = old_bases.half_removed(self.catalog)
+        free, why = old_bases.settle(self.catalog, old_bases.unnamed(self.catalog, self._old_bases()))
+        log.debug("%s: of other bases, %s", self.topology.name, why)
+        for old in [*half, *free]:
+            self.catalog.leases.renew(lease, WORKING)
+            old.bases.remove_expired(old.id)
+            self._base_removed(old)
+
+    def _base_removed(self, old: OldBase) -> None:
+        verb = "Would remove" if self.outcome.dry_run else "Removed"
+        log.warning("%s: %s base %s, %s", self.topology.name, verb, old.label, old_bases.UNNAMED)
+        self.outcome.bases.append(old.label)
+
     def _sweep(self) -> None:
         for point in self.catalog.sweep_half_written(thorough=True):
             self._swept(point)
+        for base in old_bases.sweep_half_written_bases(self.catalog):
+            self._swept(f"base {base}")
 
     def _removed(self, decision: Decision) -> None:
         verb = "Would remove" if self.outcome.dry_run else "Removed"

@@ -33,6 +33,16 @@ stores:
   - {name: points, engine: postgresql, conn_id: points_db, namespaces: [bank_b]}
 """
 
+POINT_IN_TIME = """
+name: trio
+destination: file:///tmp/restore-points
+products: [{kind: scalardb-server, endpoints: {static: ["127.0.0.1:60052"]}}]
+scalardb: {coordinators: [{store: points}]}
+stores:
+  - {name: accounts, engine: postgresql, conn_id: accounts_db, namespaces: [bank_a], method: pitr, wal: {archive: "file:///wal"}}
+  - {name: points, engine: mysql, conn_id: points_db, namespaces: [bank_b]}
+"""
+
 
 @pytest.fixture(scope="module")
 def dags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
@@ -42,6 +52,7 @@ def dags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("topologies")
     (folder / "bank.yaml").write_text(TOPOLOGY)
     (folder / "duo.yaml").write_text(TWO_STORES)
+    (folder / "trio.yaml").write_text(POINT_IN_TIME)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIDTIME_TOPOLOGIES", str(folder))
         bag = DagBag(dag_folder=str(REPOSITORY / "dags"), collect_dags=True, bundle_name="dags")
@@ -54,8 +65,8 @@ def edges(dag: Any) -> dict[str, list[str]]:
 
 
 def test_the_dags_of_one_topology(dags: dict[str, Any]) -> None:
-    of_topologies = [f"{name}__{kind}" for name in ("bank", "duo") for kind in ("backup", "drill", "restore")]
-    assert sorted(dags) == [*of_topologies, "midtime__retention", "midtime__sweep"]
+    of_topologies = [f"{name}__{kind}" for name in ("bank", "duo", "trio") for kind in ("backup", "drill", "restore")]
+    assert sorted(dags) == sorted([*of_topologies, "midtime__retention", "midtime__sweep"])
 
 
 def test_the_chain_of_a_backup(dags: dict[str, Any]) -> None:
@@ -88,6 +99,17 @@ def test_the_chain_of_a_backup_in_a_window(dags: dict[str, Any]) -> None:
     assert dag.task_dict["unpause"].is_teardown
     assert dag.task_dict["unpause"].on_failure_fail_dagrun
     assert dag.dagrun_timeout is None  # it would skip the teardown
+
+
+def test_a_restore_point_that_is_not_restorable_at_once(dags: dict[str, Any]) -> None:
+    """Drills start when it is, and a wait that fails fails the run; the lease does not wait."""
+    dag = dags["trio__backup"]
+    found = edges(dag)
+    assert found["publish"] == ["done", "release", "restorable"]
+    assert found["restorable"] == ["done"]
+    assert [asset.name for asset in dag.task_dict["restorable"].outlets] == ["trio__restore_points"]
+    assert dag.task_dict["publish"].outlets == []
+    assert dag.task_dict["dump_accounts"].after == ["dump_points"]
 
 
 def test_a_window_is_not_tried_again(dags: dict[str, Any]) -> None:
@@ -217,7 +239,7 @@ def test_retention_by_the_clock_removes(dags: dict[str, Any]) -> None:
     dag = dags["midtime__retention"]
     assert (dag.timetable.expression, dag.max_active_runs) == ("0 0 * * *", 1)
     assert {name: dag.params[name] for name in dag.params} == {"dry_run": False, "topology": None}
-    assert [topology.name for topology in dag.get_task("retention").topologies] == ["bank", "duo"]
+    assert [topology.name for topology in dag.get_task("retention").topologies] == ["bank", "duo", "trio"]
 
 
 PARSE = """

@@ -9,7 +9,7 @@ import signal
 import stat
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,13 @@ class Postgres:
         name: str = "postgres",
         *,
         settings: Mapping[str, str | int] | None = None,
+        initdb: Sequence[str] = (),
         durable: bool = False,
         password: str = "midtime-secret",  # noqa: S107 - of a server that only this machine sees
     ) -> None:
         self.name, self.password, self.bin_dir = name, password, wheel_bin()
         self._settings = {**({} if durable else FAST), **(settings or {})}
+        self._initdb_options = list(initdb)
         self._processes = processes
         self._reserved = Port()
         self._system_user = UNPRIVILEGED if os.geteuid() == 0 else None
@@ -78,11 +80,16 @@ class Postgres:
     def jdbc_url(self, database: str) -> str:
         return f"jdbc:postgresql://{self.host}:{self.port}/{database}"
 
+    @property
+    def binaries(self) -> Path:
+        """Where the server's own user gets at them."""
+        return _readable_binaries(self.bin_dir) if self._system_user else self.bin_dir
+
     def start(self) -> Postgres:
         """Create the cluster if need be and wait until it answers."""
         if self.running:
             return self
-        self._binaries = _readable_binaries(self.bin_dir) if self._system_user else self.bin_dir
+        self._binaries = self.binaries
         if not (self.data_dir / "PG_VERSION").exists():
             self._initdb()
         options = {"listen_addresses": self.host, "port": self.port, "unix_socket_directories": "", **self._settings}
@@ -159,6 +166,7 @@ class Postgres:
             # the built-in provider, because the system may lack the locale; and a collation that is the same everywhere
             locale = ["-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
             options = [f"--pwfile={secret.name}", "-A", "scram-sha-256", "--no-sync", "--no-instructions", *locale]
+            options += self._initdb_options
             command: list[str | Path] = [self._binaries / "initdb", "-D", self.data_dir, "-U", self.user, *options]
             # behind a guard, and not with subprocess's user=…, which forks: a fork dies where threads of gRPC are at work
             process = self._processes.start(f"{self.name}-initdb", command, cwd=Path("/"), user=self._system_user)

@@ -197,7 +197,7 @@ class TestKeeps:
         add(any_catalog, 4, 5, drilled=True)
         newest = add(any_catalog, 97, 98, 99)
         looked_at: list[str] = []
-        monkeypatch.setattr(retention, "check_sizes", lambda _, folder: looked_at.append(folder.name))
+        monkeypatch.setattr(retention, "look_at_artifacts", lambda _, point: looked_at.append(point.id))
         retain(any_catalog, last=2)
         assert looked_at == [newest[2], newest[1], days_later(5).id]
 

@@ -19,6 +19,9 @@ INVALID = "invalid.json"
 EXPIRED = "expired.json"
 """Mark: retention has begun to remove it."""
 
+RESTORABLE = "restorable.json"
+"""Mark: whoever keeps the stores' history has reached the midtime. Only of restore points that wait for it."""
+
 
 class Folders:
     """The folders of one topology; what may be done with them is in the classes that build on this one.
@@ -52,7 +55,7 @@ class Folders:
     def mark(self, restore_point: str, name: str, reason: str) -> bool:
         """Put a mark beside the manifest; the first reason stays.
 
-        :param name: ``INVALID`` or ``EXPIRED``
+        :param name: ``INVALID``, ``EXPIRED`` or ``RESTORABLE``
         :return: whether it is ours; False when it was there already
         """
         body = {"reason": reason, "at": to_rfc3339(utc_now())}

@@ -31,7 +31,7 @@ def newest_at(catalog: Catalog, at: datetime) -> RestorePoint:
     names = {*catalog.folders(), *filter(RESTORE_POINT_ID.fullmatch, objects.names(catalog.root / ARCHIVE))}
     for name in sorted((name for name in names if instant(name) <= at), reverse=True):
         entry = catalog.entry(name)
-        point = entry.restore_point if entry and entry.state is not State.INVALID else None
+        point = entry.restore_point if entry and entry.state not in (State.INVALID, State.MARKED) else None
         if entry and point and point.finished_at <= at and entry.state is not State.EXPIRED:
             return point
         if _removed(catalog, name, at):

@@ -13,7 +13,7 @@ from typing import Any
 
 from midtime.catalog import artifacts, drill_reports, history, objects
 from midtime.catalog.expiry import Expiring
-from midtime.catalog.folders import EXPIRED, INVALID, MANIFEST
+from midtime.catalog.folders import EXPIRED, INVALID, MANIFEST, RESTORABLE
 from midtime.catalog.half_written import BACKUP_LEASE, SWEEPER
 from midtime.errors import ArtifactError, CatalogError, ForeignManifestError, ManifestError, RestorePointNotFoundError
 from midtime.model.instants import RESTORE_POINT_ID, to_rfc3339
@@ -76,9 +76,15 @@ class Catalog(Expiring):
             return Entry(restore_point, State.EXPIRED, self.reason(restore_point, EXPIRED), point)
         if point is None or INVALID in beside:
             return Entry(restore_point, State.INVALID, unbelievable or self.reason(restore_point, INVALID), point)
+        if self._waits(point, beside):
+            return Entry(restore_point, State.MARKED, "its stores' history was not seen to reach the midtime yet", point)
         drills = self.drill_reports(restore_point) if "drills" in beside else []
         state = State.DRILLED if any(report.good for report in drills) else State.RESTORABLE
         return Entry(restore_point, state, "its last drill was not good" if drills and not drills[-1].good else "", point)
+
+    @staticmethod
+    def _waits(point: RestorePoint, beside: list[str]) -> bool:
+        return point.point_in_time and RESTORABLE not in beside
 
     def _beside(self, restore_point: str) -> list[str]:
         """What lies in a restore point's folder. To be asked for before its manifest is read: retention removes that first, its mark last."""
@@ -122,6 +128,11 @@ class Catalog(Expiring):
             )
         if INVALID in beside:
             raise ManifestError(f"restore point {wanted} is invalid: {self.reason(wanted, INVALID)}", fix=self.how_to_list)
+        if self._waits(point, beside):
+            raise ManifestError(
+                f"restore point {wanted} is {State.MARKED} only: its stores' history was not seen to reach its midtime",
+                fix="wait for the task `restorable` of its backup; if that failed, mend the archive and clear it",
+            )
         return point
 
     def _latest(self) -> RestorePoint:
@@ -152,6 +163,10 @@ class Catalog(Expiring):
             raise
         objects.remove_tree(self.folder(point.id) / "parts")
         self.end(point.id)
+
+    def make_restorable(self, restore_point: str, reason: str) -> None:
+        """Say for good that all of its stores can be restored to its midtime."""
+        self.mark(restore_point, RESTORABLE, reason)
 
     def invalidate(self, restore_point: str, reason: str) -> None:
         """Say for good that a restore point is not to be used; the first reason stays."""

@@ -28,14 +28,14 @@ class PublishOperator(TopologyOperator):
     :param captures: what the capturing tasks returned (templated)
     :param midtime: the instant, RFC 3339 (templated)
     :param window: the window's evidence (templated); None without a pause
-    :param asset: gets an event with the restore point's id
+    :param asset: gets an event with the restore point's id; None where the restore point is not restorable yet
     :return: the restore point's id
     """
 
     template_fields: Sequence[str] = ("captures", "midtime", "window")
 
-    def __init__(self, *, captures: Any, midtime: Any, asset: Asset, window: Any = None, **kwargs: Any) -> None:
-        super().__init__(outlets=[asset], **kwargs)
+    def __init__(self, *, captures: Any, midtime: Any, asset: Asset | None, window: Any = None, **kwargs: Any) -> None:
+        super().__init__(outlets=[asset] if asset else [], **kwargs)
         self.captures = captures
         self.midtime = midtime
         self.window = window
@@ -53,7 +53,8 @@ class PublishOperator(TopologyOperator):
             if not self._published(point, context):
                 self.catalog.publish(self._restore_point(point, context))
         self.log.info("Published restore point %s", point)
-        context["outlet_events"][self.asset].extra = {"topology": self.topology.name, "restore_point": point}
+        if self.asset:
+            context["outlet_events"][self.asset].extra = {"topology": self.topology.name, "restore_point": point}
         return point
 
     def _require_proof(self, point: str, captures: Sequence[Mapping[str, Any]], context: Context) -> None:

@@ -15,6 +15,8 @@ ENGINES = {
     ("postgresql", "dump"): "midtime.stores.postgresql.store:PostgresqlStore",
     ("mysql", "dump"): "midtime.stores.mysql.store:MysqlStore",
     ("sqlite", "dump"): "midtime.stores.sqlite.store:SqliteStore",
+    ("postgresql", "pitr"): "midtime.stores.postgresql_pitr.store:PostgresqlPitrStore",
+    ("mysql", "pitr"): "midtime.stores.mysql_pitr.store:MysqlPitrStore",
 }
 """(engine, method) -> module:class."""
 

@@ -8,7 +8,7 @@ from midtime import stores
 from midtime.errors import RequestError
 from midtime.stores import ENGINES, open_store
 from midtime.stores.base import Check, Target, ask
-from tests.unit.builders import topology
+from tests.unit.builders import LEDGER, topology
 from tests.unit.fakes import FakeStore
 
 
@@ -30,10 +30,12 @@ def test_every_line_of_the_table_exists(key: tuple[str, str]) -> None:
 
 def test_an_engine_that_is_not_there_yet() -> None:
     bank = topology(
-        stores=[{"name": "logged", "engine": "postgresql", "method": "pitr", "conn_id": "db", "wal": {"archive": "s3://bucket/wal"}}]
+        stores=[{"name": "points", "engine": "dynamodb", "method": "pitr", "conn_id": "aws", "region": "eu-west-1", "namespaces": ["p"]}],
+        products=[LEDGER],
+        scalardb={"coordinators": [{"store": "points"}]},
     )
-    with pytest.raises(RequestError, match="engine postgresql, method pitr is not supported yet") as caught:
-        open_store(bank, "logged")
+    with pytest.raises(RequestError, match="engine dynamodb, method pitr is not supported yet") as caught:
+        open_store(bank, "points")
     assert "postgresql (dump)" in caught.value.fix
 
 

@@ -1,0 +1,85 @@
+"""The wait until what keeps the stores' history has reached the midtime. Outside the window, and without a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from midtime.errors import NotRestorableError
+from midtime.model.durations import format_duration, parse_duration
+from midtime.model.instants import utc_now
+from midtime.model.restore_point import StoreBackup
+from midtime.operators.base import TopologyOperator
+from midtime.stores import open_store
+from midtime.stores.base import PointInTimeStore, Restorable
+
+if TYPE_CHECKING:
+    from airflow.sdk import Asset, Context
+
+    from midtime.model.restore_point import RestorePoint
+
+PATIENCE = parse_duration("1h")
+"""For archives of one's own; managed services have `restorable_timeout`."""
+SOONEST, LATEST = timedelta(seconds=5), timedelta(minutes=1)
+"""From one look to the next: it grows with the time that has passed."""
+
+
+class RestorableOperator(TopologyOperator):
+    """
+    Wait until every store of a restore point can be restored to its midtime; then make it RESTORABLE, and tell whoever waits for one.
+
+    Looks from a worker, where the connections are, and defers between two looks. A restore point that never gets so far stays MARKED:
+    nothing restores or drills it.
+
+    :param restore_point: what the publishing task returned (templated)
+    :param asset: gets an event with the restore point's id
+    :return: ``{store: what its history reaches}``
+    """
+
+    template_fields: Sequence[str] = ("restore_point",)
+
+    def __init__(self, *, restore_point: Any, asset: Asset, **kwargs: Any) -> None:
+        super().__init__(outlets=[asset], **kwargs)
+        self.restore_point = restore_point
+        self.asset = asset
+
+    def work(self, context: Context) -> dict[str, str]:
+        """Look once; defer, give up, or say that it is restorable."""
+        point = self.catalog.load(self.restore_point)
+        found = {backup.store: self._ask(backup) for backup in self._waiting(point)}
+        for store, said in found.items():
+            self.log.info("%s %s: %s", store, "is restorable" if said.ready else "is not restorable yet", said.detail)
+        if missing := [f"{store}: {said.detail}" for store, said in found.items() if not said.ready]:
+            self._wait(point, "; ".join(missing))
+        details = {store: said.detail for store, said in found.items()}
+        self.catalog.make_restorable(point.id, "; ".join(f"{store}: {detail}" for store, detail in details.items()))
+        context["outlet_events"][self.asset].extra = {"topology": self.topology.name, "restore_point": point.id}
+        return details
+
+    def resume(self, context: Context, event: Any = None) -> Any:
+        """After a deferral: look again."""
+        return self.execute(context)
+
+    def _waiting(self, point: RestorePoint) -> Iterator[StoreBackup]:
+        return (backup for backup in point.stores if self.topology.store(backup.store).point_in_time)
+
+    def _ask(self, backup: StoreBackup) -> Restorable:
+        return cast(PointInTimeStore, open_store(self.topology, backup.store)).restorable(backup)
+
+    def _wait(self, point: RestorePoint, missing: str) -> None:
+        patience = max(getattr(self.topology.store(backup.store), "restorable_timeout", PATIENCE) for backup in self._waiting(point))
+        waited = utc_now() - point.finished_at
+        if waited > patience:
+            raise NotRestorableError(
+                f"{missing}, {format_duration(timedelta(seconds=int(waited.total_seconds())))} after restore point {point.id} was published",
+                fix="see why the archive or service lags, then clear this task; the restore point stays MARKED until then",
+            )
+        from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+
+        self.defer(trigger=TimeDeltaTrigger(next_look(point.finished_at, utc_now())), method_name="resume")
+
+
+def next_look(published: datetime, now: datetime) -> timedelta:
+    """How long to wait before the next look: soon at first, once a minute in the end."""
+    return min(LATEST, max(SOONEST, (now - published) / 4))
