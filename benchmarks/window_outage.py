@@ -1,165 +1,118 @@
-"""The outage of a pause window as clients see it, beside that of the vendor's command line; see docs/benchmarks.md.
+"""The outage of a pause window as clients see it, beside that of today's practice; see docs/benchmarks.md.
 
-Two PostgreSQL databases under one real ScalarDB Server, transfers without end between them, a real Airflow. Outage: the longest time between
-two commits. What counts is what it has beyond drain and hold (or drain and captures), which both are known from the window's evidence.
-Run as ``python -m benchmarks.window_outage``.
+A PostgreSQL and a MariaDB under one real ScalarDB Server, transfers without end between them, a real Airflow: with ten rows, and with a
+gigabyte in each. Outage: the time between two commits around the pause. What counts is what it has beyond drain and hold (or drain and
+captures), which are known from the window's evidence, and the captures themselves. Run as ``python -m benchmarks.window_outage``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import yaml
-from tests.stack.airflow import REPOSITORY
-from tests.stack.processes import poll
-from tests.stack.stack import TWO_DATABASES, Stack
+from benchmarks.support.measuring import machine_cpu, median, wait_for_quiet
+from benchmarks.support.two_databases import Seen, TwoDatabases
 
-from benchmarks.support.measuring import median, wait_for_quiet
-
-GOALS = {"hold": 0.15, "captures": 0.4}
-"""Seconds beyond drain + hold, and beyond drain + captures, at the 95th percentile."""
-HOG = """
-import time
-from airflow.sdk import DAG, task
-
-with DAG("hog", schedule=None):
-    for number in range(24):
-        @task(task_id=f"hog_{number}")
-        def hog():
-            time.sleep(8)
-        hog()
-"""
-
-
-class Setting:
-    """Everything that is measured on."""
-
-    def __init__(self, folder: Path, stack: Stack) -> None:
-        self.folder, self.stack = folder, stack
-        self.bank, self.airflow = stack.multi_bank, None  # type: ignore[assignment]
-        stack.multi_scalardb  # noqa: B018
-        for database in TWO_DATABASES:
-            stack.connections[database] = stack.postgres.conn_uri(database)
-        self._topology("held", "2s")
-        self._topology("short", "0s")
-        self.airflow = stack.airflow
-        for dag in ("held__backup", "short__backup", "hog"):
-            self.airflow.wait_dag(dag, timeout=120)
-
-    def _topology(self, name: str, hold: str) -> None:
-        stores = [{"name": name_, "engine": "postgresql", "conn_id": name_, "namespaces": [name_]} for name_ in TWO_DATABASES]
-        keys = {
-            "name": name,
-            "destination": f"file://{self.folder}/points",
-            "products": [{"kind": "scalardb-server", "endpoints": {"static": [self.stack.multi_scalardb.address]}}],
-            "scalardb": {"coordinators": [{"store": TWO_DATABASES[0]}]},
-            "stores": stores,
-            "pause": {"hold": hold, "drain": "5s", "deadline": "20s"},
-            "drill": {"after_backup": False},
-        }
-        topologies = self.stack.topologies_dir
-        assert topologies is not None
-        (topologies / f"{name}.yaml").write_text(yaml.safe_dump(keys))
-
-    def window(self, topology: str) -> dict[str, float]:
-        """One backup: the outage, and what of it is drain, hold and captures."""
-        began = time.monotonic()
-        run = self.airflow.trigger(f"{topology}__backup")
-        state = self.airflow.wait_run(f"{topology}__backup", run, timeout=300)
-        assert state == "success", self.airflow.failure_report(f"{topology}__backup", run)
-        time.sleep(0.5)
-        evidence: dict[str, Any] = self.airflow.xcom(f"{topology}__backup", run, "pause")
-        pause = evidence["endpoints"][0]["pause"]
-        return {
-            "outage": self.bank.longest_gap(began),
-            "drain": (pause["answered_ms"] - pause["sent_ms"]) / 1000,
-            "hold": evidence["limits"]["hold"],
-            "captures": sum(said["seconds"] for said in evidence["captures"].values()),
-        }
-
-    def peer(self, hold: float) -> dict[str, float]:
-        """``scalar-admin -c pause``, a sleep, ``scalar-admin -c unpause``, as the guide has it. Its drain is not known: part of the excess."""
-        began = time.monotonic()
-        self.stack.multi_scalardb.admin("pause")
-        time.sleep(hold)
-        self.stack.multi_scalardb.admin("unpause")
-        time.sleep(0.5)
-        return {"outage": self.bank.longest_gap(began), "drain": 0.0, "hold": hold, "captures": 0.0}
-
-    @contextmanager
-    def full_executor(self) -> Iterator[None]:
-        """24 tasks of 8 s on 8 slots, again and again."""
-        run = self.airflow.trigger("hog")
-        poll("a full executor", lambda: [*self.airflow.task_states("hog", run).values()].count("running") >= 8 or None, 60)
-        try:
-            yield
-        finally:
-            self.airflow.wait_run("hog", run, timeout=120)
+HELD, CAPTURED, CAPTURES = 0.15, 0.4, 0.3
+"""Goals in seconds: beyond drain + hold, beyond drain + captures (both at the 95th percentile), the captures' own part."""
+Rounds = dict[str, list[Seen]]
 
 
 def main() -> None:
     options = _options()
+    wait_for_quiet(options.quiet)
+    print(f"{'seconds':38}  n   outage: median, p95  beyond: median, p95  (goal)    captures: median, p95  (goal {CAPTURES})", flush=True)
+    busy = [_busy_with_others()]
     with tempfile.TemporaryDirectory(prefix="midtime-bench-") as home:
-        folder = Path(home)
-        others = folder / "dags"
-        others.mkdir()
-        (others / "hog.py").write_text(HOG)
-        (folder / "topologies").mkdir()
-        with Stack(folder, topologies_dir=folder / "topologies", settings=_bundles(others)) as stack:
-            setting = Setting(folder, stack)
+        with TwoDatabases(Path(home)) as setting:
             setting.bank.start(threads=4, think=0.02)
-            wait_for_quiet(5)
-            rounds: dict[str, list[dict[str, float]]] = {
-                "scalar-admin 2.2.1, 2 s between": [setting.peer(2.0) for _ in range(options.rounds)],
-                "midtime, hold 2 s": [setting.window("held") for _ in range(options.rounds)],
-                "midtime, captures only": [setting.window("short") for _ in range(options.rounds)],
-                "midtime, captures only, full executor": list(_full(setting, options.full)),
-            }
+            rounds = _small(setting, options)
+            setting.grow(options.gigabytes)
+            sizes = setting.sizes()
+            rounds |= _large(setting, options)
             setting.bank.stop()
             whole = setting.bank.total() == setting.bank.expected_total
-    for name, found in rounds.items():
-        _show(name, found)
-    print(f"money in the bank afterwards: {'exact' if whole else 'WRONG'}")
+        busy.append(_busy_with_others())
+    print(f"large: {sizes}; money in the bank afterwards: {'exact' if whole else 'WRONG'}")
+    print(f"others used {busy[0]:.0%} of {os.cpu_count()} cores before and {busy[1]:.0%} after; load {os.getloadavg()}")
     if options.json:
-        print(json.dumps(rounds))
+        print(json.dumps({name: [{**asdict(seen), "beyond": seen.beyond} for seen in found] for name, found in rounds.items()}))
 
 
-def _full(setting: Setting, count: int) -> Iterator[dict[str, float]]:
-    for _ in range(count):
-        with setting.full_executor():
-            yield setting.window("short")
-
-
-def _show(name: str, found: list[dict[str, float]]) -> None:
-    part = "captures" if "captures" in name else "hold"
-    excess = sorted(each["outage"] - each["drain"] - each[part] for each in found)
-    worst: Callable[[list[float]], float] = lambda values: values[min(len(values) - 1, round(0.95 * (len(values) - 1)))]  # noqa: E731
-    print(
-        f"{name:40} n={len(found):2}  outage median {median([each['outage'] for each in found]):.3f} s; beyond drain + {part}: "
-        f"median {median(excess):.3f} s, 95th percentile {worst(excess):.3f} s, most {excess[-1]:.3f} s"
-        + ("" if "admin" in name else f" (goal {GOALS[part]} s)")
+def _small(setting: TwoDatabases, options: argparse.Namespace) -> Rounds:
+    few = max(1, options.rounds // 3)
+    return _measure(
+        [
+            ("scalar-admin, 2 s between", few, lambda: setting.command_line(2.0)),
+            ("Midtime, hold 2 s", few, lambda: setting.window("held")),
+            ("10 rows: scalar-admin and both dumps", few, setting.practice),
+            ("10 rows: Midtime", options.rounds, lambda: setting.window("short")),
+            ("10 rows: Midtime, full executor", options.full, lambda: _in_full(setting)),
+        ]
     )
 
 
-def _bundles(others: Path) -> dict[tuple[str, str], str]:
-    local = "airflow.dag_processing.bundles.local.LocalDagBundle"
-    folders = {"dags-folder": REPOSITORY / "dags", "other-dags": others}
-    bundles = [{"name": name, "classpath": local, "kwargs": {"path": str(path)}} for name, path in folders.items()]
-    return {("dag_processor", "dag_bundle_config_list"): json.dumps(bundles)}
+def _large(setting: TwoDatabases, options: argparse.Namespace) -> Rounds:
+    size = f"{options.gigabytes:g} GB"
+    return _measure(
+        [
+            (f"{size}: scalar-admin and both dumps", max(1, options.rounds // 3), setting.practice),
+            (f"{size}: Midtime", options.rounds, lambda: setting.window("short")),
+            (f"{size}: Midtime, full executor", options.full, lambda: _in_full(setting)),
+        ]
+    )
+
+
+def _measure(wanted: list[tuple[str, int, Callable[[], Seen]]]) -> Rounds:
+    """One line for each as soon as it is known: all of them take a quarter of an hour."""
+    rounds: Rounds = {}
+    for name, count, one in wanted:
+        rounds[name] = [one() for _ in range(count)]
+        _show(name, rounds[name])
+    return rounds
+
+
+def _in_full(setting: TwoDatabases) -> Seen:
+    with setting.full_executor():
+        return setting.window("short")
+
+
+def _show(name: str, found: list[Seen]) -> None:
+    outage, beyond, captures = (_spread(values) for values in _parts(found))
+    line = f"{name:38} {len(found):2}   {outage}       {beyond}"
+    if "Midtime" in name:
+        line += f"  ({HELD if 'hold' in name else CAPTURED:.2f})      {captures}"
+    print(line, flush=True)
+
+
+def _parts(found: list[Seen]) -> tuple[list[float], list[float], list[float]]:
+    return [seen.outage for seen in found], [seen.beyond for seen in found], [seen.captures for seen in found]
+
+
+def _spread(values: list[float]) -> str:
+    ordered = sorted(values)
+    return f"{median(ordered):6.3f} {ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))]:6.3f}"
+
+
+def _busy_with_others(seconds: float = 3.0) -> float:
+    before = machine_cpu()
+    time.sleep(seconds)
+    return (machine_cpu() - before) / seconds / (os.cpu_count() or 1)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--full", type=int, default=4, help="rounds with a full executor")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int, default=8, help="of each size; a third as many of the peers, which take long")
+    parser.add_argument("--full", type=int, default=3, help="rounds of each size with a full executor")
+    parser.add_argument("--gigabytes", type=float, default=1.0, help="of each of the two large databases")
+    parser.add_argument("--quiet", type=float, default=30.0, help="seconds to wait at the beginning for others to be quiet")
+    parser.add_argument("--json", action="store_true", help="print every round too")
     return parser.parse_args()
 
 

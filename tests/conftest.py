@@ -14,4 +14,10 @@ os.environ.update({"AIRFLOW_HOME": _HOME, "AIRFLOW__CORE__LOAD_EXAMPLES": "False
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "MIDTIME_")) and name != "MIDTIME_CACHE"]:
     del os.environ[_name]
 
-pytest_plugins = ["tests.stack.fixtures", "tests.integration.fixtures", "tests.integration.mysql_setting", "tests.integration.windows"]
+pytest_plugins = [
+    "tests.stack.fixtures",
+    "tests.integration.fixtures",
+    "tests.integration.mysql_setting",
+    "tests.integration.windows",
+    "tests.integration.pitr_setting",
+]

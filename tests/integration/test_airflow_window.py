@@ -1,4 +1,4 @@
-"""Two databases under two real ScalarDB Servers, backed up in a pause window by a real Airflow while the bank moves money between them."""
+"""A PostgreSQL and a MariaDB under two real ScalarDB Servers, backed up in a pause window by a real Airflow while the bank moves money between them."""
 
 from __future__ import annotations
 
@@ -17,55 +17,57 @@ from midtime.model.window import Window
 from tests.integration.fixtures import Installation
 from tests.integration.windows import WindowedTopologies
 from tests.stack.bank import Bank
-from tests.stack.postgres import Postgres
 from tests.stack.processes import poll
-from tests.stack.scalardb import ScalarDB
+from tests.stack.scalardb import Place, ScalarDB
+from tests.stack.stack import IN_MARIADB, IN_POSTGRES
 
 pytestmark = [pytest.mark.integration, pytest.mark.airflow]
 
 
 @pytest.fixture(scope="module")
-def duo(installation: Installation, multi_scalardb: ScalarDB, multi_scalardb_2: ScalarDB, multi_bank: Bank) -> Iterator[Topology]:
+def places(installation: Installation) -> dict[str, Place]:
+    return installation.stack.mixed_places
+
+
+@pytest.fixture(scope="module")
+def duo(installation: Installation, mixed_scalardb: ScalarDB, mixed_bank: Bank, places: dict[str, Place]) -> Iterator[Topology]:
     """What README's second example is."""
-    server = installation.stack.postgres
-    for database in ("bank_a", "bank_b"):
-        installation.airflow.add_connection(database, server.conn_uri(database))
-        server.execute(f"CREATE TABLE {database}.mark (id int)", database)
+    second = installation.stack.mixed_scalardb_2
+    for namespace, place in places.items():
+        installation.airflow.add_connection(f"{namespace}_db", place.conn_uri)
+        place.execute(f"CREATE TABLE {namespace}.mark (id int PRIMARY KEY)")
     keys = {
         "destination": f"file://{installation.folder}/restore-points",
-        "products": [{"kind": "scalardb-server", "endpoints": {"static": [multi_scalardb.address, multi_scalardb_2.address]}}],
-        "scalardb": {"coordinators": [{"store": "accounts"}]},
-        "stores": [
-            {"name": "accounts", "engine": "postgresql", "conn_id": "bank_a", "namespaces": ["bank_a"]},
-            {"name": "points", "engine": "postgresql", "conn_id": "bank_b", "namespaces": ["bank_b"]},
-        ],
+        "products": [{"kind": "scalardb-server", "endpoints": {"static": [mixed_scalardb.address, second.address]}}],
+        "scalardb": {"coordinators": [{"store": IN_POSTGRES}]},
+        "stores": [place.store(namespace) for namespace, place in places.items()],
         "pause": {"drain": "5s", "deadline": "15s"},
     }
     topology = installation.write("duo", keys)
     installation.wait_for(topology)
     yield topology
-    for database in ("bank_a", "bank_b"):
-        server.execute(f"DROP TABLE {database}.mark", database)
+    for namespace, place in places.items():
+        place.execute(f"DROP TABLE {namespace}.mark")
 
 
-def test_a_window_by_hand(installation: Installation, duo: Topology, multi_bank: Bank) -> None:
+def test_a_window_by_hand(installation: Installation, duo: Topology, mixed_bank: Bank, places: dict[str, Place]) -> None:
     """Published, restorable to the middle of its window, drilled; what was committed after arming and before the pause is in it."""
-    airflow, server, catalog = installation.airflow, installation.stack.postgres, installation.catalog(duo)
-    multi_bank.start(threads=2, think=0.02)
+    airflow, catalog = installation.airflow, installation.catalog(duo)
+    mixed_bank.start(threads=2, think=0.02)
     began = time.monotonic()
     try:
         before = datetime.now(UTC)
         armed = installation.stop_at("duo", "pausing")
         run_id = airflow.trigger("duo__backup")
         installation.reached(armed)
-        for database in ("bank_a", "bank_b"):
-            server.execute(f"INSERT INTO {database}.mark VALUES (1)", database)
+        for namespace, place in places.items():
+            place.execute(f"INSERT INTO {namespace}.mark VALUES (1)")
         armed.unlink()
         installation.succeeded("duo__backup", run_id)
-        for database in ("bank_a", "bank_b"):
-            server.execute(f"INSERT INTO {database}.mark VALUES (2)", database)
+        for namespace, place in places.items():
+            place.execute(f"INSERT INTO {namespace}.mark VALUES (2)")
     finally:
-        multi_bank.stop()
+        mixed_bank.stop()
 
     point = catalog.resolve("latest")
     window = Window.from_dict(point.evidence["window"])
@@ -74,7 +76,8 @@ def test_a_window_by_hand(installation: Installation, duo: Topology, multi_bank:
     assert before < window.start < window.end < datetime.now(UTC)
     assert [table.rows for store in point.stores for table in store.tables if table.name.endswith(".mark")] == [1, 1]
     _evidence_is_whole(point.evidence, duo)
-    assert multi_bank.longest_gap(began) < 15
+    assert all(store.fence["before"] < store.fence["after"] for store in point.stores)
+    assert mixed_bank.longest_gap(began) < 15
     assert "2 of 2 endpoints are not paused" in str(airflow.xcom("duo__backup", run_id, "unpause"))
 
     drills = lambda: [run for run in airflow.runs("duo__drill") if run["state"] in ("success", "failed")] or None  # noqa: E731
@@ -85,9 +88,10 @@ def test_a_window_by_hand(installation: Installation, duo: Topology, multi_bank:
     assert entry is not None
     assert entry.state is State.DRILLED
 
-    installation.run("duo__restore", {"restore_point": point.id, "targets": {"accounts": "duo_a_beside", "points": "duo_b_beside"}})
-    assert _money(server, "duo_a_beside", "duo_b_beside") == multi_bank.expected_total == multi_bank.total()
-    _no_secret(installation, run_id, server.password)
+    installation.run("duo__restore", {"restore_point": point.id, "targets": {IN_POSTGRES: "duo_beside", IN_MARIADB: "beside_"}})
+    assert _money(places) == mixed_bank.expected_total == mixed_bank.total()
+    for place in places.values():
+        _no_secret(installation, run_id, place.server.password)
 
 
 def _evidence_is_whole(evidence: dict[str, Any], topology: Topology) -> None:
@@ -103,18 +107,19 @@ def _evidence_is_whole(evidence: dict[str, Any], topology: Topology) -> None:
         assert endpoint["unpause"]["open_ms"] / 1000 >= length
     assert evidence["unpaused"]["by"] == "the pausing task"
     assert 0 < length < evidence["seconds_paused"] < evidence["limits"]["deadline"]
-    assert {said["store"] for said in evidence["captures"].values()} == {"accounts", "points"}
+    assert {said["store"] for said in evidence["captures"].values()} == {IN_POSTGRES, IN_MARIADB}
     # The Coordinator's store first: each begins after the window was open, the second after the first had reported.
-    accounts, points = (evidence["captures"][f"dump_{store}"] for store in ("accounts", "points"))
-    assert from_rfc3339(evidence["window"]["start"]) < from_rfc3339(accounts["begun"]) < from_rfc3339(points["begun"])
+    first, second = (evidence["captures"][f"dump_{store}"] for store in (IN_POSTGRES, IN_MARIADB))
+    assert from_rfc3339(evidence["window"]["start"]) < from_rfc3339(first["begun"]) < from_rfc3339(second["begun"])
 
 
-def _money(server: Postgres, first: str, second: str) -> int:
-    """As ScalarDB's lazy recovery would decide: what is not committed counts with its old balance."""
-    committed = {tx_id for (tx_id,) in server.execute("SELECT tx_id FROM coordinator.state WHERE tx_state = 3", first)}
+def _money(places: dict[str, Place]) -> int:
+    """In the copies, as ScalarDB's lazy recovery would decide: what is not committed counts with its old balance."""
+    beside = Place(places[IN_POSTGRES].server, "duo_beside")
+    committed = {tx_id for (tx_id,) in beside.execute("SELECT tx_id FROM coordinator.state WHERE tx_state = 3")}
     total = 0
-    for database, table in ((first, "bank_a.acct"), (second, "bank_b.acct")):
-        for balance, before, state, tx_id in server.execute(f"SELECT balance, before_balance, tx_state, tx_id FROM {table}", database):
+    for place, table in ((beside, f"{IN_POSTGRES}.acct"), (places[IN_MARIADB], f"beside_{IN_MARIADB}.acct")):
+        for balance, before, state, tx_id in place.execute(f"SELECT balance, before_balance, tx_state, tx_id FROM {table}"):
             total += balance if state == 3 or tx_id in committed else before
     return total
 

@@ -12,15 +12,21 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 
 from tests.stack import cache
-from tests.stack.scalardb_client import Transaction, TransactionError
+from tests.stack.scalardb_client import Half, Transaction, TransactionError
 
 START_BALANCE = 1000
+
+
+def tables_of(namespaces: Iterable[str]) -> tuple[str, ...]:
+    """The bank's table in each."""
+    return tuple(f"{namespace}.acct" for namespace in namespaces)
 
 
 class Bank:
@@ -120,9 +126,60 @@ class Bank:
         transaction.write(from_table, payer, have - amount)
         transaction.write(to_table, payee, had + amount)
         transaction.commit()
+        self._committed()
+
+    def _committed(self) -> None:
         with self._lock:
             self.commits += 1
             self.commit_times.append(time.monotonic())
+
+
+class TwoPhaseBank(Bank):
+    """The same with a server for each table: each transfer is begun at one of them and joined at the other, by two-phase commit.
+
+    :param servers: table -> address of its server
+    """
+
+    def __init__(self, servers: Mapping[str, str], accounts: int = 50) -> None:
+        self._banks = {table: Bank(address, accounts, [table]) for table, address in servers.items()}
+        super().__init__(next(iter(servers.values())), accounts, tuple(servers))
+        stub = cache.stubs("scalardb_pb2_grpc").TwoPhaseCommitTransactionStub
+        self._stubs = {table: stub(bank._channel) for table, bank in self._banks.items()}
+
+    def load(self) -> Bank:
+        for bank in self._banks.values():
+            bank.load()
+        return self
+
+    def close(self) -> None:
+        super().close()
+        for bank in self._banks.values():
+            bank.close()
+
+    def _read_total(self) -> int:
+        return sum(bank._read_total() for bank in self._banks.values())
+
+    def _transfer(self) -> None:
+        here, there = random.sample(self.tables, 2)
+        amount = random.randint(-20, 20)
+        with ExitStack() as halves:  # whatever happens: a stream that stays open keeps a pause from draining
+            begun = Half(self._stubs[here])
+            halves.callback(begun.end)
+            joined = Half(self._stubs[there], join=begun.id)
+            halves.callback(joined.end)
+            self._move(begun, here, amount)
+            self._move(joined, there, -amount)
+            for half in (begun, joined):
+                half.prepare()
+            for half in (begun, joined):
+                half.commit()
+        self._committed()
+
+    def _move(self, half: Half, table: str, amount: int) -> None:
+        number = random.randrange(self.size)
+        have = half.read(table, number)
+        assert have is not None
+        half.write(table, number, have + amount)
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

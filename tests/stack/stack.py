@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tests.stack.airflow import LocalAirflow
 from tests.stack.azurite import Azurite
-from tests.stack.bank import Bank
+from tests.stack.bank import Bank, tables_of
 from tests.stack.kubernetes import Kubernetes
 from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
 from tests.stack.postgres import Postgres
 from tests.stack.processes import Processes
 from tests.stack.s3 import S3
-from tests.stack.scalardb import ScalarDB, account_schema, jdbc_storage, over_databases
+from tests.stack.scalardb import Place, ScalarDB, account_schema, jdbc_storage, over_databases
 
 
 class Part(Protocol):
@@ -28,7 +28,10 @@ class Part(Protocol):
 P = TypeVar("P", bound=Part)
 TWO_DATABASES = ("bank_a", "bank_b")
 """Of one ScalarDB, each with the namespace of its name; the Coordinator is in the first."""
-TWO_TABLES = tuple(f"{database}.acct" for database in TWO_DATABASES)
+TWO_TABLES = tables_of(TWO_DATABASES)
+IN_POSTGRES, IN_MARIADB = "bank_postgres", "bank_mariadb"
+"""The namespaces of another ScalarDB, over two kinds of databases; the Coordinator is beside the first."""
+MIXED_TABLES = tables_of((IN_POSTGRES, IN_MARIADB))
 
 
 class Stack:
@@ -94,10 +97,56 @@ class Stack:
         server = ScalarDB(self.processes, jdbc_storage(self.postgres, self.DATABASE), schema=account_schema("bank.acct"))
         return self._started(server, ScalarDB.start)
 
+    def in_postgres(self, *databases: str) -> dict[str, Place]:
+        """Databases of the server that is backed up, made if they are missing, each for the namespace of its name."""
+        for database in databases:
+            self.postgres.create_database(database)
+        return {database: Place(self.postgres, database) for database in databases}
+
+    @cached_property
+    def mixed_mariadb(self) -> MariaDB:
+        """A server of the mixed bank's own: ``scalardb`` in it, ScalarDB's metadata, must not be anybody else's."""
+        return self._started(MariaDB(self.processes, "mariadb-mixed"), MariaDB.start)
+
+    @cached_property
+    def multi_places(self) -> dict[str, Place]:
+        """Two PostgreSQL databases."""
+        return self.in_postgres(*TWO_DATABASES)
+
+    @cached_property
+    def mixed_places(self) -> dict[str, Place]:
+        """A PostgreSQL database, and a MariaDB."""
+        return {**self.in_postgres(IN_POSTGRES), IN_MARIADB: Place(self.mixed_mariadb)}
+
+    def scalardb_over(
+        self,
+        places: Mapping[str, Place],
+        name: str,
+        *,
+        coordinator: Place | None = None,
+        tables: Iterable[str] | bool = True,
+        **properties: str,
+    ) -> ScalarDB:
+        """ScalarDB Server over databases of either kind, started; whoever wants it for itself closes it.
+
+        :param coordinator: where the Coordinator is; by default beside the first namespace
+        :param tables: for accounts, made first; by default ``acct`` in every namespace, with ``False`` none
+        :param properties: more of ScalarDB's, without their ``scalar.db.``, and with ``__`` for a dot
+        """
+        wanted = over_databases(places, coordinator)
+        wanted |= {f"scalar.db.{key.replace('__', '.')}": value for key, value in properties.items()}
+        made = tables_of(places) if tables is True else tables or ()
+        schema = account_schema(*made)
+        return self._started(ScalarDB(self.processes, wanted, schema=schema or None, name=name), ScalarDB.start)
+
+    def bank_over(self, server: ScalarDB, namespaces: Iterable[str]) -> Bank:
+        """Accounts in the table ``acct`` of every namespace, at rest; money goes within them and between them."""
+        return self._started(Bank(server.address, self._accounts, tables_of(namespaces)), Bank.load)
+
     @cached_property
     def multi_scalardb(self) -> ScalarDB:
         """ScalarDB Server over two databases: ``bank_a`` with the Coordinator, and ``bank_b``; a table ``acct`` in either."""
-        return self._started(self._over_two_databases("scalardb-multi", schema=account_schema(*TWO_TABLES)), ScalarDB.start)
+        return self.scalardb_over(self.multi_places, "scalardb-multi")
 
     @cached_property
     def multi_scalardb_2(self) -> ScalarDB:
@@ -107,19 +156,28 @@ class Stack:
 
     def another_multi_scalardb(self, name: str) -> ScalarDB:
         """One more over the same two databases; whoever wants it for itself closes it."""
-        return self._started(self._over_two_databases(name), ScalarDB.start)
+        return self.scalardb_over(self.multi_places, name, tables=False)
 
     @cached_property
     def multi_bank(self) -> Bank:
-        """Accounts in both databases, at rest; money goes within them and between them."""
-        return self._started(Bank(self.multi_scalardb.address, self._accounts, TWO_TABLES), Bank.load)
+        """Over both databases."""
+        return self.bank_over(self.multi_scalardb, self.multi_places)
 
-    def _over_two_databases(self, name: str, schema: Mapping[str, Any] | None = None) -> ScalarDB:
-        for database in TWO_DATABASES:
-            if not self.postgres.execute("SELECT 1 FROM pg_database WHERE datname = %s", parameters=(database,)):
-                self.postgres.create_database(database)
-        properties = over_databases(self.postgres, dict(zip(TWO_DATABASES, TWO_DATABASES, strict=True)))
-        return ScalarDB(self.processes, properties, schema=schema, name=name)
+    @cached_property
+    def mixed_scalardb(self) -> ScalarDB:
+        """ScalarDB Server over a PostgreSQL database, with the Coordinator, and a MariaDB; a table ``acct`` in either."""
+        return self.scalardb_over(self.mixed_places, "scalardb-mixed")
+
+    @cached_property
+    def mixed_scalardb_2(self) -> ScalarDB:
+        """A second one over the same."""
+        self.mixed_scalardb  # noqa: B018 - it creates the tables
+        return self.scalardb_over(self.mixed_places, "scalardb-mixed-2", tables=False)
+
+    @cached_property
+    def mixed_bank(self) -> Bank:
+        """Over both kinds of databases."""
+        return self.bank_over(self.mixed_scalardb, self.mixed_places)
 
     @cached_property
     def bank(self) -> Bank:
