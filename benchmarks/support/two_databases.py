@@ -59,8 +59,8 @@ class Seen:
 
     @property
     def beyond(self) -> float:
-        """What nobody needed: neither the drain nor the hold nor the captures."""
-        return self.outage - self.drain - self.hold - self.captures
+        """What neither the drain needed nor the longer of hold and captures."""
+        return self.outage - self.drain - max(self.hold, self.captures)
 
 
 class TwoDatabases:

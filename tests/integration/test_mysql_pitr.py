@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import mysql.connector
 import pytest
 
 from midtime.catalog.bases import Bases
@@ -652,17 +651,6 @@ def test_rows_longer_than_a_packet(pitr: MysqlSetting, setting_of_server: Callab
 def test_a_server_of_its_own_is_no_target(pitr: MysqlSetting) -> None:
     with pytest.raises(RequestError, match="into a server that runs"):
         pitr.target(TargetWish(data_dir="/tmp/x", port=3307))
-
-
-def test_a_server_that_dies_while_its_log_is_read(pitr: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was kept of complete files stays; the next backup goes on from there."""
-    pitr.back_up()
-    pitr.execute("UPDATE {bank}.acct SET balance = 1 WHERE id = 1; FLUSH BINARY LOGS; UPDATE {bank}.acct SET balance = 2 WHERE id = 2")
-    store = store_of(pitr)
-    with pytest.raises(Exception, match="does not answer"), store.capture():
-        raise mysql.connector.OperationalError(errno=2013)
-    point, backup = pitr.back_up()
-    assert balances(pitr, restore(pitr, point, backup)) == {1: 1, 2: 2, 3: 1000}
 
 
 @pytest.fixture

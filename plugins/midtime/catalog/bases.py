@@ -38,6 +38,8 @@ BEGUN = "begun.json"
 """Written first: who takes the base."""
 REFERENCE = "base"
 """Key of :attr:`StoreBackup.details`."""
+BESIDE = "beside_base"
+"""Key of the same: artifacts that this restore point needs and that lie in its base's folder, because several restore points need them."""
 
 
 class Base(Sealed):
@@ -239,15 +241,28 @@ def bases_of(catalog: Folders, point: RestorePoint) -> list[tuple[Base, ObjectSt
     return found
 
 
+def artifacts_of(catalog: Folders, point: RestorePoint) -> list[tuple[tuple[Artifact, ...], ObjectStoragePath]]:
+    """All files that a restore point needs, by the folder to which their paths are relative: its own, its bases', and what lies beside those.
+
+    :raises ManifestError: a base is missing, cannot be believed, or is not the one that was named
+    """
+    beside = {backup.store: _beside(backup) for backup in point.stores}
+    bases = [((*base.artifacts, *beside[base.store]), folder) for base, folder in bases_of(catalog, point)]
+    return [(point.artifacts(), catalog.folder(point.id)), *bases]
+
+
 def look_at_artifacts(catalog: Folders, point: RestorePoint) -> None:
-    """A quick look at all that a restore point needs, its bases included; the SHA-256 of each is checked when it is fetched.
+    """A quick look at all that a restore point needs; the SHA-256 of each is checked when it is fetched.
 
     :raises ArtifactError: one is missing or truncated
     :raises ManifestError: so is a base's own file
     """
-    artifacts.check_sizes(point.artifacts(), catalog.folder(point.id))
-    for base, folder in bases_of(catalog, point):
-        artifacts.check_sizes(base.artifacts, folder)
+    for files, folder in artifacts_of(catalog, point):
+        artifacts.check_sizes(files, folder)
+
+
+def _beside(backup: StoreBackup) -> tuple[Artifact, ...]:
+    return tuple(Artifact.model_validate(each) for each in backup.details.get(BESIDE, ()))
 
 
 def _named(backup: StoreBackup) -> dict[str, str]:

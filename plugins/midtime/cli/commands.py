@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 
 from midtime.catalog import Catalog, Entry, artifacts
-from midtime.catalog.bases import bases_of
+from midtime.catalog.bases import artifacts_of
 from midtime.cli import screen
 from midtime.cli.drills import drills
 from midtime.cli.recover import recover
@@ -65,7 +65,7 @@ def verify(arguments: argparse.Namespace) -> bool:
         return _verified(arguments, entry.id, 0, 0, [entry.reason])
     point: RestorePoint = entry.restore_point
     try:
-        parts = [(point.artifacts(), catalog.folder(point.id)), *((base.artifacts, folder) for base, folder in bases_of(catalog, point))]
+        parts = artifacts_of(catalog, point)
     except ManifestError as error:
         return _verified(arguments, point.id, 0, 0, [error.message])
     files = [artifact for each, _ in parts for artifact in each]

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from midtime.catalog import Catalog, objects
-from midtime.catalog.bases import Base, Bases, bases_of, look_at_artifacts
+from midtime.catalog.bases import BESIDE, REFERENCE, Base, Bases, artifacts_of, bases_of, look_at_artifacts
 from midtime.catalog.folders import EXPIRED, INVALID
 from midtime.catalog.recovery import catalogs_at, published
 from midtime.errors import ArtifactError, CatalogError, ForeignManifestError, ManifestError
+from midtime.model.restore_point import Artifact
 from tests.unit import base_examples as examples
 from tests.unit.base_examples import add, base, begin, point_on
-from tests.unit.builders import part, point, resealed
+from tests.unit.builders import part, point, resealed, sha256
 
 
 @pytest.fixture
@@ -168,6 +169,19 @@ class TestNeededByARestorePoint:
         look_at_artifacts(any_catalog, wanted)
         objects.remove_tree(Bases(any_catalog, "accounts").folder(made.id) / "base.tar.gz")
         with pytest.raises(ArtifactError, match="missing"):
+            look_at_artifacts(any_catalog, wanted)
+
+    def test_so_is_what_lies_beside_it(self, any_catalog: Catalog) -> None:
+        made = add(any_catalog)
+        folder = Bases(any_catalog, "accounts").folder(made.id)
+        objects.create(folder / "binlog" / "one", b"events")
+        beside = Artifact(path="binlog/one", size=6, sha256=sha256(b"events"))
+        backup = part(details={REFERENCE: made.reference, BESIDE: [beside.model_dump(mode="json")]})
+        wanted = point(stores=(backup,))
+        look_at_artifacts(any_catalog, wanted)
+        assert [(files, str(where)) for files, where in artifacts_of(any_catalog, wanted)][1] == ((*made.artifacts, beside), str(folder))
+        objects.replace(folder / "binlog" / "one", b"event")
+        with pytest.raises(ArtifactError):
             look_at_artifacts(any_catalog, wanted)
 
     def test_a_base_that_is_gone(self, any_catalog: Catalog) -> None:

@@ -64,7 +64,7 @@ class Mysql(DumpKeys, StoreBase):
 
     relational: ClassVar[bool] = True
     only_for: ClassVar[dict[str, str]] = {"binlog": "pitr"}
-    target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "prefix", "data_dir", "port"})
+    target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "prefix"})
     identity_keys: ClassVar[tuple[str, ...]] = ("conn_id",)
 
     engine: Literal["mysql"] = Field(description="MySQL or MariaDB.")

@@ -29,7 +29,7 @@ class Target(Section):
     )
     path: AbsolutePath | None = Field(default=None, description="File of the restored database (SQLite). Default: generated.")
     data_dir: AbsolutePath | None = Field(
-        default=None, description="Data directory of a fresh server for `method: pitr` (PostgreSQL, MySQL)."
+        default=None, description="Folder for a server of its own, on the worker (PostgreSQL with `method: pitr`)."
     )
     port: Port | None = Field(default=None, description="Port of that fresh server.")
     nodes: Nodes | None = Field(default=None, min_length=1, description="Nodes of the throw-away cluster (Cassandra).")

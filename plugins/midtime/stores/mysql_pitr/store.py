@@ -12,7 +12,7 @@ from typing import cast
 
 from midtime.catalog import Catalog
 from midtime.catalog.artifacts import check_sizes
-from midtime.catalog.bases import REFERENCE, Base, Bases
+from midtime.catalog.bases import BESIDE, REFERENCE, Base, Bases
 from midtime.errors import CopyError, MidtimeError, RequestError
 from midtime.model.instants import utc_now
 from midtime.model.restore_point import StoreBackup, TableContent
@@ -103,6 +103,7 @@ class MysqlPitrStore(CopiedStore):
         base = capture.base
         told = {key: base.details[key] for key in ("databases", "shapes", "programs", "longest_row")}
         log_said = {"position": str(capture.position), "segments": [segment.model_dump(mode="json") for segment in kept]}
+        beside = [segment.artifact.model_dump(mode="json") for segment in kept if segment.artifact]
         return StoreBackup(
             store=self.name,
             engine=self.spec.engine,
@@ -113,7 +114,7 @@ class MysqlPitrStore(CopiedStore):
             seconds=round(time.monotonic() - started, 3),
             artifacts=(),
             tables=(),
-            details={**told, REFERENCE: base.reference, "binlog": log_said},
+            details={**told, REFERENCE: base.reference, BESIDE: beside, "binlog": log_said},
         )
 
     def _base(self, session: Session) -> Base:
