@@ -55,7 +55,7 @@ test-long: $(STAMP) ## Proofs that take long
 bench: $(STAMP) ## Measure against the peers (benchmarks/)
 	@for each in benchmarks/[a-z]*.py; do echo "== $$each"; PYTHONPATH=. $(BIN)/python $$each || exit 1; done
 
-demo: $(STAMP) ## See it work: a bank on ScalarDB is backed up, drilled and restored (KEEP=1: the UI stays open)
+demo: $(STAMP) ## See it work: a bank on PostgreSQL and MariaDB is backed up, drilled, restored; and torn without a pause (KEEP=1: the UI stays open)
 	@$(BIN)/python -m tests.stack.demo
 
 up: $(STAMP) ## Start a local Airflow on the topologies of MIDTIME_TOPOLOGIES

@@ -129,7 +129,7 @@ class TargetExistsError(StoreError):
 
 
 class NotRestorableError(StoreError):
-    """What keeps a store's history (an archive, a managed service) has not reached the midtime in time."""
+    """Raised when what keeps a store's history (an archive, a managed service) has not reached the midtime in time, or cannot be asked."""
 
 
 class RestoreFailedError(StoreError):

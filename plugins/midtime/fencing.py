@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from midtime.errors import StoreAccessError, StoreError, StoreStatementError
+from midtime.errors import StoreError
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.stores.base import CopiedStore
-from midtime.stores.fences import Fence, Place
+from midtime.stores.fences import Fence, Place, fence_table
 
 log = logging.getLogger(__name__)
 
@@ -20,66 +20,83 @@ UNPROVEN = "a restore of it that lands too early would not be noticed"
 
 @dataclass(slots=True)
 class StoreFence:
-    """What was written for one window."""
+    """What is written for one window. Of a store that is dumped nothing else depends on it: whatever fails is noted, and the backup goes on.
 
-    store: str
-    fence: Fence | None
+    :param required: the store is restored to a point, which can be missed; it is not backed up without its fence
+    """
+
+    store: CopiedStore
+    resources: ExitStack
     required: bool = False
-    """Restored to a point, so that it is not backed up without its fence."""
+    fence: Fence | None = None
     why: str = ""
     """Why a row is missing."""
     written: dict[str, str] = field(default_factory=dict)
     """Place -> when, by the worker's clock."""
 
+    def prepare(self) -> None:
+        """Make the table; before the store is armed, for it is DDL. Nothing stays open: arming may take hours.
+
+        :raises StoreError: we may not, and must
+        """
+        with self._noting(), self.store.fence() as fence:
+            fence.prepare()
+
+    def connect(self) -> None:
+        """Open what writes, before the window and once the store is armed: SQLite's locks do not survive what arming does with the file.
+
+        :raises StoreError: it cannot be opened, and must
+        """
+        if not self.why and self.fence is None:
+            with self._noting():
+                self.fence = self.resources.enter_context(self.store.fence())
+
     def write(self, window: str, place: Place) -> None:
         """Write a row, if there is a fence.
 
-        :raises StoreError: the one inside the window cannot be written, or the store needs both
+        :raises StoreError: it cannot be written, and must
         """
-        if self.fence is None:
+        self.connect()
+        if self.fence is None or (place == "after" and "before" not in self.written):
             return
-        try:
+        with self._noting():
             self.fence.write(window, place)
+            self.written[place] = to_rfc3339(utc_now())
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
         except StoreError as error:
-            if place == "before" or self.required:
+            if self.required:
                 raise
             self.why = str(error)
-            log.warning("%s: the fence row after the window could not be written: %s", self.store, error)
-            return
-        self.written[place] = to_rfc3339(utc_now())
+            log.warning("%s: its fence rows are not complete, so %s: %s", self.store.name, UNPROVEN, error)
 
     def to_dict(self) -> dict[str, Any]:
-        """For the manifest."""
-        return {"before": self.written.get("before"), "after": self.written.get("after"), "why": self.why}
+        """For the manifest; with the namespace, because tomorrow's topology may have another one first."""
+        namespace, _ = fence_table(self.store.topology.all_namespaces(self.store.name))
+        return {"namespace": namespace, "before": self.written.get("before"), "after": self.written.get("after"), "why": self.why}
 
 
 @contextmanager
 def fenced(store: CopiedStore) -> Iterator[StoreFence]:
-    """Everything that can be done before the window; to be entered before the store is armed, for a new table is DDL.
+    """A store's fence, its table made; to be entered before the store is armed.
 
     :raises StoreError: a store that is restored to a point cannot be written to, and its topology does not say ``fence: false``
     """
     spec = store.topology.store(store.name)
-    if not spec.fence:
-        yield StoreFence(store.name, None, why="the topology says `fence: false`")
-        return
-    with ExitStack() as stack:
-        try:
-            fence = stack.enter_context(store.fence())
-            fence.prepare()
-            made = StoreFence(store.name, fence, required=spec.point_in_time)
-        except (StoreAccessError, StoreStatementError) as error:
-            if spec.point_in_time:
-                raise
-            log.warning("%s has no fence: %s; %s", store.name, UNPROVEN, error)
-            made = StoreFence(store.name, None, why=str(error))
+    with ExitStack() as resources:
+        made = StoreFence(store, resources, required=spec.fence and spec.point_in_time)
+        if spec.fence:
+            made.prepare()
+        else:
+            made.why = "the topology says `fence: false`"
         yield made
 
 
 def describe(store: CopiedStore) -> str:
     """For the preflight, which writes nothing."""
-    from midtime.stores.fences import fence_table
-
     if not store.topology.store(store.name).fence:
         return f"no, the topology says so: {UNPROVEN}"
     return "by rows in " + ".".join(fence_table(store.topology.all_namespaces(store.name)))

@@ -125,15 +125,16 @@ def _of_records(topology: Topology, point: RestorePoint, sets: Mapping[str, Rest
 
 def _fences(point: RestorePoint, sets: Mapping[str, RestoredSet]) -> list[FenceObservation]:
     """What was found of the rows that the backup wrote around its window."""
-    fenced = [store for store in sets if point.store(store).fence.get("before")]
-    found = {store: sets[store].fences(str(point.evidence["id"])) for store in fenced}
+    written = {store: fence for store in sets if (fence := point.store(store).fence).get("before")}
+    found = {store: sets[store].fences(str(point.evidence["id"]), fence["namespace"]) for store, fence in written.items()}
     return [FenceObservation(store, "before" in places, "after" in places) for store, places in found.items()]
 
 
 def _bounds(point: RestorePoint) -> Bounds:
-    """The pause window, or the one snapshot's instant."""
+    """The pause window, or the one snapshot's instant; a point of a store's history is no snapshot: it can be missed."""
     if not (said := point.evidence.get("window")):
-        return Bounds(int(point.midtime.timestamp() * 1000))
+        instant = int(point.midtime.timestamp() * 1000)
+        return Bounds(instant, instant if point.point_in_time else None)
     window = Window.from_dict(said)
     return Bounds(int(window.start.timestamp() * 1000), int(window.end.timestamp() * 1000))
 

@@ -76,6 +76,8 @@ class Arming:
         stores = {name: open_store(sets.topology, name) for name in order}
         self._fences = {name: stack.enter_context(fenced(store)) for name, store in stores.items()}
         self._armed = {name: stack.enter_context(store.arm()) for name, store in stores.items()}
+        for fence in self._fences.values():
+            fence.connect()
         self._captures: dict[str, Any] = {}
 
     def capture(self) -> None:

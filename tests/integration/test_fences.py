@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -18,7 +21,7 @@ from midtime.model.topology import Topology
 from midtime.stores.base import CopiedStore, RestoredSet, Shelf
 from tests.integration.fixtures import Setting
 from tests.integration.mysql_setting import MysqlSetting
-from tests.unit.stores.sqlite.setting import SqliteSetting, make_database, setting_of
+from tests.unit.stores.sqlite.setting import SqliteSetting, elsewhere, make_database, setting_of
 
 pytestmark = pytest.mark.integration
 WINDOW = "a1b2c3d4e5f6"
@@ -51,6 +54,7 @@ def capture(setting: AnySetting, order: Sequence[str]) -> tuple[str, StoreBackup
     """Armed, then these in this order: ``before``, ``fix``, ``after``."""
     store, taken = setting.store, []
     with fenced(store) as fence, store.arm() as armed:
+        fence.connect()
         for step in order:
             if step == "fix":
                 taken.append(armed.fix())
@@ -58,6 +62,10 @@ def capture(setting: AnySetting, order: Sequence[str]) -> tuple[str, StoreBackup
                 fence.write(WINDOW, step)  # type: ignore[arg-type]
         point = restore_point_id(taken[0].midtime, uuid.uuid4().hex)
         return point, store.copy(taken[0], Shelf(setting.catalog.folder(point), "accounts"), lambda _: None)
+
+
+def first(setting: AnySetting) -> str:
+    return setting.topology.all_namespaces("accounts")[0]
 
 
 @contextmanager
@@ -84,8 +92,9 @@ def restored(setting: AnySetting, point: str, backup: StoreBackup) -> Iterator[R
 def test_where_a_capture_landed(any_setting: AnySetting, order: tuple[str, ...], expected: set[str]) -> None:
     point, backup = capture(any_setting, order)
     with restored(any_setting, point, backup) as found:
-        assert found.fences(WINDOW) == expected
-        assert found.fences("another") == frozenset()
+        assert found.fences(WINDOW, first(any_setting)) == expected
+        assert found.fences("another", first(any_setting)) == frozenset()
+        assert found.fences(WINDOW, "elsewhere") == frozenset()
         assert sorted(table for table in found.records().tables() if "fence" in table) == []
         assert not [said for said in found.schema_differences() if "fence" in said]
         before = {table.name: (table.rows, table.buckets) for table in backup.tables}
@@ -98,7 +107,7 @@ def test_a_store_without_the_table_holds_no_rows(any_setting: AnySetting) -> Non
         point = restore_point_id(taken.midtime, uuid.uuid4().hex)
         backup = store.copy(taken, Shelf(any_setting.catalog.folder(point), "accounts"), lambda _: None)
     with restored(any_setting, point, backup) as found:
-        assert found.fences(WINDOW) == frozenset()
+        assert found.fences(WINDOW, first(any_setting)) == frozenset()
 
 
 def test_old_rows_go(any_setting: AnySetting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,14 +116,18 @@ def test_old_rows_go(any_setting: AnySetting, monkeypatch: pytest.MonkeyPatch) -
         fence.write("long ago", "before")
     point, backup = capture(any_setting, ("before", "fix", "after"))
     with restored(any_setting, point, backup) as found:
-        assert (found.fences("long ago"), found.fences(WINDOW)) == (frozenset(), {"before"})
+        assert (found.fences("long ago", first(any_setting)), found.fences(WINDOW, first(any_setting))) == (frozenset(), {"before"})
 
 
 def test_two_captures_of_one_window_are_an_error(any_setting: AnySetting) -> None:
     with fenced(any_setting.store) as fence:
         fence.write(WINDOW, "before")
+        assert fence.why == ""
+        fence.write(WINDOW, "before")
+        assert fence.why != ""
+        assert fence.fence is not None
         with pytest.raises(StoreError):
-            fence.write(WINDOW, "before")
+            fence.fence.write(WINDOW, "before")
 
 
 class TestARightThatLacks:
@@ -152,3 +165,39 @@ class TestARightThatLacks:
         with fenced(made.store) as fence:
             assert fence.fence is None
             assert "readonly" in fence.why
+
+
+STRANGER = """
+import sqlite3, sys
+session = sqlite3.connect(sys.argv[1], isolation_level=None)
+session.execute("INSERT INTO notes VALUES (7, 'from elsewhere')")
+session.close()
+"""
+
+
+def test_a_fence_takes_no_lock_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that closes the file last removes the log, unless it sees our locks; with the log goes what we, and others, still need of it."""
+    (tmp_path / "staging").mkdir()
+    monkeypatch.setenv("MIDTIME_STAGING", str(tmp_path / "staging"))
+    file = make_database(tmp_path / "bank.db")
+    setting = setting_of(tmp_path, file)
+
+    def somebody_else() -> None:
+        subprocess.run([sys.executable, "-I", "-c", STRANGER, str(file)], check=True, timeout=60)
+
+    store = setting.store
+    with fenced(store) as fence, store.arm() as armed:
+        fence.connect()
+        fence.write(WINDOW, "before")
+        capture = armed.fix()
+        somebody_else()
+        assert Path(f"{file}-wal").exists()
+        fence.write(WINDOW, "after")
+        somebody_else()
+        point = restore_point_id(capture.midtime, uuid.uuid4().hex)
+        backup = store.copy(capture, Shelf(setting.catalog.folder(point), "accounts"), lambda _: None)
+    with restored(setting, point, backup) as found:
+        assert found.fences(WINDOW, "bank") == {"before"}
+        assert found.scalar("SELECT count(*) FROM notes WHERE a = 7") == 0
+    assert elsewhere(file, "PRAGMA integrity_check") == "[('ok',)]"
+    assert elsewhere(file, "SELECT count(*) FROM notes WHERE a = 7") == "[(2,)]"

@@ -85,7 +85,7 @@ class TestThePoint:
         for number, each in enumerate((early, point, late)):
             target = pitr.restore(each, pitr.target(f"abc{number}23"))
             with pitr.store.restored(each.stores[0], target) as restored:
-                held.append(sorted(restored.fences("w1")))
+                held.append(sorted(restored.fences("w1", "bank")))
                 if each is point:
                     found = {int(row) for row in restored.scalar("SELECT string_agg(id::text, ',') FROM bank.log").split(",")}
             pitr.store.discard(target)

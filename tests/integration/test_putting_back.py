@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg
 import pytest
+from mysql.connector.errors import NotSupportedError
 
-from midtime.errors import MidtimeError, RestoreFailedError, StoreAccessError, TargetExistsError
+from midtime.errors import MidtimeError, RestoreFailedError, StoreAccessError, StoreUnreachableError, TargetExistsError
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import Target as TargetWish
 from midtime.stores.base import Target, ask
+from midtime.stores.mysql import notes
 from midtime.stores.mysql.connections import Session
 from tests.integration.fixtures import Setting
 from tests.integration.mysql_setting import MysqlSetting
@@ -313,4 +317,91 @@ def test_mariadb_refused_places_leave_nothing(mysql_setting: MysqlSetting) -> No
     with pytest.raises((StoreAccessError, MidtimeError), match="gone"):
         mysql_setting.place(manifest, target)
     mysql_setting.store.put_back(manifest.stores[0], target)
+    assert everything(mysql_setting) == before
+
+
+# -- MariaDB: a place whose task is dead still waits on the server ------------------------------------------------------------------------
+
+WAITING = (
+    "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '%{}%' AND (state LIKE 'Waiting for%' OR state = 'User lock')"
+)
+
+
+class Attempt(threading.Thread):
+    """One call and the error it ended with."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        super().__init__(daemon=True)
+        self.call = call
+        self.error: MidtimeError | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.call()
+        except MidtimeError as error:
+            self.error = error
+
+
+def wait_for(setting: MysqlSetting, sessions: int, or_end_of: Attempt) -> None:
+    """Until so many of this test's statements wait for a lock, or the attempt is over."""
+    deadline = time.monotonic() + 30
+    while or_end_of.is_alive() and setting.server.execute(WAITING.format(setting.mark)) < [(sessions,)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(params=["locks", "no locks, as in a cluster"])
+def locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    real = Session.rows
+
+    def rows(self: Session, query: str, *args: Any) -> list[tuple[Any, ...]]:
+        if "GET_LOCK" in query:
+            raise NotSupportedError("This version of MariaDB doesn't yet support 'GET_LOCK in cluster (WSREP_ON=ON)'", errno=1235)
+        return real(self, query, *args)
+
+    if request.param != "locks":
+        monkeypatch.setattr(Session, "rows", rows)
+    return bool(request.param == "locks")
+
+
+@pytest.mark.parametrize("held", ["{bank}.acct", "{scalardb}.metadata"], ids=["put back is first", "place has the marker"])
+def test_mariadb_place_hangs_while_it_is_put_back(mysql_setting: MysqlSetting, *, locks: bool, held: str) -> None:
+    """RENAME takes its locks by name: one blocker stops it before it has our table (midtime_...), the other one after."""
+    manifest, target = mysql_setting.restored(in_place=True)
+    mysql_setting.execute("UPDATE {bank}.acct SET balance = 7")
+    store, backup, before = mysql_setting.store, manifest.stores[0], everything(mysql_setting)
+    with closing(mysql_setting.server.connect(autocommit=False)) as blocker, closing(blocker.cursor()) as cursor:
+        cursor.execute(mysql_setting.names(f"SELECT count(*) FROM {held}"))
+        cursor.fetchall()
+        place = Attempt(lambda: store.place(backup, target))
+        wait_for(mysql_setting, 1, place)
+        assert place.is_alive()
+        back = Attempt(lambda: store.put_back(backup, target))
+        wait_for(mysql_setting, 2, back)
+        blocker.commit()
+        for attempt in (place, back):
+            attempt.join(60)
+            assert not attempt.is_alive()
+    assert back.error is None
+    for again in range(2):
+        after = everything(mysql_setting)
+        left = set(after.pop("databases")) - set(before["databases"])
+        assert after == {key: value for key, value in before.items() if key != "databases"}, again
+        assert bool(left) is not locks, "a database is only dropped where nothing can be moved into it meanwhile"
+        mysql_setting.place(manifest, target)
+        assert mysql_setting.execute("SELECT sum(balance) FROM {bank}.acct") == [(500_000,)]
+        store.put_back(backup, target)
+
+
+def test_mariadb_one_at_a_time(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest, target = mysql_setting.restored(in_place=True)
+    before = everything(mysql_setting)
+    monkeypatch.setattr(notes, "_WAIT_SECONDS", 0)
+    with closing(mysql_setting.server.connect()) as other, closing(other.cursor()) as cursor:
+        cursor.execute("SELECT GET_LOCK(%s, 0)", (mysql_setting.working(target)["bank"],))
+        assert cursor.fetchall() == [(1,)]
+        for call in (mysql_setting.store.place, mysql_setting.store.put_back):
+            with pytest.raises(StoreUnreachableError, match="another session is still"):
+                call(manifest.stores[0], target)
     assert everything(mysql_setting) == before

@@ -16,11 +16,11 @@ from midtime.verification import Verification, verify
 from midtime.verify.verdict import Outcome, Rule
 from tests.unit.builders import part, point, topology
 from tests.unit.fakes import FakeStore
-from tests.unit.verify.fakes import FakeCoordinator
+from tests.unit.verify.fakes import FakeCoordinator, record, row
 from tests.unit.verify.fakes import FakeStore as FakeRecords
 
 WINDOW = {"id": "w1", "window": {"start": "2026-11-21T02:00:07Z", "end": "2026-11-21T02:00:08Z"}}
-WRITTEN = {"before": "2026-11-21T02:00:07.1Z", "after": "2026-11-21T02:00:08.1Z", "why": ""}
+WRITTEN = {"namespace": "bank_then", "before": "2026-11-21T02:00:07.1Z", "after": "2026-11-21T02:00:08.1Z", "why": ""}
 
 
 class Restored:
@@ -41,8 +41,9 @@ class Restored:
     def coordinators(self) -> list[FakeCoordinator]:
         return [FakeCoordinator()] if self.store == "accounts" else []
 
-    def fences(self, window: str) -> frozenset[str]:
-        return RestoredStore.places[self.store] if window == WINDOW["id"] else frozenset()
+    def fences(self, window: str, namespace: str) -> frozenset[str]:
+        """Where they were written: the topology of today has another first namespace."""
+        return RestoredStore.places[self.store] if (window, namespace) == (WINDOW["id"], "bank_then") else frozenset()
 
 
 class RestoredStore(FakeStore):
@@ -100,6 +101,22 @@ def test_without_a_fence_nothing_is_claimed(fence: Any) -> None:
     assert found.good, found.summary()
     assert found.verdict is not None
     assert any("points" in note and "fence" in note for note in found.verdict.notes)
+
+
+@pytest.mark.parametrize("method", ["dump", "pitr"])
+def test_a_single_store_that_is_restored_to_a_point_can_miss_it(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dump cannot: there a stamp that is later only shows a clock that runs ahead."""
+    body = topology("accounts").model_dump(mode="json", exclude_defaults=True)
+    if method == "pitr":
+        body["stores"][0] |= {"method": "pitr", "wal": {"archive": "file:///wal"}}
+    monkeypatch.setitem(stores.ENGINES, ("postgresql", "pitr"), f"{__name__}:{RestoredStore.__name__}")
+    late = int(point().midtime.timestamp() * 1000) + 3_600_000
+    monkeypatch.setattr(Restored, "records", lambda _: FakeRecords([record("t", prepared_at=late, committed_at=late)]))
+    monkeypatch.setattr(Restored, "coordinators", lambda _: [FakeCoordinator([row("t", at=late)])])
+    found = verified(point(stores=(part("accounts", method=method, tables=()),)), Topology.model_validate(body))
+    assert found.verdict is not None
+    assert found.good is (method == "dump"), found.summary()
+    assert bool([note for note in found.verdict.notes if "too early" in note]) is (method == "pitr"), found.verdict.notes
 
 
 def test_fences_count_without_consensus_commit_as_well() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from midtime.catalog import objects
 from midtime.catalog.leases import Leases
-from midtime.model.instants import RESTORE_POINT_ID, to_rfc3339, utc_now
+from midtime.model.instants import RESTORE_POINT_ID, from_rfc3339, to_rfc3339, utc_now
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -75,6 +76,13 @@ class Folders:
             return str(json.loads(objects.read(self.folder(restore_point) / name))["reason"])
         except (ValueError, KeyError, TypeError, FileNotFoundError):
             return f"its {name} is unreadable"
+
+    def marked_at(self, restore_point: str, name: str) -> datetime | None:
+        """When a mark was put; None where it does not say, or is not there."""
+        try:
+            return from_rfc3339(json.loads(objects.read(self.folder(restore_point) / name))["at"])
+        except (ValueError, KeyError, TypeError, FileNotFoundError):
+            return None
 
     @property
     def how_to_list(self) -> str:

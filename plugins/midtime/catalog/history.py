@@ -31,8 +31,8 @@ def newest_at(catalog: Catalog, at: datetime) -> RestorePoint:
     names = {*catalog.folders(), *filter(RESTORE_POINT_ID.fullmatch, objects.names(catalog.root / ARCHIVE))}
     for name in sorted((name for name in names if instant(name) <= at), reverse=True):
         entry = catalog.entry(name)
-        point = entry.restore_point if entry and entry.state not in (State.INVALID, State.MARKED) else None
-        if entry and point and point.finished_at <= at and entry.state is not State.EXPIRED:
+        point = entry.restore_point if entry and entry.state is not State.INVALID else None
+        if entry and point and entry.state is not State.EXPIRED and (since := catalog.restorable_since(point)) and since <= at:
             return point
         if _removed(catalog, name, at):
             said = f"{name}, the newest restore point of {catalog.topology} at {to_rfc3339(at)}, was removed by retention"
@@ -59,11 +59,11 @@ def _removed(catalog: Catalog, restore_point: str, at: datetime) -> bool:
 
 
 def _since(catalog: Catalog, restore_point: str) -> datetime | None:
-    """When it was finished; None where it cannot be restored, whatever retention does with it."""
+    """From when on it could be restored; None where it cannot be, whatever retention does with it."""
     if INVALID in objects.names(catalog.folder(restore_point)):
         return None
     try:
-        return catalog.load(restore_point).finished_at
+        return catalog.restorable_since(catalog.load(restore_point))
     except (RestorePointNotFoundError, ManifestError):
         return None
 

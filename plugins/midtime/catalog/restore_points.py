@@ -164,6 +164,10 @@ class Catalog(Expiring):
         objects.remove_tree(self.folder(point.id) / "parts")
         self.end(point.id)
 
+    def restorable_since(self, point: RestorePoint) -> datetime | None:
+        """When it could be restored first; None where it cannot be yet."""
+        return self.marked_at(point.id, RESTORABLE) if point.point_in_time else point.finished_at
+
     def make_restorable(self, restore_point: str, reason: str) -> None:
         """Say for good that all of its stores can be restored to its midtime."""
         self.mark(restore_point, RESTORABLE, reason)

@@ -101,7 +101,7 @@ class StoreBackup(Record):
 
     @property
     def fence(self) -> dict[str, Any]:
-        """``{before, after, why}``: when the window's fence rows were written into it, and why not; empty without a window."""
+        """``{namespace, before, after, why}``: where and when the window's fence rows were written, and why not; empty without a window."""
         return dict(self.details.get("fence", {}))
 
 

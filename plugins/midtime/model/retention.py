@@ -90,7 +90,7 @@ class _Rules:
             return f"{point.holder} works with it"
         if point.state is State.EXPIRED:
             return ""
-        if point.state is State.MARKED:
+        if point.state is State.MARKED and self._younger(point, max(self.keep_days, LOOKED_AT)):
             return "it is not restorable yet"
         if point.id == self.newest:
             return "the newest that can be restored"
@@ -100,14 +100,19 @@ class _Rules:
 
     def _counted(self, point: Facts) -> str:
         days = self.keep_days if point.state is not State.INVALID else max(self.keep_days, LOOKED_AT)
-        if point.instant and self.now - point.instant < timedelta(days=days):
+        if self._younger(point, days):
             return f"younger than {_days(days)}" + (f"; invalid: {point.why}" if point.state is State.INVALID else "")
         return f"one of the newest {self.keep_last}" if point.id in self.last else ""
+
+    def _younger(self, point: Facts, days: int) -> bool:
+        return point.instant is not None and self.now - point.instant < timedelta(days=days)
 
     def _removed(self, point: Facts) -> str:
         if point.state is State.EXPIRED:
             return f"its removal was begun and not ended: {point.why}"
         old = f"older than {_days(self.keep_days)}"
+        if point.state is State.MARKED:
+            return f"{old}, and was never seen to be restorable"
         return f"{old}; invalid: {point.why}" if point.state is State.INVALID else f"{old}, and not one of the newest {self.keep_last}"
 
 

@@ -96,6 +96,7 @@ class WindowedDumpOperator(DumpOperator):
         guest = Guest(context, self.pause)
         held = self.catalog.leases.held(BACKUP_LEASE, run)
         with held, turn_held(self.topology, run), fenced(store) as fence, store.arm() as armed:
+            fence.connect()
             self.fence = fence
             self.log.info("Armed %s; waiting for the window", self.store)
             said = self.topology.pause

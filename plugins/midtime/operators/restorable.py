@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from midtime.errors import NotRestorableError
 from midtime.model.durations import format_duration, parse_duration
 from midtime.model.instants import utc_now
-from midtime.model.restore_point import StoreBackup
+from midtime.model.restore_point import State, StoreBackup
 from midtime.operators.base import TopologyOperator
 from midtime.stores import open_store
 from midtime.stores.base import PointInTimeStore, Restorable
@@ -46,7 +46,7 @@ class RestorableOperator(TopologyOperator):
 
     def work(self, context: Context) -> dict[str, str]:
         """Look once; defer, give up, or say that it is restorable."""
-        point = self.catalog.load(self.restore_point)
+        point = self._marked()
         found = {backup.store: self._ask(backup) for backup in self._waiting(point)}
         for store, said in found.items():
             self.log.info("%s %s: %s", store, "is restorable" if said.ready else "is not restorable yet", said.detail)
@@ -61,8 +61,25 @@ class RestorableOperator(TopologyOperator):
         """After a deferral: look again."""
         return self.execute(context)
 
+    def _marked(self) -> RestorePoint:
+        entry = self.catalog.entry(self.restore_point)
+        if entry is None or entry.restore_point is None or entry.state in (State.INVALID, State.EXPIRED):
+            why = f"is {entry.state}: {entry.reason}" if entry else "is gone"
+            raise NotRestorableError(f"restore point {self.restore_point} {why}", fix="run the backup again")
+        return entry.restore_point
+
     def _waiting(self, point: RestorePoint) -> Iterator[StoreBackup]:
-        return (backup for backup in point.stores if self.topology.store(backup.store).point_in_time)
+        """By what was backed up: the topology may have changed since, and then nobody can tell."""
+        known = {store.name: store for store in self.topology.stores}
+        for backup in point.stores:
+            if backup.method != "pitr":
+                continue
+            if backup.store not in known or not known[backup.store].point_in_time:
+                raise NotRestorableError(
+                    f"store {backup.store} of restore point {point.id} is no point-in-time store of {self.topology.name} any more",
+                    fix="put it back into the topology file, or leave this restore point to retention",
+                )
+            yield backup
 
     def _ask(self, backup: StoreBackup) -> Restorable:
         return cast(PointInTimeStore, open_store(self.topology, backup.store)).restorable(backup)

@@ -126,8 +126,8 @@ class RestoredSet(Protocol):
     def scalar(self, query: str) -> Any:
         """The one value that a user's check returns."""
 
-    def fences(self, window: str) -> frozenset[str]:
-        """Which fence rows of a window it holds: ``before``, ``after``; none where the table is not there."""
+    def fences(self, window: str, namespace: str) -> frozenset[str]:
+        """Which fence rows of a window it holds: ``before``, ``after``; none where the namespace has no such table."""
 
 
 class ClockedStore(Protocol):

@@ -18,8 +18,8 @@ from midtime.verify.records import FENCE_TABLE
 Place = Literal["before", "after"]
 KEPT = timedelta(days=30)
 """How long rows stay in the live table; a restored one has those of its own time."""
-SECONDS = 10
-"""How long one statement may take: the first row is written inside the window."""
+SECONDS = 1
+"""How long one statement may wait: the first row is written inside the window."""
 PLACES = "SELECT place FROM {table} WHERE window_id = {mark}"
 """Asks which rows of a window a restored store holds."""
 _FORGET = "DELETE FROM {table} WHERE written_at < {mark}"
@@ -37,6 +37,7 @@ class Fence:
     :param table: the table's name as the engine quotes it
     :param mark: what stands for a parameter
     :param options: what stands behind the columns of a new table
+    :param afterwards: what else a new table needs
     """
 
     execute: Callable[[str, Sequence[Any]], object]
@@ -45,6 +46,7 @@ class Fence:
     table: str
     mark: str = "%s"
     options: str = ""
+    afterwards: tuple[str, ...] = ()
 
     def prepare(self) -> None:
         """Make the table, unless it is there, and forget old rows. Before anything is armed: it is DDL.
@@ -54,6 +56,8 @@ class Fence:
         with self.errors():
             if not self.exists():  # asked, because `IF NOT EXISTS` alone wants the right to make tables
                 self.execute(f"CREATE TABLE IF NOT EXISTS {self.table} ({_COLUMNS}) {self.options}", ())
+                for statement in self.afterwards:
+                    self.execute(statement.format(table=self.table), ())
             self.execute(_FORGET.format(table=self.table, mark=self.mark), (_milliseconds() - int(KEPT.total_seconds() * 1000),))
 
     def write(self, window: str, place: Place) -> None:

@@ -1,4 +1,4 @@
-"""The negative control: the very captures of a backup, 20 ms apart, of the same bank, and nobody is paused.
+"""The negative control: the very captures of a backup, 20 ms from the end of one to the next, of the same bank, and nobody is paused.
 
 Restored, counted by SQL that knows nothing of verification, and judged by verification, which knows nothing of the count.
 """

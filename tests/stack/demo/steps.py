@@ -189,7 +189,7 @@ class Demo:
 
     def go_without_a_window(self) -> list[Round]:
         """What the pause is good for."""
-        with self.screen.step("No window", "the same captures, 20 ms apart, and nobody is paused") as done:
+        with self.screen.step("No window", "the same captures, and nobody is paused") as done:
             control, rounds = Control(self.stack, self.state / "control", self.airflow.home), list[Round]()
             with control.sets() as sets:
                 for first in (True, False):

@@ -73,7 +73,12 @@ class TestRules:
         assert gone(facts(hours / 24, State.INVALID), days=0) == ([0] if goes else [])
 
     def test_not_restorable_yet(self) -> None:
-        assert gone(facts(0), facts(100, State.MARKED)) == []
+        """It stays as long as all others; then it never will be, and must not pin its base for ever."""
+        assert gone(facts(0), facts(29.9, State.MARKED), facts(30, State.MARKED), last=1, days=30) == [2]
+
+    @pytest.mark.parametrize(("hours", "goes"), [(23, False), (24, True)])
+    def test_nor_for_a_day_at_least(self, hours: int, goes: bool) -> None:
+        assert gone(facts(0), facts(hours / 24, State.MARKED), last=1, days=0) == ([1] if goes else [])
 
     def test_all_are_invalid(self) -> None:
         assert gone(facts(0, State.INVALID), facts(100, State.INVALID), days=30) == [1]

@@ -21,7 +21,7 @@ from midtime.model.restore_point import RestorePoint, State, StoreBackup
 from midtime.model.topology import Topology
 from midtime.operators.restorable import LATEST, SOONEST, RestorableOperator, next_look
 from midtime.stores.base import Restorable
-from tests.unit.builders import part, point, topology
+from tests.unit.builders import days_later, part, point, topology
 from tests.unit.fakes import FakeStore
 
 
@@ -114,3 +114,41 @@ def test_a_store_that_does_not_answer_is_tried_again(bank: Topology, catalog: Ca
 def test_the_next_look(waited: timedelta) -> None:
     now = utc_now()
     assert SOONEST <= next_look(now - waited, now) <= LATEST
+
+
+class TestNobodyCanBeAsked:
+    """Then it stays MARKED: whatever the topology says today, nobody has seen that history reach its midtime."""
+
+    @pytest.mark.parametrize("change", ["dump", "gone"])
+    def test_the_topology_has_changed(self, bank: Topology, catalog: Catalog, change: str) -> None:
+        made = publish(catalog)
+        body = bank.model_dump(mode="json", exclude_defaults=True)
+        if change == "dump":
+            del body["stores"][1]["method"], body["stores"][1]["wal"]
+        else:
+            del body["stores"][1]
+        with pytest.raises(AirflowFailException, match="is no point-in-time store of bank any more"):
+            look(Topology.model_validate(body), made.id)
+        assert catalog.newest(1)[0].state is State.MARKED
+
+    def test_it_is_invalid(self, bank: Topology, catalog: Catalog) -> None:
+        made = publish(catalog)
+        catalog.invalidate(made.id, "swept")
+        Archived.said = {"points": READY}
+        with pytest.raises(AirflowFailException, match="is INVALID: swept"):
+            look(bank, made.id)
+
+    def test_it_is_gone(self, bank: Topology) -> None:
+        with pytest.raises(AirflowFailException, match="is gone"):
+            look(bank, point().id)
+
+
+def test_what_was_newest_at_a_date(catalog: Catalog) -> None:
+    """One that waits does not stand in for an older one, nor does one that was not restorable by then."""
+    older = days_later(-1, finished_at=utc_now() - timedelta(hours=2))
+    catalog.publish(older)
+    waiting = publish(catalog, minutes_ago=60)
+    assert catalog.resolve("latest", at=utc_now()) == older
+    catalog.make_restorable(waiting.id, "reached")
+    assert catalog.resolve("latest", at=utc_now() - timedelta(minutes=30)) == older
+    assert catalog.resolve("latest", at=utc_now() + timedelta(minutes=1)) == waiting

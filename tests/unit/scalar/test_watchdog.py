@@ -337,7 +337,8 @@ def lifted(dog: Watchdog, double: Double, *, settled: float | None = None) -> li
 @pytest.mark.parametrize("fault", [{"fail": "UNAVAILABLE", "act": True, "times": 1}, {"hang": True, "act": True, "times": 1}])
 def test_an_unpause_whose_reply_is_lost(double: Double, watchdog: Watchdog, fault: dict[str, Any]) -> None:
     double.control(unpause=fault)
-    assert [said["did"] for said in lifted(watchdog, double)] == ["unpaused"]
+    # On a busy machine its next look may come before it has heard that the reply is lost.
+    assert [said["did"] for said in lifted(watchdog, double)] in (["unpaused"], ["found open"])
     assert watchdog.unpaused() == {double.address}
 
 

@@ -103,11 +103,11 @@ class Gate:
             end.close()
 
     def _connect(self, deadline: float) -> socket.socket:
-        for last, address in enumerate(self._addresses, 1 - len(self._addresses)):
-            try:
-                server = socket.create_connection(address, timeout=_left(deadline))
+        for left, address in zip(range(len(self._addresses), 0, -1), self._addresses, strict=True):
+            try:  # an address that is silent leaves the others their share of the time
+                server = socket.create_connection(address, timeout=_left(deadline) / left)
             except OSError:
-                if last == 0:
+                if left == 1:
                     raise
             else:
                 self._ends.append(_prepared(server))

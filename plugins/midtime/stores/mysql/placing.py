@@ -3,19 +3,22 @@
 A server knows no RENAME DATABASE, so the way there has several steps, of which one statement counts (:func:`databases.swap`). What each of
 them makes is noted before it is made, in a table of our own beside the working copy: by that the way back removes what was made, and nothing
 else. The table's name tells on which side of the statement that counts we are.
+
+That statement may still wait on the server when the task that sent it is long dead, and move everything later. So the way back first takes the
+table's name away, without which it fails; and databases are dropped only under a lock that such a session would still hold.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from midtime.errors import RestoreFailedError
 from midtime.stores.mysql import content, databases, programs
 from midtime.stores.mysql.connections import Session
-from midtime.stores.mysql.databases import MARKER, MOVED
+from midtime.stores.mysql.notes import CLOSED, Notes, alone
 from midtime.stores.mysql.programs import Program, quoted
 from midtime.stores.mysql.stream import Table
 
@@ -25,7 +28,6 @@ DATABASE, LIVE, RESTORED = "DATABASE", "LIVE", "RESTORED"
 """Kinds of notes, beside those of programs: a database that was made, a table that is moved aside, one that is moved into place."""
 _DROPPED = ("TRIGGER", "EVENT", "VIEW", "PACKAGE BODY", "PACKAGE", "FUNCTION", "PROCEDURE")
 """In this order: a table with triggers cannot be renamed away."""
-_COLUMN = "varchar(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,46 +45,6 @@ class Names:
         return self.working[min(self.working)]
 
 
-class Notes:
-    """What was made for one target, by kind."""
-
-    def __init__(self, session: Session, own: str) -> None:
-        self.session, self.own = session, own
-        found = {table.name for table in content.tables(session, [own])}
-        self.moved = MOVED in found
-        """Whether the statement that counts has been executed, and not been undone."""
-        self.there = self.moved or MARKER in found
-
-    @property
-    def _table(self) -> str:
-        return f"{quoted(self.own)}.{quoted(MOVED if self.moved else MARKER)}"
-
-    def begin(self) -> None:
-        """Make the table, unless an earlier try did."""
-        columns = ", ".join(f"{name} {_COLUMN}" for name in ("kind", "place", "name"))
-        self.session.rows(f"CREATE TABLE IF NOT EXISTS {self._table} ({columns}, PRIMARY KEY (kind, place, name)) ENGINE=InnoDB")
-
-    def add(self, kind: str, made: Iterable[Table]) -> None:
-        """Before it is made, or moved."""
-        if rows := [(kind, place, name) for place, name in made]:
-            values = ", ".join(["(%s, %s, %s)"] * len(rows))
-            self.session.rows(f"REPLACE INTO {self._table} VALUES {values}", [value for row in rows for value in row])
-
-    def forget(self, kind: str) -> None:
-        """None of these was made after all."""
-        self.session.rows(f"DELETE FROM {self._table} WHERE kind = %s", (kind,))
-
-    def of(self, kind: str) -> list[Table]:
-        """(database, name) of each; a database's name is empty."""
-        return [
-            (str(place), str(name)) for place, name in self.session.rows(f"SELECT place, name FROM {self._table} WHERE kind = %s", (kind,))
-        ]
-
-    def remove(self) -> None:
-        """The table itself: everything is as it was."""
-        self.session.rows(f"DROP TABLE IF EXISTS {self._table}")
-
-
 def place(
     session: Session,
     names: Names,
@@ -97,14 +59,16 @@ def place(
     :raises StoreAccessError: the working copy is gone, or something holds the live tables where they are
     :raises StoreUnreachableError: somebody keeps hold of one of them
     """
-    notes = Notes(session, names.own)
-    if not notes.moved:
-        _make_room(session, names, notes, described)
-        databases.swap(session, working=names.working, final=names.final, aside=names.aside or None, before=_noting(notes))
+    with alone(session, names.own):
         notes = Notes(session, names.own)
-    for before, after in ((names.final, names.aside), (names.working, names.final)):
-        databases.follow_sequences(session, {before[name]: after[name] for name in after})
-    create_programs(partial(_note_programs, notes))
+        notes.reopen()
+        if not notes.moved:
+            _make_room(session, names, notes, described)
+            databases.swap(session, working=names.working, final=names.final, aside=names.aside or None, before=_noting(notes))
+            notes = Notes(session, names.own)
+        for before, after in ((names.final, names.aside), (names.working, names.final)):
+            databases.follow_sequences(session, {before[name]: after[name] for name in after})
+        create_programs(partial(_note_programs, notes))
 
 
 def _note_programs(notes: Notes, wanted: Sequence[Program]) -> None:
@@ -139,21 +103,30 @@ def put_back(session: Session, names: Names) -> None:
     :raises RestoreFailedError: the working copy or something that was kept aside is gone; nothing was moved
     :raises StoreUnreachableError: somebody keeps hold of a table
     """
-    notes = Notes(session, names.own)
-    if not notes.there:
-        _refuse_without_notes(session, names)
-        return
-    if notes.moved:
-        _drop_programs(session, names, notes)
-        databases.swap_back(
-            session, working=names.working, final=names.final, aside=names.aside, restored=notes.of(RESTORED), live=notes.of(LIVE)
-        )
-        notes = Notes(session, names.own)
-    for before, after in ((names.aside, names.final), (names.final, names.working)):
-        databases.follow_sequences(session, {before[name]: after[name] for name in before})
-    for name, _ in notes.of(DATABASE):
-        _drop_if_empty(session, name)
-    notes.remove()
+    with alone(session, names.own) as locked:
+        notes = _moved_back(session, names)
+        if notes is None:
+            _refuse_without_notes(session, names)
+            return
+        for before, after in ((names.aside, names.final), (names.final, names.working)):
+            databases.follow_sequences(session, {before[name]: after[name] for name in before})
+        for name, _ in notes.of(DATABASE):
+            _drop_if_empty(session, name, alone=locked)
+        notes.remove()
+
+
+def _moved_back(session: Session, names: Names) -> Notes | None:
+    """The notes, once everything is where it was, and no statement that still waits can move it any more; None where there are none."""
+    while (notes := Notes(session, names.own)).found != CLOSED:
+        if notes.found is None:
+            return None
+        if notes.moved:
+            _drop_programs(session, names, notes)
+            restored, live = notes.of(RESTORED), notes.of(LIVE)
+            databases.swap_back(session, working=names.working, final=names.final, aside=names.aside, restored=restored, live=live)
+        else:
+            notes.close()
+    return notes
 
 
 def _refuse_without_notes(session: Session, names: Names) -> None:
@@ -174,9 +147,14 @@ def _drop_programs(session: Session, names: Names, notes: Notes) -> None:
                 session.rows(f"DROP {kind} IF EXISTS {quoted(database)}.{quoted(name)}")
 
 
-def _drop_if_empty(session: Session, name: str) -> None:
-    """A database that was made for this restore; what somebody has put there since is not ours."""
-    if content.tables(session, [name]) or programs.names(session, [name]):
+def _drop_if_empty(session: Session, name: str, *, alone: bool) -> None:
+    """A database that was made for this restore; what somebody has put there since is not ours.
+
+    :param alone: whether no session of ours can fill it between the look and the drop; an empty database does no harm, a dropped table does
+    """
+    if not alone:
+        log.warning("Database %s was made for this restore and is left: this server has no locks that keep others out of it", name)
+    elif content.tables(session, [name]) or programs.names(session, [name]):
         log.warning("Database %s was made for this restore and is left: somebody has put something there", name)
     else:
         session.rows(f"DROP DATABASE IF EXISTS {quoted(name)}")

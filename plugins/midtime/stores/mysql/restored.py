@@ -95,10 +95,9 @@ class RestoredDatabases:
             self.session.rows("ROLLBACK")
         return row[0] if row else None
 
-    def fences(self, window: str) -> frozenset[str]:
+    def fences(self, window: str, namespace: str) -> frozenset[str]:
         """Which fence rows of a window they hold."""
-        first = self.topology.all_namespaces(self.backup.store)[0]
-        return fences.places(self.session, self.databases[first], window) if first in self.databases else frozenset()
+        return fences.places(self.session, self.databases[namespace], window) if namespace in self.databases else frozenset()
 
     @property
     def _original(self) -> dict[str, str]:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from midtime.catalog import artifacts, objects
+from midtime.catalog.backends import backend_of
 from midtime.errors import ArtifactError, RequestError
 from midtime.stores.mysql.connections import Session
 from midtime.stores.mysql_pitr.capture import status
+from midtime.stores.mysql_pitr.events import MAGIC
 from midtime.stores.mysql_pitr.reading import Position
 from midtime.stores.mysql_pitr.segments import Segment
 
@@ -27,18 +29,28 @@ def let_go(session: Session, position: Position) -> None:
 
 
 def lacking(url: str | None, kept: Sequence[Segment]) -> str:
-    """The position up to which the archive does not reach; empty if it has them all.
+    """The position up to which the archive does not reach, or not with the files that we read; empty if it has them all.
 
     :raises RequestError: no archive is named any more
     """
     for segment in kept:
+        path = _open(url) / segment.file
         try:
-            there = objects.look(_open(url) / segment.file).size
+            if objects.look(path).size < segment.end:
+                return segment.reaches
+            if not _same(path, segment.born):
+                return f"{segment.reaches}, but another file of that name,"
         except FileNotFoundError:
-            there = 0
-        if there < segment.end:
             return segment.reaches
     return ""
+
+
+def _same(path: ObjectStoragePath, born: int) -> bool:
+    """Whether it is the file that we read: a server whose log was begun anew gives the same names again."""
+    wanted = MAGIC + born.to_bytes(4, "little")  # the format event, which begins with its time, is the first one
+    with objects.destination_errors(path, "read"):
+        found: bytes = backend_of(path).fs.cat_file(path.path, start=0, end=len(wanted))
+    return found == wanted
 
 
 def size(kept: Sequence[Segment]) -> int:

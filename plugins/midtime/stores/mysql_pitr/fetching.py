@@ -12,7 +12,7 @@ from typing import Any
 
 from mysql.connector import MySQLConnection
 from mysql.connector.constants import ServerCmd
-from mysql.connector.errors import get_exception
+from mysql.connector.errors import Error, get_exception
 
 from midtime.errors import CopyError, ToolError
 from midtime.stores.mysql.connections import Session
@@ -29,6 +29,7 @@ _NOBODY = 0
 """The number of a replica that the server does not keep account of, as its own client gives it."""
 _LIMIT = 1 << 32
 _ERROR, _END, _LONGEST_END = 0xFF, 0xFE, 9
+_UNREADABLE = 1236
 _FULL = b"\xff\xff\xff"
 """Length of a packet that another one goes on with."""
 _CAPABLE = "SET @mariadb_slave_capability = 4"
@@ -54,7 +55,10 @@ class ServerLog:
         self._next = ""
 
     def files(self) -> Iterator[tuple[str, Iterator[bytes]]]:
-        """(file, raw events) one file after the other; a file's events are gone once the next one was asked for."""
+        """(file, raw events) one file after the other; a file's events are gone once the next one was asked for.
+
+        :raises CopyError: the server has not the log from there on, or cannot read it
+        """
         raws = self._raw()
         first = next(raws, b"")
         self._next = _announced(first)
@@ -81,13 +85,20 @@ class ServerLog:
             if packet[4] == _END and len(packet) < _LONGEST_END + 4:
                 return
             if packet[4] == _ERROR:
-                raise get_exception(bytes(packet))
+                raise _refusal(get_exception(bytes(packet)))
             event, more = packet[5:], packet[:3] == _FULL
             while more:  # an event of more than 16 MiB comes in pieces
                 piece = receive(SILENCE)
                 event += piece[4:]
                 more = piece[:3] == _FULL
             yield bytes(event)
+
+
+def _refusal(error: Exception) -> Exception:
+    """What the server says instead of an event: that its log is damaged, cut short or gone from there on, which no later try changes."""
+    if not isinstance(error, Error) or error.errno != _UNREADABLE:
+        return error
+    return CopyError(f"the server cannot read its binary log: {error.msg}", fix="run the backup again: it begins with a new full dump")
 
 
 def _announced(raw: bytes) -> str:

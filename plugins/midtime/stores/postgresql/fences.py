@@ -21,7 +21,9 @@ def fence_of(session: Session, conn_id: str, namespaces: Sequence[str]) -> Fence
         return session.execute(statement.encode(), parameters or None)
 
     errors = partial(session_errors, session, conn_id)
-    return Fence(execute, lambda: _exists(session, namespaces), errors, _name(session, namespaces))
+    # A dump is of the whole database: other logins that back it up must be able to read what this one makes.
+    grant = ("GRANT SELECT ON {table} TO PUBLIC",)
+    return Fence(execute, lambda: _exists(session, namespaces), errors, _name(session, namespaces), afterwards=grant)
 
 
 def places(session: Session, namespaces: Sequence[str], window: str) -> frozenset[str]:

@@ -44,9 +44,9 @@ class RestoredDatabase:
         """The Coordinators that the topology puts into this store."""
         return [PostgresCoordinator(self.session, self.backup.store, namespace) for namespace in self._coordinator_namespaces]
 
-    def fences(self, window: str) -> frozenset[str]:
+    def fences(self, window: str, namespace: str) -> frozenset[str]:
         """Which fence rows of a window it holds."""
-        return fences.places(self.session, self.topology.all_namespaces(self.backup.store), window)
+        return fences.places(self.session, [namespace], window)
 
     @property
     def _coordinator_namespaces(self) -> tuple[str, ...]:

@@ -14,12 +14,16 @@ from midtime.catalog.backends import backend_of
 from midtime.catalog.objects import destination_errors, open_destination, open_stream
 from midtime.errors import ArtifactError, DestinationAccessError
 from midtime.stores.base import Restorable
-from midtime.stores.postgresql_pitr.wal import Span, segment_number, timeline_of
+from midtime.stores.postgresql_pitr.wal import NAME_LENGTH, Span, segment_number, timeline_of
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 _SEGMENT = re.compile(r"[0-9A-F]{24}")
+_PACKED = re.compile(rf"{_SEGMENT.pattern}(?:-[0-9a-f]{{40}})?(?:\.(?:gz|lz4|zst|zstd|bz2|xz|lzma|br|gpg|enc|aes|age))*")
+"""Of a segment as tools store it: pgBackRest puts its SHA-1 behind the name. Nothing else counts: a ``.backup`` or a half-written ``.part``
+has no WAL that a recovery could read.
+"""
 
 
 class Archive:
@@ -27,7 +31,7 @@ class Archive:
 
     :param url: the topology's ``wal.archive``
     :param plain: segments lie there as the server wrote them; else a ``restore_command`` of the user's knows how to read them, which may be
-        compressed then, under the segment's name with an ending
+        compressed then, under the segment's name with endings
     """
 
     def __init__(self, url: str, *, plain: bool) -> None:
@@ -54,8 +58,9 @@ class Archive:
         found: dict[str, int] = {}
         for entry in entries:
             name = str(entry["name"]).rstrip("/").rpartition("/")[2]
-            if entry["type"] == "file" and (match := _SEGMENT.match(name)) and (not self.plain or name == match[0]):
-                found[match[0]] = max(entry["size"] or 0, found.get(match[0], 0))
+            if entry["type"] == "file" and (_SEGMENT if self.plain else _PACKED).fullmatch(name):
+                segment = name[:NAME_LENGTH]
+                found[segment] = max(entry["size"] or 0, found.get(segment, 0))
         return found
 
     def restorable(self, span: Span) -> Restorable:

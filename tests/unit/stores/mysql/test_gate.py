@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from subprocess import PIPE, Popen
+from types import SimpleNamespace
 
 import pytest
 
@@ -179,6 +180,32 @@ def client_at(monkeypatch: pytest.MonkeyPatch, port: int) -> Iterator[tuple[Gate
     assert socket.getaddrinfo is real
     with closing(made) as gate, client(gate.port) as process:
         yield gate, process
+
+
+@pytest.mark.parametrize(
+    ("taken", "left"),
+    [((1, 1, 1), [10, 10, 10]), ((0, 1, 0), [10, 15, 15]), ((0, 0, 0), [10, 15, 30]), ((1, 0, 1), [10, 10, 20])],
+    ids=["silent", "second silent", "all refuse", "second refuses"],
+)
+def test_each_address_gets_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch, taken: tuple[int, ...], left: list[float]) -> None:
+    """On a clock of the test's own; an address takes all that it is given, or nothing."""
+    given: list[float] = []
+    hosts = {f"127.0.0.{number}": share for number, share in enumerate(taken, 2)}
+
+    def connection(address: tuple[str, int], timeout: float) -> socket.socket:
+        given.append(timeout)
+        clock["now"] += timeout * hosts[address[0]]
+        raise TimeoutError("timed out")
+
+    clock = {"now": 100.0}
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 1)) for host in hosts]
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        patched.setattr(socket, "create_connection", connection)
+        patched.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock["now"]))
+        with closing(Gate("db.example", 1)) as gate, pytest.raises(StoreUnreachableError, match="timed out"):
+            gate.open(130.0)
+    assert given == pytest.approx(left)
 
 
 def test_an_end_that_breaks_ends_the_other() -> None:

@@ -67,7 +67,39 @@ class TestOnDisk:
             (tmp_path / name).write_bytes(b"x" * 5)
         (tmp_path / NAMES[2]).mkdir()
         assert self.archive(tmp_path).sizes() == {NAMES[0]: 5}
-        assert self.archive(tmp_path, plain=False).sizes().keys() >= {NAMES[0], NAMES[1]}
+        assert self.archive(tmp_path, plain=False).sizes() == {NAMES[0]: 5, NAMES[1]: 5}
+
+    ENDINGS = ("", ".gz", ".lz4", ".zst", ".zstd", ".bz2", ".xz", ".lzma", ".br", ".gpg", ".enc", ".aes", ".age", ".gz.gpg", ".zst.age")
+    NONE = (
+        *(
+            ".00000028.backup",
+            ".00000028.backup.gz",
+            ".partial",
+            ".partial.gz",
+            ".history",
+            ".tmp",
+            ".part",
+            ".ready",
+            ".gz.part",
+            ".gz.tmp",
+        ),
+        *(".", "-", "-abc.gz", f"-{'a' * 40}.part", "0", ".gz~", " (1)", ".gz\n"),
+    )
+
+    @pytest.mark.parametrize("ending", [*ENDINGS, f"-{'0a' * 20}", f"-{'0a' * 20}.gz", f"-{'0a' * 20}.zst.gpg"])
+    def test_packed_by_a_tool_of_the_users(self, tmp_path: Path, ending: str) -> None:
+        (tmp_path / f"{NAMES[0]}{ending}").write_bytes(b"x" * 5)
+        assert self.archive(tmp_path, plain=False).sizes() == {NAMES[0]: 5}
+        assert self.archive(tmp_path).sizes() == ({} if ending else {NAMES[0]: 5})
+
+    @pytest.mark.parametrize("ending", NONE)
+    def test_not_what_only_begins_like_a_segment(self, tmp_path: Path, ending: str) -> None:
+        for name in (NAMES[0], f"{NAMES[1]}{ending}", f"{NAMES[2]}.gz"):
+            (tmp_path / name).write_bytes(b"x" * 5)
+        found = self.archive(tmp_path, plain=False).sizes()
+        assert found.keys() == {NAMES[0], NAMES[2]}
+        assert NAMES[1] in judge(SPAN, found, plain=False).detail
+        assert gap_since(SPAN, found) == NAMES[1]
 
     def test_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(DestinationAccessError, match="no WAL archive"):
