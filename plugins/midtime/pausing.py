@@ -156,6 +156,13 @@ class Pausing:
         hold = said.hold.total_seconds() if isinstance(said.hold, timedelta) else 0.0
         return Limits(said.drain.total_seconds(), hold, said.deadline.total_seconds())
 
+    def require_free(self) -> None:
+        """Look at the leases while there is time: what reads and writes them is loaded by then, which on a busy worker takes seconds.
+
+        :raises ForeignPauseError: another window has one of the endpoints
+        """
+        self.leases.require_free([each.address for each in self.endpoints], holder=self.holder)
+
     def take_leases(self) -> None:
         """Before the first Pause; :meth:`confirm_leases` right before it.
 

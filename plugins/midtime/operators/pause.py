@@ -90,6 +90,7 @@ class ScalarPauseOperator(TopologyOperator):
         clocks = WindowClocks(self.topology)
         with pausing.ready(clocks.earliest_end) as (guard, watchdog):
             self.log.info("Ready to pause %s; waiting for %s", _listed(pausing), ", ".join(host.captures))
+            pausing.require_free()
             host.wait_armed(self.topology.pause.arm.total_seconds())
             host.announce()
             guard.set_clock()
