@@ -138,12 +138,14 @@ def test_an_artifact_is_corrupt(sets: Sets, moments: Mapping[int, Taken], store:
 
 @pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment])
 @pytest.mark.parametrize("store", STORES)
-def test_one_store_is_of_another_instant(sets: Sets, moments: Mapping[int, Taken], stack: Stack, store: str, moment: int) -> None:
-    """Midtime and one or five seconds, early or late: fences and digests name the store each time. And without them, the records?"""
+def test_one_store_is_of_another_instant(sets: Sets, moments: Mapping[int, Taken], store: str, moment: int) -> None:
+    """Midtime and one or five seconds, early or late: fences and digests name the store each time. And without them, the records?
+
+    The sum alone is no proof: what came and what went in a second may be the same, and was, once.
+    """
     mixed = moments[0].but(store, moments[moment])
     with sets.restored(mixed) as restored:
-        found, records, money = restored.verify(), restored.verdict(), restored.money()
-    assert money != stack.mixed_bank.expected_total
+        found, records = restored.verify(), restored.verdict()
     assert found.verdict is not None
     (fence,) = [finding for finding in torn(found.verdict).findings if finding.rule is Rule.FENCE]
     assert fence.store == store

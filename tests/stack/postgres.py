@@ -92,7 +92,9 @@ class Postgres:
         self._binaries = self.binaries
         if not (self.data_dir / "PG_VERSION").exists():
             self._initdb()
-        options = {"listen_addresses": self.host, "port": self.port, "unix_socket_directories": "", **self._settings}
+        # each ScalarDB Server keeps pools, and a test run has several of them over this one
+        common = {"listen_addresses": self.host, "port": self.port, "unix_socket_directories": "", "max_connections": 400}
+        options = {**common, **self._settings}
         settings = [f"--{key}={value}" for key, value in options.items()]
         command: list[str | Path] = [self._binaries / "postgres", "-D", self.data_dir, *settings]
         self._process = self._processes.start(
