@@ -143,9 +143,14 @@ class Windowed:
         """The process of the window's watchdog."""
         return int(next(said["pid"] for said in self.journal(run) if said["did"] == "watches"))
 
-    def lifted_by_watchdog(self, run: str) -> bool:
-        """Whether it was the watchdog that unpaused every endpoint."""
-        return {said["endpoint"] for said in self.journal(run) if said["did"] == "unpaused"} == {each.address for each in self.doubles}
+    def lifted_by_watchdog(self, run: str, patience: float = 3) -> bool:
+        """Whether it was the watchdog that unpaused every endpoint. It writes that down after it has done it: a moment is given to it."""
+        until, wanted = time.monotonic() + patience, {each.address for each in self.doubles}
+        while {said["endpoint"] for said in self.journal(run) if said["did"] == "unpaused"} != wanted:
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        return True
 
     # -- pauses, as the doubles saw them ----------------------------------------------------------------------------------------------
 
