@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 ROOM = "bases"
 """Below a topology's folder."""
 BASE = "base.json"
+SECOND = len("20261121T020007Z")
+"""Letters of an id that say when."""
 BEGUN = "begun.json"
 """Written first: who takes the base."""
 REFERENCE = "base"
@@ -144,8 +146,11 @@ class Bases(Folders):
 
         :param run: whatever names who takes it, for people
         """
+        there = self.folders()
         while True:
             base = restore_point_id(utc_now(), uuid.uuid4().hex)
+            if any(base < each and base[:SECOND] == each[:SECOND] for each in there):
+                continue  # of two that were begun in one second the later one is to be the newest
             with suppress(FileExistsError):
                 objects.create(self.folder(base) / BEGUN, json.dumps({"run": run, "at": to_rfc3339(utc_now())}).encode() + b"\n")
                 return base, self.folder(base)

@@ -14,7 +14,7 @@ from midtime.errors import ArtifactError, CatalogError, ForeignManifestError, Ma
 from midtime.model.restore_point import Artifact
 from tests.unit import base_examples as examples
 from tests.unit.base_examples import add, base, begin, point_on
-from tests.unit.builders import part, point, resealed, sha256
+from tests.unit.builders import MIDTIME, part, point, resealed, sha256
 
 
 @pytest.fixture
@@ -202,3 +202,9 @@ def test_a_base_is_a_record(any_catalog: Catalog) -> None:
     assert Base.unseal(made.seal(), where="x") == made
     assert made.reference == {"id": made.id, "digest": made.digest}
     assert made.size == 4
+
+
+def test_of_two_that_were_begun_in_one_second_the_later_one_is_the_newest(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midtime.catalog.bases.utc_now", lambda: MIDTIME)
+    begun = [Bases(catalog, "accounts").begin("run")[0] for _ in range(8)]
+    assert begun == sorted(begun)
