@@ -219,7 +219,7 @@ def test_a_login_that_may_not_read_everything(setting: Setting, monkeypatch: pyt
 
 
 def test_no_client_tools(setting: Setting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(tools, "_FOLDERS", ())
+    monkeypatch.setattr(tools, "FOLDERS", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     error = failing(setting)
     assert isinstance(error, ToolError)
@@ -231,7 +231,7 @@ def test_an_older_pg_dump_is_refused(setting: Setting, monkeypatch: pytest.Monke
         script = tmp_path / name
         script.write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) 15.9'\n")
         script.chmod(0o755)
-    monkeypatch.setattr(tools, "_FOLDERS", ())
+    monkeypatch.setattr(tools, "FOLDERS", ())
     monkeypatch.setenv("PATH", str(tmp_path))
     error = failing(setting)
     assert isinstance(error, ToolError)
