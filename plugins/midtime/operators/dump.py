@@ -20,7 +20,6 @@ from midtime.windows import turn_held
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from midtime.model.restore_point import StoreBackup
     from midtime.stores.base import Armed, Capture, CopiedStore
 
 
@@ -40,6 +39,8 @@ class DumpOperator(TopologyOperator):
     def __init__(self, *, store: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.store = store
+        self.details: dict[str, Any] = {}
+        """What the part says beside what the store says."""
 
     def work(self, context: Context) -> dict[str, Any]:
         """Capture, copy, note the part."""
@@ -53,15 +54,12 @@ class DumpOperator(TopologyOperator):
         self.catalog.begin(point)
         try:
             backup = store.copy(capture, Shelf(self.catalog.folder(point), self.store), self._progress)
-            self.catalog.add_part(point, self._part(backup))
+            self.catalog.add_part(point, backup.model_copy(update={"details": {**backup.details, **self.details}}))
         except BaseException:
             self._discard(point)
             raise
         self.log.info("Copied %s rows, %s bytes, in %.1f s", f"{backup.rows:,}", f"{backup.size:,}", backup.seconds)
         return {"restore_point": point, "store": self.store, "midtime": to_rfc3339(backup.midtime)}
-
-    def _part(self, backup: StoreBackup) -> StoreBackup:
-        return backup
 
     def _discard(self, point: str) -> None:
         self.catalog.discard_half_written(point)
@@ -86,7 +84,6 @@ class WindowedDumpOperator(DumpOperator):
         super().__init__(**kwargs)
         self.pause, self.after = pause, after
         self.capture_id = ""
-        self.fence: StoreFence | None = None
 
     def work(self, context: Context) -> dict[str, Any]:
         """Arm, wait, capture, report, and copy once the window has proven itself."""
@@ -97,7 +94,6 @@ class WindowedDumpOperator(DumpOperator):
         held = self.catalog.leases.held(BACKUP_LEASE, run)
         with held, turn_held(self.topology, run), fenced(store) as fence, store.arm() as armed:
             fence.connect()
-            self.fence = fence
             self.log.info("Armed %s; waiting for the window", self.store)
             said = self.topology.pause
             window = guest.wait_open((said.arm + said.deadline).total_seconds())
@@ -106,6 +102,7 @@ class WindowedDumpOperator(DumpOperator):
             capture = self._capture(guest, window, armed, fence)
             midtime = from_rfc3339(guest.wait_closed(window))
             fence.write(window, "after")
+            self.details = {"capture": self.capture_id, "quiesced": self.topology.quiesced(self.store), "fence": fence.to_dict()}
             return {**self._copy(store, capture, restore_point_id(midtime, run)), "window": window, "capture": self.capture_id}
 
     def _capture(self, guest: Guest, window: str, armed: Armed, fence: StoreFence) -> Capture:
@@ -129,11 +126,6 @@ class WindowedDumpOperator(DumpOperator):
         )
         self.log.info("Captured %s in %.3f s", self.store, seconds)
         return capture
-
-    def _part(self, backup: StoreBackup) -> StoreBackup:
-        said = {"capture": self.capture_id, "quiesced": self.topology.quiesced(self.store)}
-        said |= {"fence": self.fence.to_dict()} if self.fence else {}
-        return backup.model_copy(update={"details": {**backup.details, **said}})
 
     def _discard(self, point: str) -> None:
         """Nothing: other stores' artifacts may lie there, and the run's teardown removes all of it."""

@@ -68,6 +68,18 @@ def leave_a_log(path: Path) -> None:
     assert os.path.getsize(f"{path}-wal")
 
 
+def bring_into(state: str, path: Path) -> None:
+    """Change the live file after its backup: emptied, and then ``with a log``, ``damaged``, ``lost``, as the words say."""
+    elsewhere(path, EMPTY)
+    if "log" in state:
+        elsewhere(path, 'UPDATE "bank$acct" SET balance = 1')
+        leave_a_log(path)
+    if "damaged" in state:
+        path.write_bytes(b"no database any more")
+    if "lost" in state:
+        path.unlink()
+
+
 def test_again_as_a_retry_would(setting: SqliteSetting, planned: tuple[RestorePoint, Target]) -> None:
     place(setting, planned)
     good(setting, planned[1])
@@ -257,14 +269,7 @@ def _counting(function: Callable[..., Any], left: list[int]) -> Callable[..., An
 @pytest.mark.parametrize("then", ["tried again", "given up"])
 def test_killed_at_every_step(wal: SqliteSetting, tmp_path: Path, state: str, then: str) -> None:
     manifest, target = wal.restored(in_place=True)
-    elsewhere(wal.path, EMPTY)
-    if "log" in state:
-        elsewhere(wal.path, 'UPDATE "bank$acct" SET balance = 1')
-        leave_a_log(wal.path)
-    if "damaged" in state:
-        wal.path.write_bytes(b"no database any more")
-    if "lost" in state:
-        wal.path.unlink()
+    bring_into(state, wal.path)
     shutil.copytree(wal.path.parent, tmp_path / "saved")
     before = wal.path.read_bytes() if wal.path.exists() else None
     steps = 0

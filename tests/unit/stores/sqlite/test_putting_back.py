@@ -15,7 +15,7 @@ from midtime.model.restore_point import RestorePoint
 from midtime.stores.base import Target
 from midtime.stores.sqlite import placing
 from tests.unit.stores.sqlite.setting import HOLDER, SqliteSetting, elsewhere, process
-from tests.unit.stores.sqlite.test_placing import EMPTY, LIVE, RESTORED, SUM, killed_at, leave_a_log, place
+from tests.unit.stores.sqlite.test_placing import EMPTY, LIVE, RESTORED, SUM, bring_into, killed_at, place
 
 Planned = tuple[RestorePoint, Target]
 
@@ -132,14 +132,7 @@ def test_a_file_system_that_refuses(setting: SqliteSetting, planned: Planned, mo
 @pytest.mark.parametrize("state", ["at rest", "with a log", "damaged with a log", "lost with a log", "beside"])
 def test_killed_at_every_step_of_either_way(wal: SqliteSetting, tmp_path: Path, state: str) -> None:
     manifest, target = wal.restored(in_place=state != "beside")
-    elsewhere(wal.path, EMPTY)
-    if "log" in state:
-        elsewhere(wal.path, 'UPDATE "bank$acct" SET balance = 1')
-        leave_a_log(wal.path)
-    if "damaged" in state:
-        wal.path.write_bytes(b"no database any more")
-    if "lost" in state:
-        wal.path.unlink()
+    bring_into(state, wal.path)
     shutil.copytree(wal.path.parent, tmp_path / "saved")
     before = content(wal.path.parent)
 
