@@ -208,14 +208,36 @@ def test_two_at_once(mysql_setting: MysqlSetting) -> None:
 # -- before the window ------------------------------------------------------------------------------------------------------------------
 
 
-def test_an_armed_dump_is_connected_and_the_server_knows_nothing_of_it(mysql_setting: MysqlSetting) -> None:
+NOT_NUMBERED = "a server that lists other numbers"
+IMPATIENT = "a server that ends idle connections"
+
+
+@pytest.fixture(params=["", NOT_NUMBERED, IMPATIENT], ids=["logged in", NOT_NUMBERED, IMPATIENT])
+def kept_out(request: pytest.FixtureRequest, mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
+    """Whether the client waits for its greeting, because it cannot wait for anything later."""
+    if request.param == NOT_NUMBERED:
+        monkeypatch.setattr(module, "_OWN_NUMBER", "SELECT 0")
+    ((patience,),) = mysql_setting.execute("SELECT @@global.wait_timeout")
+    if request.param == IMPATIENT:
+        mysql_setting.execute("SET GLOBAL wait_timeout = 600")
+    yield bool(request.param)
+    mysql_setting.execute(f"SET GLOBAL wait_timeout = {patience}")
+
+
+def test_an_armed_dump_is_connected_and_has_said_nothing(mysql_setting: MysqlSetting, kept_out: bool) -> None:
+    mysql_setting.execute(TWO_DATABASES)
     with store_of(mysql_setting).arm() as armed:
         connected = psutil.Process(client_of(armed).pid).net_connections("tcp4")
         assert [found.status for found in connected] == [psutil.CONN_ESTABLISHED]
         assert connected[0].raddr != (mysql_setting.server.host, mysql_setting.server.port)
-        ids = {number for (number,) in mysql_setting.execute("SELECT id FROM information_schema.processlist WHERE user = 'midtime'")}
-        assert len(ids - {armed.session.connection.connection_id}) == 1, "the one that asks"
+        asked = "SELECT id, command, info FROM information_schema.processlist WHERE user = 'midtime' AND id NOT IN (CONNECTION_ID(), %s)"
+        idle = mysql_setting.execute(asked, (armed.session.connection.connection_id,))
+        assert [each[1:] for each in idle] == ([] if kept_out else [("Sleep", None)])
+        assert mysql_setting.execute("SELECT count(*) FROM information_schema.innodb_trx") == [(0,)]
         assert [thread for thread in threading.enumerate() if thread.name == "gate"] == []
+        armed.check()
+        mark(mysql_setting, 1)
+        assert rows(read(armed.fix()), "marks") == [(1,)]
     left_nothing()
 
 
@@ -301,10 +323,37 @@ def test_a_client_that_died_while_it_was_armed(mysql_setting: MysqlSetting) -> N
         left_nothing()  # at once, not when the task ends
 
 
+@pytest.mark.parametrize(("who", "says"), [("the client", "SIGKILL"), ("the server", "Lost connection|has gone away")])
+def test_what_ends_before_the_window_is_noticed_then(mysql_setting: MysqlSetting, who: str, says: str) -> None:
+    """By whoever waits for the window, while nobody has been paused."""
+    with pytest.raises(CopyError, match=rf"the dump client failed:\n(.|\n)*({says})"), store_of(mysql_setting).arm() as armed:
+        armed.check()
+        if who == "the client":
+            client_of(armed).kill()
+        else:
+            assert armed._gate is not None
+            mysql_setting.execute(f"KILL {armed._gate._number}")
+        for _ in range(300):
+            armed.check()
+            time.sleep(0.1)
+    left_nothing()
+
+
+def test_a_login_that_is_refused_is_said_while_nobody_is_paused(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", mysql_setting.login("late", "ALL ON *.*"))
+    locked = f"ALTER USER `late_{mysql_setting.mark}` ACCOUNT LOCK"
+    admit = Gate.admit
+    monkeypatch.setattr(Gate, "admit", lambda gate, process: (admit(gate, process), mysql_setting.execute(locked))[0])
+    with pytest.raises(CopyError, match=r"the dump client failed:\n.*locked"), store_of(mysql_setting).arm():
+        pass
+    left_nothing()
+
+
 def test_a_login_that_is_refused_in_the_window_is_said_in_the_client_s_words(
     mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", mysql_setting.login("late", "ALL ON *.*"))
+    monkeypatch.setattr(module, "_OWN_NUMBER", "SELECT 0")  # so the client logs in only then
     with store_of(mysql_setting).arm() as armed:
         mysql_setting.execute(f"ALTER USER `late_{mysql_setting.mark}` ACCOUNT LOCK")
         with pytest.raises(CopyError, match=r"the dump client failed:\n.*locked"):

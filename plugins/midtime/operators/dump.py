@@ -96,7 +96,7 @@ class WindowedDumpOperator(DumpOperator):
             fence.connect()
             self.log.info("Armed %s; waiting for the window", self.store)
             said = self.topology.pause
-            window = guest.wait_open((said.arm + said.deadline).total_seconds())
+            window = guest.wait_open((said.arm + said.deadline).total_seconds(), armed.check)
             # Two tries of one task may live at once: what is published is the very capture that was reported.
             self.capture_id = uuid.uuid4().hex
             capture = self._capture(guest, window, armed, fence)

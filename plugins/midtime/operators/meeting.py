@@ -7,7 +7,7 @@ an earlier try said, or one that is busy with its copy, is passed over.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from midtime.errors import ArmingError, WindowVoidError
@@ -153,13 +153,16 @@ class Guest(Meeting):
         self._old = before.get("id") if before.get("state") in ("open", "closed", "void") else None
         self._opened: tuple[str, float] | None = None
 
-    def wait_open(self, seconds: float) -> str:
+    def wait_open(self, seconds: float, check: Callable[[], object] = lambda: None) -> str:
         """Say that we are ready, to each window that asks; until one is open. Returns its id.
 
+        :param check: raises when we are not ready any more; asked until the window is near, when nobody has been paused yet
         :raises WindowVoidError: it does not open, or the pausing task is gone
         """
         told = ""
         for said in self._windows(time.monotonic() + seconds):
+            if said["state"] == "arming":
+                check()
             if said["state"] in ("arming", "pausing") and said["id"] != told:
                 told = said["id"]
                 self.push("armed", {"window": told})

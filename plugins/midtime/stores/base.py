@@ -164,11 +164,20 @@ class PointInTimeStore(Protocol):
         """
 
 
-class Armed(Protocol):
+class Armed(ABC):
     """A store that is ready: connected, locked, asked everything; only the instant is not fixed yet."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def fix(self) -> Capture:
         """Fix the instant, now. Near-constant time, whatever the size of the data."""
+
+    def check(self) -> None:  # noqa: B027 - most hold nothing that could end by itself
+        """Whether it still is ready, as far as that can be told at once; asked again and again while the window is waited for.
+
+        :raises StoreError: it is not: a program that waits for the window has ended
+        """
 
 
 class CopiedStore(ABC):

@@ -12,15 +12,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from subprocess import PIPE, Popen
 from typing import Any
 
 from mysql.connector import MySQLConnection
 
-from midtime.errors import CopyError
+from midtime.errors import CopyError, StoreUnreachableError
 from midtime.model.instants import to_rfc3339
+from midtime.stores.base import Armed
 from midtime.stores.mysql import content, gate, programs, tools
 from midtime.stores.mysql.connections import Session
 from midtime.stores.mysql.content import TableInfo
@@ -31,9 +32,13 @@ from midtime.stores.processes import read_output, streaming_tool
 
 OPENING_SECONDS = 30
 """For a snapshot to be open from the moment when it was asked for: as long as a pause may last by default."""
+LOGIN_SECONDS = 60
+"""For a client to log in before the window: many may do so at once."""
 _LOOK_MS = 4
 """Between two looks at whether it is."""
 _ENTERED = "SELECT db FROM information_schema.processlist WHERE id = %s"
+_WAITS = "SELECT 1 FROM information_schema.processlist WHERE id = %s AND command = 'Sleep'"
+"""Whether a connection is logged in and waits for a statement; while it logs in its command is another, even where its user is known."""
 _OWN_NUMBER = "SELECT id FROM information_schema.processlist WHERE id = CONNECTION_ID()"
 
 
@@ -68,6 +73,8 @@ class Known:
     server: str
     numbered: bool
     """Whether the server lists connections under the numbers with which it greets them; a proxy in between does not."""
+    patience: timedelta
+    """How long the server waits for the next statement of a connection."""
 
     @classmethod
     def ask(cls, session: Session, databases: Sequence[str]) -> Known:
@@ -79,20 +86,30 @@ class Known:
             int(session.value("SELECT @@global.max_allowed_packet")),
             session.version_text,
             session.value(_OWN_NUMBER) == session.connection.connection_id,
+            timedelta(seconds=int(session.value("SELECT @@global.wait_timeout"))),
         )
 
 
-class ArmedDump:
-    """A dump client that is started and connected; where it must compare the server's name, it starts in the window.
+class ArmedDump(Armed):
+    """A dump client that is started, connected and logged in; where it must compare the server's name, it starts in the window.
 
     :param resources: whatever is opened; it belongs to the caller
+    :param waiting: how long it may have to wait for the window; where the server would end an idle connection before, it logs in in the window
     :raises CopyError: the client does not start
     """
 
     def __init__(
-        self, session: Session, clients: Clients, databases: Sequence[str], resources: ExitStack, *, positioned: bool = False
+        self,
+        session: Session,
+        clients: Clients,
+        databases: Sequence[str],
+        resources: ExitStack,
+        *,
+        positioned: bool = False,
+        waiting: timedelta = timedelta(0),
     ) -> None:
         self.session, self.clients, self.databases, self.resources = session, clients, databases, resources
+        self.waiting = waiting
         self.positioned = positioned
         self.known = Known.ask(session, databases)
         self.fixed = False
@@ -114,6 +131,19 @@ class ArmedDump:
             self.resources.enter_context(owned.pop_all())
         self.fixed = True
         return snapshot
+
+    def check(self) -> None:
+        """Whether the client still waits, and its connection with it."""
+        if self._process and self._gate and (self._process.poll() is not None or self._gate.broken):
+            self._gate.close()
+            self._last_words(self._process)
+            raise CopyError("the dump client ended while it waited for the window", fix="see the server's log, then run again")
+
+    @staticmethod
+    def _last_words(process: Popen[bytes]) -> None:
+        """Read to its end a client whose connection has ended: if it ended badly, that is an error here, in its own words."""
+        for _ in read_output(process, silence=LOGIN_SECONDS):
+            pass
 
     def confirm(self) -> None:
         """Ask again what was asked before; after the dump was read.
@@ -172,9 +202,18 @@ class ArmedDump:
         self._gate = self.resources.enter_context(closing(Gate(login.host, login.port)))
         self._process = self._start(self.resources, gate.HOST, self._gate.port)
         if not self._gate.admit(self._process):
-            for _ in read_output(self._process):  # which raises if it ended badly
-                pass
+            self._last_words(self._process)
             raise CopyError("the dump client ended without connecting", fix="see that client_path names a mariadb-dump or mysqldump")
+        if self.known.numbered and self.known.patience > self.waiting + timedelta(seconds=LOGIN_SECONDS):
+            self._log_in(self._gate, self._process)
+
+    def _log_in(self, gate: Gate, process: Popen[bytes]) -> None:
+        try:
+            gate.log_in(time.monotonic() + LOGIN_SECONDS, lambda number: self.session.value(_WAITS, [number]) is not None)
+        except StoreUnreachableError:
+            gate.close()  # so that the client ends and says why it was not let in
+            self._last_words(process)
+            raise
 
     def _start(self, resources: ExitStack, host: str, port: int) -> Popen[bytes]:
         login = replace(self.session.login, host=host, port=port)
@@ -189,15 +228,22 @@ class _Unused(Exception):  # noqa: N818 - never leaves this module
 
 @contextmanager
 def armed_dump(
-    session: Session, clients: Clients, databases: Sequence[str], resources: ExitStack, *, positioned: bool = False
+    session: Session,
+    clients: Clients,
+    databases: Sequence[str],
+    resources: ExitStack,
+    *,
+    positioned: bool = False,
+    waiting: timedelta = timedelta(0),
 ) -> Iterator[ArmedDump]:
     """Describe, and start the dump client before a closed gate.
 
     :param resources: what the session belongs to: an error of :meth:`ArmedDump.fix` ends all of it at once
     :param positioned: whether the dump says where its snapshot is in the binary log
+    :param waiting: how long the window may be waited for
     :raises CopyError: the dump client failed, or the tables changed their shape meanwhile
     """
-    armed = ArmedDump(session, clients, databases, resources, positioned=positioned)
+    armed = ArmedDump(session, clients, databases, resources, positioned=positioned, waiting=waiting)
     yield armed
     if armed.fixed:
         armed.confirm()

@@ -1,22 +1,28 @@
-"""A gate between a dump client and its server: the client is started and connected before a pause window, and reaches the server in it.
+"""A gate between a dump client and its server: the client is started, connected and logged in before a pause window, and says its first word in it.
 
-The client waits for the server's greeting as long as it takes. From the opening on every byte passes as it is, TLS included; only the
-greeting, which no server encrypts, is looked at: it says which of the server's connections the client got.
+Every byte passes as it is, TLS included; only the greeting, which no server encrypts, is looked at: it says which of the server's connections
+the client got. Once the server lists that one as logged in, whatever the client says next stays in the gate until it is opened. Where the
+server does not tell, the client waits for its greeting until then.
 """
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
 from subprocess import Popen
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
 
 from midtime.errors import CopyError, StoreUnreachableError
 from midtime.stores.mysql.connections import keep_alive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HOST = "127.0.0.1"
 ADMISSION_SECONDS = 60
@@ -45,6 +51,7 @@ class Gate:
         self.port: int = self._listener.getsockname()[1]
         self._ends: list[socket.socket] = []
         self._pumps: list[threading.Thread] = []
+        self._number: int | None = None
 
     def admit(self, process: Popen[bytes]) -> bool:
         """Wait for the connection of our own child; whoever else connects is shown the door. Nobody can connect afterwards.
@@ -68,28 +75,67 @@ class Gate:
                 )
         return False
 
+    def log_in(self, deadline: float, waits: Callable[[int], bool]) -> None:
+        """Let the client log in, and hold what it says then. Not for a server that does not number connections as it lists them.
+
+        :param deadline: of ``time.monotonic()``
+        :param waits: whether the server lists the connection of this number as one that waits for a statement
+        :raises StoreUnreachableError: the server does not answer in time, or ends the connection; the client may say more of that
+        """
+        with self._reaching():
+            number = self._connect_client(deadline)
+            client, server = self._ends
+            while number is not None:
+                ready, _, _ = select.select([client, server], [], [], _left(deadline))
+                if server not in ready and waits(number):  # so this is no part of the login any more: it stays where it is
+                    return
+                for source, sink in ((server, client), (client, server)):
+                    if source in ready:
+                        if not (chunk := source.recv(CHUNK)):
+                            raise ConnectionError(
+                                f"the {'server' if source is server else 'dump client'} ended the connection at its login"
+                            )
+                        sink.sendall(chunk)
+
+    @property
+    def broken(self) -> bool:
+        """Whether one of the two is gone while the gate is closed."""
+        return any(_ended(end) for end in self._ends)
+
     def open(self, deadline: float) -> int | None:
-        """Connect to the server, hand its greeting to the client, and let every byte pass from now on.
+        """Let every byte pass from now on; connect to the server first, where nobody has logged in.
 
         :param deadline: of ``time.monotonic()``
         :return: the number that the server gave the connection; None if it greeted with an error, which the client tells
         :raises StoreUnreachableError: the server does not answer in time
         """
+        if len(self._ends) < 2:
+            with self._reaching():
+                self._connect_client(deadline)
+        client, server = self._ends
+        self._pumps = [threading.Thread(target=_pump, args=ends, name="gate", daemon=True) for ends in ((server, client), (client, server))]
+        for pump in self._pumps:
+            pump.start()
+        return self._number
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
         try:
-            server = self._connect(deadline)
-            greeting = _greeting(server, deadline)
-            server.settimeout(None)
+            yield
         except OSError as error:
             raise StoreUnreachableError(
                 f"does not answer: {self.where}: {error}", fix="check that the server is up and reachable from the worker"
             ) from error
-        (client,) = self._ends[:1]
+
+    def _connect_client(self, deadline: float) -> int | None:
+        """Connect to the server, and hand its greeting to the client."""
+        server = self._connect(deadline)
+        greeting = _greeting(server, deadline)
+        server.settimeout(None)
         with suppress(OSError):  # it is gone: its own last words say why
-            client.sendall(greeting)
-        self._pumps = [threading.Thread(target=_pump, args=ends, name="gate", daemon=True) for ends in ((server, client), (client, server))]
-        for pump in self._pumps:
-            pump.start()
-        return _connection_id(greeting)
+            self._ends[0].sendall(greeting)
+        self._number = _connection_id(greeting)
+        return self._number
 
     def close(self) -> None:
         """End it all: no socket and no thread stays. Idempotent."""
@@ -127,6 +173,15 @@ def _has(process: psutil.Process, peer: Any, ours: Any) -> bool:
     with suppress(psutil.Error):  # it ended meanwhile
         return any((found.laddr, found.raddr) == (peer, ours) for found in process.net_connections("tcp4"))
     return False
+
+
+def _ended(end: socket.socket) -> bool:
+    try:
+        return end.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _prepared(end: socket.socket) -> socket.socket:

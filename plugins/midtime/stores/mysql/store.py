@@ -80,7 +80,8 @@ class MysqlStore(CopiedStore):
         with ExitStack() as resources:
             session = resources.enter_context(connect(self.spec.conn_id))
             check_tables(session, self.topology, self.name)  # again: a table that no transaction covers is dumped without a word
-            with armed_dump(session, self.clients(session), self.databases, resources, positioned=self.positioned) as armed:
+            clients, waiting = self.clients(session), self.topology.pause.arm + self.topology.pause.deadline
+            with armed_dump(session, clients, self.databases, resources, positioned=self.positioned, waiting=waiting) as armed:
                 yield armed
 
     @contextmanager

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from midtime.catalog.bases import Base
 from midtime.errors import StoreAccessError
+from midtime.stores.base import Armed
 from midtime.stores.mysql.connections import Session
 from midtime.stores.mysql_pitr.reading import Position
 
@@ -55,7 +56,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class ArmedPoint:
+class ArmedPoint(Armed):
     """A connected session, and a base; the log is kept from the base almost to here."""
 
     session: Session

@@ -18,6 +18,7 @@ from psycopg.errors import Error, LockNotAvailable
 
 from midtime.errors import CopyError
 from midtime.model.restore_point import TableContent
+from midtime.stores.base import Armed
 from midtime.stores.postgresql import content, databases
 
 Session = Connection[tuple[Any, ...]]
@@ -45,7 +46,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class ArmedSnapshot:
+class ArmedSnapshot(Armed):
     """A transaction in which nothing was asked yet: its first query fixes what it sees."""
 
     session: Session

@@ -11,6 +11,7 @@ from psycopg import Connection
 
 from midtime.catalog.bases import Base
 from midtime.errors import CopyError
+from midtime.stores.base import Armed
 from midtime.stores.postgresql_pitr.wal import parse_lsn, timeline_of
 
 Session = Connection[tuple[Any, ...]]
@@ -35,7 +36,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class ArmedPoint:
+class ArmedPoint(Armed):
     """A connected session, and a base from which whatever comes can be reached."""
 
     session: Session

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from midtime.errors import CopyError, MidtimeError, StagingSpaceError, StoreUnreachableError
 from midtime.model.instants import utc_now
-from midtime.stores.base import Say
+from midtime.stores.base import Armed, Say
 from midtime.stores.sqlite.files import LIVE, opened, read_header, require_one_name, sqlite_errors
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
-class ArmedFile:
+class ArmedFile(Armed):
     """An open database on which no transaction has begun."""
 
     path: str
