@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from midtime.verify.records import Coordinator, CoordinatorRow, TxState
 
 PARENT_LENGTH = 24  # of the id that a commit group shares; the full id is "<parent>:<child>" up to ScalarDB 3.13, "<parent>$<child>" later
 _SEPARATORS = frozenset(":$")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of one transaction, by the Coordinators that know it."""
+
+    states: Mapping[str, TxState]
+    """COMMITTED or ABORTED, by the Coordinator's name."""
+
+    @property
+    def state(self) -> TxState:
+        """The one that counts."""
+        return TxState.COMMITTED if TxState.COMMITTED in self.states.values() else TxState.ABORTED
+
+    @property
+    def contradicts_itself(self) -> bool:
+        """Whether one Coordinator has committed what another has aborted."""
+        return len(set(self.states.values())) > 1
 
 
 def parent_and_child(tx_id: str) -> tuple[str, str] | None:
@@ -21,18 +40,18 @@ def parent_and_child(tx_id: str) -> tuple[str, str] | None:
     return tx_id[:PARENT_LENGTH], tx_id[PARENT_LENGTH + 1 :]
 
 
-def decide(tx_ids: Collection[str], coordinators: Sequence[Coordinator]) -> dict[str, TxState]:
-    """COMMITTED or ABORTED for every id that some Coordinator knows; the others are left out.
+def decide(tx_ids: Collection[str], coordinators: Sequence[Coordinator]) -> dict[str, Decision]:
+    """What the Coordinators have decided of every id that some of them knows; the others are left out.
 
-    COMMITTED in any of them decides: a transaction has a row in its own cluster's Coordinator only, and a row never changes.
+    COMMITTED in any of them counts: a transaction has a row in its own cluster's Coordinator only, and a row never changes.
     """
-    decided: dict[str, TxState] = {}
+    found: dict[str, dict[str, TxState]] = {}
     for coordinator in coordinators:
-        open_ids = [tx_id for tx_id in tx_ids if decided.get(tx_id) is not TxState.COMMITTED]
-        if open_ids:
-            rows = coordinator.lookup(_ids_to_read(open_ids))
-            decided.update((tx_id, state) for tx_id in open_ids if (state := _state(tx_id, rows)) is not None)
-    return decided
+        rows = coordinator.lookup(_ids_to_read(tx_ids))
+        for tx_id in tx_ids:
+            if (state := _state(tx_id, rows)) is not None:
+                found.setdefault(tx_id, {})[coordinator.name] = state
+    return {tx_id: Decision(states) for tx_id, states in found.items()}
 
 
 def oldest_row(coordinators: Iterable[Coordinator]) -> int | None:

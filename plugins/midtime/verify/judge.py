@@ -87,7 +87,10 @@ class _Reading:
         self.tally.records_read += len(batch.records)
         waiting = []
         for record in batch.records:
-            row = decided.get(record.tx_id or "")
+            decision = decided.get(record.tx_id or "")
+            row = decision.state if decision else None
+            if decision and decision.contradicts_itself:
+                self._found(rules.contradiction(record, decision))
             if (record.prepared_at or 0) > self._limit or (record.committed_at or 0) > self._limit:
                 self._found(rules.stamps(record, self._facts, self._bounds))
             if followed:

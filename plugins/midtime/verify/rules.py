@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from midtime.verify.coordinators import Decision
 from midtime.verify.facts import Bounds, TopologyFacts
 from midtime.verify.records import CoordinatorRow, FenceObservation, Record, TxState
 from midtime.verify.suspects import Suspect
@@ -58,6 +59,13 @@ def odd_state(record: Record) -> Finding | None:
         return None
     text = f"tx_state is {record.tx_state}" + (" without a tx_id" if record.tx_id is None else "")
     return _of_record(Rule.ODD_STATE, Severity.UNEXPLAINED, text, record)
+
+
+def contradiction(record: Record, decision: Decision) -> Finding:
+    """Committed by one Coordinator and aborted by another: lazy recovery through the second has rolled back what the first had committed."""
+    said = ", ".join(f"{state.name} in {name}" for name, state in sorted(decision.states.items()))
+    text = f"the Coordinators contradict each other, so part of it may be rolled back in the living system as well: {said}"
+    return _of_record(Rule.CONTRADICTION, Severity.TORN, text, record)
 
 
 def suspect(case: Suspect, facts: TopologyFacts, bounds: Bounds, oldest_row: int | None) -> Finding | Reason | None:

@@ -33,6 +33,7 @@ class Rule(StrEnum):
     TWO_STORES = "unknown-in-two-stores"
     UNKNOWN = "unknown-to-coordinator"
     NO_COORDINATOR = "coordinator-missing"
+    CONTRADICTION = "coordinators-contradict"
     STAMP = "stamp-after-start"
     STAMP_AFTER_END = "stamp-after-end"
     FENCE = "fence"

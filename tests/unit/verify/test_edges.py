@@ -27,12 +27,18 @@ def _write_set(*, deleted: bool = False, **facts: bool) -> Verdict:
     return verdict([record("t")], [row("t", COMMITTED, START - 10, (), entry)], TopologyFacts(**facts))  # type: ignore[arg-type]
 
 
+def _contradiction() -> Verdict:
+    coordinators = [FakeCoordinator([row("t")]), FakeCoordinator([row("t", ABORTED)], name="b/second")]
+    return judge({"a": FakeStore([record("t")])}, coordinators, TopologyFacts(), WINDOW, fenced("a"))
+
+
 GRAVITY = [
     (Rule.STAMP, Outcome.TORN, lambda: verdict([record("t", prepared_at=START + BOUND + 1)], [row("t")])),
     (Rule.STAMP, Outcome.TORN, lambda: verdict([], [row("t", at=START + BOUND + 1)])),
     (Rule.FENCE, Outcome.TORN, lambda: verdict([], fences=[FenceObservation("a", False, False), *fenced("b")])),
     (Rule.FENCE, Outcome.TORN, lambda: verdict([], fences=[FenceObservation("a", True, True), *fenced("b")])),
     (Rule.NO_COORDINATOR, Outcome.TORN, _missing_coordinator),
+    (Rule.CONTRADICTION, Outcome.TORN, _contradiction),
     (Rule.WRITE_SET, Outcome.TORN, _write_set),
     (Rule.WRITE_SET, Outcome.UNEXPLAINED, lambda: _write_set(purge=True)),
     (Rule.UNKNOWN, Outcome.TORN, lambda: verdict([record("t")])),

@@ -8,7 +8,7 @@ import pytest
 
 from midtime.verify.facts import Bounds, TopologyFacts
 from midtime.verify.judge import judge
-from midtime.verify.records import FenceObservation, Record, WriteEntry
+from midtime.verify.records import CoordinatorRow, FenceObservation, Record, WriteEntry
 from midtime.verify.verdict import Outcome, Rule, Severity
 
 from .fakes import ABORTED, COMMITTED, DELETED, PREPARED, START, WINDOW, FakeCoordinator, FakeStore, fenced, record, row, rules_of, verdict
@@ -58,6 +58,20 @@ class TestUnknown:
     def test_a_missing_coordinator_is_torn(self) -> None:
         judged = judge({"a": FakeStore([record("t", PREPARED)])}, [FakeCoordinator(exists=False)], TopologyFacts(), WINDOW, fenced("a"))
         assert rules_of(judged) == {Rule.NO_COORDINATOR: 1}
+
+    @pytest.mark.parametrize("second", [row("t", ABORTED), row("t" * 24 + ":c", ABORTED)])
+    def test_coordinators_that_contradict_each_other_are_torn(self, second: CoordinatorRow) -> None:
+        """Two-phase commit with a Coordinator each: lazy recovery of one server rolls back what the other has committed."""
+        first = FakeCoordinator([row(second.tx_id)])
+        for order in ([first, FakeCoordinator([second], name="b/second")], [FakeCoordinator([second], name="b/second"), first]):
+            judged = judge({"a": FakeStore([record(second.tx_id)])}, order, TopologyFacts(), WINDOW, fenced("a"))
+            assert (judged.outcome, rules_of(judged)) == (Outcome.TORN, {Rule.CONTRADICTION: 1})
+            assert "COMMITTED in a/coordinator, ABORTED in b/second" in judged.findings[0].message
+
+    def test_an_aborted_group_says_nothing_of_what_another_coordinator_committed(self) -> None:
+        tx_id = "t" * 24 + ":c"
+        coordinators = [FakeCoordinator([row(tx_id)]), FakeCoordinator([row("t" * 24, ABORTED)], name="b/second")]
+        assert judge({"a": FakeStore([record(tx_id)])}, coordinators, TopologyFacts(), WINDOW, fenced("a")).outcome is Outcome.GOOD
 
     @pytest.mark.parametrize("state", [0, 4, 9, None])
     def test_a_state_that_scalardb_never_writes_is_unexplained(self, state: int | None) -> None:
