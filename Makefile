@@ -44,10 +44,10 @@ lint: $(STAMP) ## Style, types, the direction of imports, and that what is gener
 test: lint test-unit test-integration ## Everything that CI runs
 
 test-unit: $(STAMP) ## Tests that need no server
-	$(BIN)/python -m pytest --ignore=tests/integration -m "not long"
+	$(BIN)/python -m pytest --ignore=tests/integration -m "not long" --numprocesses=4
 
 test-integration: $(STAMP) ## Tests on real servers and a real Airflow
-	$(BIN)/python -m pytest tests/integration -m "not long"
+	$(BIN)/python -m pytest tests/integration -m "not long" --numprocesses=2 --dist=loadgroup
 
 test-long: $(STAMP) ## Proofs that take long
 	$(BIN)/python -m pytest -m long

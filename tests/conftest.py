@@ -7,12 +7,25 @@ import os
 import shutil
 import tempfile
 
+import pytest
+
 # Before anything imports Airflow, which reads its configuration once.
 _HOME = tempfile.mkdtemp(prefix="midtime-test-home-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ.update({"AIRFLOW_HOME": _HOME, "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__UNIT_TEST_MODE": "False"})
 for _name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "MIDTIME_")) and name != "MIDTIME_CACHE"]:
     del os.environ[_name]
+
+# Airflow's processes mostly wait for each other, and so do these tests: beside them, another worker of pytest-xdist has the other servers.
+_GROUPS = ("airflow", "servers")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which of the two workers gets a test: each server is started once, by the worker that has its tests."""
+    for item in items:
+        if item.get_closest_marker("integration"):
+            item.add_marker(pytest.mark.xdist_group(_GROUPS[item.get_closest_marker("airflow") is None]))
+
 
 pytest_plugins = [
     "tests.stack.fixtures",

@@ -38,6 +38,17 @@ def _stopping(place: str, function: Callable[..., Any], topology_of: Callable[..
     return wrapper
 
 
+def _stopping_at(place: str, method: Callable[..., Any], store: Callable[[Any], str] = lambda of: str(of.name)) -> Callable[..., Any]:
+    """At ``<place>_<store>``: what is done once for each store."""
+
+    @wraps(method)
+    def wrapper(self: Any, *args: Any) -> Any:
+        stop_at(f"{place}_{store(self)}", self.topology.name)
+        return method(self, *args)
+
+    return wrapper
+
+
 _restoring: list[str] = []
 """The topology that this task restores; the places inside a restore do not know it."""
 
@@ -73,6 +84,7 @@ def install() -> None:
         changed: Any = store
         changed.copy = _stopping("dump", changed.copy, lambda self, *_: self.topology.name)
         changed.restore = _remembering(changed.restore)
+        changed.place = _stopping_at("place", changed.place)
     writer: Any = artifacts.ArtifactWriter
     writer.finish = _stopping("upload", writer.finish, _of_artifact)
     catalog: Any = restore_points.Catalog
@@ -105,18 +117,9 @@ def install_in_windows() -> None:
         changed: Any = operator
         changed.work = _noted(changed.work)
     captures: Any = dump.WindowedDumpOperator
-    captures._capture = _stopping_at_capture(captures._capture)
+    captures._capture = _stopping_at("capture", captures._capture, store=lambda operator: str(operator.store))
     begins: Any = pausing.Pausing
     begins.take_leases = _stopping("pausing", begins.take_leases, lambda self: self.topology.name)
-
-
-def _stopping_at_capture(capture: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(capture)
-    def wrapper(self: Any, *args: Any) -> Any:
-        stop_at(f"capture_{self.store}", self.topology.name)
-        return capture(self, *args)
-
-    return wrapper
 
 
 if FOLDER in os.environ:
