@@ -33,6 +33,8 @@ class ArmableStore(FakeStore):
 
     failing: ClassVar[dict[str, BaseException]] = {}
     """By store: what its capture fails with."""
+    ended: ClassVar[dict[str, BaseException]] = {}
+    """By store: what it says when it is asked, before the window, whether it still is ready."""
     captured_at: ClassVar[dict[str, float]] = {}
     copied: ClassVar[list[str]] = []
     rows: ClassVar[list[tuple[str, str, float]]] = []
@@ -58,6 +60,10 @@ class ArmableStore(FakeStore):
     def arm(self) -> Iterator[Any]:
         yield self
 
+    def check(self) -> None:
+        if self.name in self.ended:
+            raise self.ended[self.name]
+
     def fix(self) -> Any:
         if self.name in self.failing:
             raise self.failing[self.name]
@@ -71,7 +77,7 @@ class ArmableStore(FakeStore):
     @classmethod
     def reset(cls) -> None:
         """Forget everything."""
-        cls.failing, cls.captured_at, cls.copied, cls.rows, cls.no_rows = {}, {}, [], [], {}
+        cls.failing, cls.ended, cls.captured_at, cls.copied, cls.rows, cls.no_rows = {}, {}, {}, [], [], {}
 
 
 class Hub:

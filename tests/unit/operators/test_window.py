@@ -163,6 +163,19 @@ class TestNothingIsPaused:
             raise hub.errors["pause"]
         assert double.calls("pause") == []
 
+    def test_when_a_capture_that_was_ready_is_not_any_more(self, hub: Hub, double: Double) -> None:
+        """Its client has died while the other one was still getting ready."""
+        hub.start(pause_task(hub.topology))
+        hub.start(dump_task(hub.topology, "accounts"))
+        hub.states["dump_points"] = "running"
+        wait_until(lambda: ("dump_accounts", "armed") in hub.xcoms)
+        ArmableStore.ended = {"accounts": CopyError("the client is gone", fix="")}
+        hub.join()
+        assert "the client is gone" in str(hub.errors["dump_accounts"])
+        with pytest.raises(ArmingError, match="dump_accounts failed before it was ready; nothing was paused"):
+            raise hub.errors["pause"]
+        assert double.calls("pause") == []
+
     @pytest.mark.parametrize("state", ["running", "queued"])
     def test_for_what_was_said_to_an_earlier_window(self, hub: Hub, double: Double, tmp_path: Path, state: str) -> None:
         """Ready, says the XCom; but these dumps are copying since an hour, or are yet to come."""

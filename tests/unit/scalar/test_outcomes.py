@@ -113,14 +113,14 @@ def test_no_trailer_can_break_it(code: Code, trailers: list[bytes], verb: Verb) 
     assert not isinstance(error, tuple(REASONS.values()))
 
 
-@pytest.mark.parametrize("code", set(Code) - ACCESS - {Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT, Code.OK})
+@pytest.mark.parametrize("code", sorted(set(Code) - ACCESS - {Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT, Code.OK}, key=str))
 def test_every_other_end_of_a_pause_is_unknown_and_may_pass(code: Code) -> None:
     assert kind(code) is errors.PauseUnknownError
     assert errors.PauseUnknownError.retryable
 
 
 @pytest.mark.parametrize("verb", ["unpause", "check_paused"])
-@pytest.mark.parametrize("code", set(Code) - ACCESS - {Code.OK})
+@pytest.mark.parametrize("code", sorted(set(Code) - ACCESS - {Code.OK}, key=str))
 def test_every_other_end_of_the_others_is_no_answer(code: Code, verb: Verb) -> None:
     assert kind(code, verb=verb) is errors.AdminUnreachableError
     assert kind(code, info(code, "TIMED_OUT"), verb=verb) is errors.AdminUnreachableError

@@ -207,6 +207,7 @@ class TestWhatIsNoDatabase:
             (b"SQLite format 3\0", "is no SQLite"),
             (os.urandom(8192), "is no SQLite"),
         ],
+        ids=["empty", "text", "a header alone", "noise"],
     )
     def test_other_files(self, folder: Path, tmp_path: Path, content: bytes, said: str) -> None:
         (folder / "other.db").write_bytes(content)
