@@ -20,6 +20,7 @@ for _name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "
 _GROUPS = ("airflow", "servers")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's own reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which of the two workers gets a test: each server is started once, by the worker that has its tests."""
     for item in items:
