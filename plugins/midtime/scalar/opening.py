@@ -34,6 +34,8 @@ class Gate:
     """Unpause only what CheckPaused says is paused. False right after we saw it paused, to lose no round trip."""
     unpauses: int = 0
     """How many Unpause calls were answered with OK."""
+    lost: int = 0
+    """How many failed: each may have worked all the same."""
     open_at: float | None = None
     """``time.monotonic()`` of the proof that it is open."""
     error: MidtimeError | None = None
@@ -117,7 +119,8 @@ class _Turn:
         try:
             reply.result()
         except MidtimeError as error:
-            self._failed(error)  # it may have worked all the same: look
+            self.gate.lost += 1
+            self._failed(error)  # so look
         else:
             self.gate.unpauses += 1
             if self.gate.settled_at is not None and reply.sent >= self.gate.settled_at and not self._silent:

@@ -13,7 +13,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -131,15 +131,13 @@ class Dog:
 
         self._note("unpauses", why=why, endpoints=sorted(self._ours))
         gates = list(self._gates())
-        failed: set[str] = set()
         told: set[str] = set()
 
         def tell() -> bool:
-            failed.update(gate.endpoint.address for gate in gates if gate.error)
             for gate in gates:
                 if gate.done and gate.endpoint.address not in told:
                     told.add(gate.endpoint.address)
-                    self._note(self._did(gate, failed), endpoint=gate.endpoint.address, why=why)
+                    self._note(self._did(gate), endpoint=gate.endpoint.address, why=why)
             return False
 
         open_gates(gates, until=max(self._deadline or 0.0, time.monotonic()) + self._patience, given_up=tell)
@@ -150,10 +148,9 @@ class Dog:
             elif not gate.done:
                 self._note("gave up", endpoint=gate.endpoint.address, why=gate.error.message if gate.error else "still paused")
 
-    def _did(self, gate: Gate, failed: Container[str]) -> str:
-        """What was paused by us, and is open after a call that failed, was unpaused by that call: only its reply was lost."""
-        address = gate.endpoint.address
-        lost = address in failed and self._ours[address] is None
+    def _did(self, gate: Gate) -> str:
+        """What was paused by us, and is open after an Unpause that failed, was unpaused by that one: only its reply was lost."""
+        lost = gate.lost and self._ours[gate.endpoint.address] is None
         return journals.UNPAUSED if gate.unpauses or lost else journals.FOUND_OPEN
 
     def _gates(self) -> Iterator[Gate]:

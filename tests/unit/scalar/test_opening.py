@@ -99,6 +99,7 @@ def test_it_tries_again(double: Double, client: AdminClient, fault: dict[str, An
     gate = opened(Gate(client))
     assert gate.open_at is not None
     assert gate.error is None
+    assert gate.lost == fault["times"]
     assert not double.paused
 
 
