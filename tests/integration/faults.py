@@ -24,9 +24,14 @@ def stop_at(place: str, topology: str) -> None:
     """Wait here while the test wants it."""
     flag = Path(os.environ[FOLDER]) / f"{topology}.{place}"
     if flag.exists():
-        flag.with_suffix(f".{place}.reached").write_text(str(os.getpid()))
+        reached(flag).write_text(str(os.getpid()))
     while flag.exists():
         time.sleep(0.05)
+
+
+def reached(flag: Path) -> Path:
+    """Where a task that has stopped at a flag says so."""
+    return flag.with_name(f"{flag.name}.reached")
 
 
 def _stopping(place: str, function: Callable[..., Any], topology_of: Callable[..., str]) -> Callable[..., Any]:

@@ -165,18 +165,14 @@ class Installation:
     def stop_at(self, topology: str, place: str) -> Path:
         """From now on tasks of this topology stop there (``faults.py``)."""
         flag = self.folder / "faults" / f"{topology}.{place}"
-        _reached(flag).unlink(missing_ok=True)  # an earlier test's
+        faults.reached(flag).unlink(missing_ok=True)  # an earlier test's
         flag.touch()
         return flag
 
     def reached(self, flag: Path, timeout: float = 120) -> int:
         """Wait until a task has stopped there; its process id."""
-        reached = _reached(flag)
+        reached = faults.reached(flag)
         return int(poll(f"a task at {flag.name}", lambda: (reached.exists() and reached.read_text()) or None, timeout))
-
-
-def _reached(flag: Path) -> Path:
-    return flag.with_name(f"{flag.name}.reached")
 
 
 @pytest.fixture(scope="session")
