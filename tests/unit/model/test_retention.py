@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from midtime.model.instants import restore_point_id
@@ -187,12 +187,15 @@ def test_what_always_stays(points: list[Facts], rules: dict[str, int]) -> None:
     assert not went & {point.id for point in points if point.instant and point.instant > young and point.state is not State.EXPIRED}
 
 
+@example([facts(1, State.MARKED)], {"last": 1, "days": 0})
 @given(many, rules)
 def test_what_goes_leaves_something_newer_to_restore(points: list[Facts], rules: dict[str, int]) -> None:
     went = removed(points, **rules)
     newest = max((point.id for point in points if point.usable(NOW)), default="")
     useless = (State.INVALID, State.MARKED)
     assert all(point.state in useless or point.id < newest for point in points if point.id in went)
+    looked_at = NOW - timedelta(days=max(rules["days"], 1))
+    assert all(point.instant and point.instant <= looked_at for point in points if point.id in went and point.state in useless)
 
 
 @given(many, rules, st.integers(0, 30), st.integers(0, 5))
