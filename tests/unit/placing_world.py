@@ -12,6 +12,7 @@ import pytest
 
 from midtime import products
 from midtime.catalog import Catalog, Lease, objects
+from midtime.catalog.placings import Entry
 from midtime.errors import ProductRunningError, StoreUnreachableError, TargetExistsError
 from midtime.model.instants import run_suffix, utc_now
 from midtime.model.restore_point import StoreBackup
@@ -30,6 +31,8 @@ RUN = SimpleNamespace(start_date=datetime(2026, 11, 21, 3, tzinfo=UTC), run_afte
 CONTEXT: Any = {"dag": SimpleNamespace(dag_id="bank__restore"), "run_id": "manual__1", "dag_run": RUN}
 LEASE = f"restore-{run_suffix(run_name(CONTEXT))}"
 OLD, HALF, NEW = "old", "half", "new"
+TWO, THREE = ("a", "b"), ("a", "b", "c")
+"""Stores."""
 
 
 class World:
@@ -196,3 +199,10 @@ class Run:
     @property
     def acts(self) -> str:
         return ", ".join(self.world.done)
+
+
+def states(run: Run) -> list[str]:
+    """What its journal says, entry after entry: the state, and the stores that were begun."""
+    folder = run.catalog.root / ".placings" / LEASE
+    names = sorted(int(name.removesuffix(".json")) for name in objects.names(folder))
+    return [f"{entry.state} {' '.join(entry.begun)}".strip() for entry in (Entry.decode(objects.read(folder / f"{n}.json")) for n in names)]

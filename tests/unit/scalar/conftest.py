@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from midtime.scalar.client import AdminClient
 from midtime.scalar.double import Double
 from midtime.scalar.endpoint import Endpoint
+from midtime.scalar.watchdog import Watchdog
+from tests.unit.processes import until
+from tests.unit.scalar.windows import Task, TaskOf, gone, pid_of
 
 Connect = Callable[[Endpoint], AdminClient]
 
@@ -54,3 +58,27 @@ def client(double: Double, connect: Connect) -> AdminClient:
     made = connect(double.endpoint())
     made.connect(timeout=10)
     return made
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Iterator[TaskOf]:
+    """Pausing tasks that end with the test, and so do their watchdogs."""
+    tasks: list[Task] = []
+
+    def made(*doubles: Double, **plan: object) -> Task:
+        tasks.append(Task(tmp_path / f"{len(tasks)}.jsonl", *([one.address] for one in doubles), **plan))
+        return tasks[-1]
+
+    yield made
+    for one in tasks:
+        one.close()
+
+
+@pytest.fixture
+def watchdog(double: Double, tmp_path: Path) -> Iterator[Watchdog]:
+    """Of this process, over the double; started."""
+    made = Watchdog([double.endpoint()], journal=tmp_path / "journal.jsonl", patience=10)
+    made.start()
+    yield made
+    made.close()
+    until(lambda: gone(pid_of(made)), "the watchdog ends")

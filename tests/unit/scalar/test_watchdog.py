@@ -6,58 +6,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from midtime.errors import ArmingError
-from midtime.scalar import journals
 from midtime.scalar.double import Double
 from midtime.scalar.watchdog import Watchdog
 from tests.unit.processes import until
-from tests.unit.scalar.windows import SLACK, Task, gone, opened, unpaused_at, window, wire
-
-TaskOf = Callable[..., Task]
-
-
-@pytest.fixture
-def task(tmp_path: Path) -> Iterator[TaskOf]:
-    """Pausing tasks that end with the test, and so do their watchdogs."""
-    tasks: list[Task] = []
-
-    def made(*doubles: Double, **plan: object) -> Task:
-        tasks.append(Task(tmp_path / f"{len(tasks)}.jsonl", *([one.address] for one in doubles), **plan))
-        return tasks[-1]
-
-    yield made
-    for one in tasks:
-        one.close()
-
-
-@pytest.fixture
-def watchdog(double: Double, tmp_path: Path) -> Iterator[Watchdog]:
-    """Of this process, over the double; started."""
-    made = Watchdog([double.endpoint()], journal=tmp_path / "journal.jsonl", patience=10)
-    made.start()
-    yield made
-    made.close()
-    until(lambda: gone(pid_of(made)), "the watchdog ends")
-
-
-def pid_of(watchdog: Watchdog) -> int:
-    notes = Task.__new__(Task)
-    notes.journal = watchdog.journal
-    return notes.watchdog
-
-
-def open_by_the_watchdog(double: Double, task: Task, why: str) -> None:
-    """It has done it, said why, and gone."""
-    task.watchdog_ended()
-    assert not double.paused
-    assert [note["why"] for note in task.notes if note["did"] == "unpauses"] == [why]
-
+from tests.unit.scalar.windows import SLACK, Task, TaskOf, gone, open_by_the_watchdog, opened, pid_of, unpaused_at, window, wire
 
 # -- kill -9 ----------------------------------------------------------------------------------------------------------------------------
 
@@ -314,95 +271,6 @@ def test_it_leaves_what_is_not_ours(watchdog: Watchdog) -> None:
         until(lambda: "unpaused" in dog.journal.read_text(), "the watchdog is done")
         assert theirs.paused
         assert not theirs.calls("unpause")
-
-
-# -- what it writes down ----------------------------------------------------------------------------------------------------------------
-
-
-def lifted(dog: Watchdog, double: Double, *, settled: float | None = None) -> list[dict[str, Any]]:
-    """What its journal says of an endpoint that it had to lift."""
-    dog.about_to_pause({double.address: settled or time.monotonic()}, time.monotonic() + 20)
-    double.control(foreign="pause")
-    if settled is None:
-        dog.answered([double.address])
-    pid = pid_of(dog)
-    dog.close()
-    until(lambda: gone(pid), "the watchdog ends")
-    return [said for said in journals.read(dog.journal) if said.get("endpoint") == double.address]
-
-
-@pytest.mark.fault(
-    "The reply to the watchdog's Unpause is lost", "It sees that the endpoint is open and writes that down: nobody lifts the next pause."
-)
-@pytest.mark.parametrize("fault", [{"fail": "UNAVAILABLE", "act": True, "times": 1}, {"hang": True, "act": True, "times": 1}])
-def test_an_unpause_whose_reply_is_lost(double: Double, watchdog: Watchdog, fault: dict[str, Any]) -> None:
-    double.control(unpause=fault)
-    assert [said["did"] for said in lifted(watchdog, double)] == ["unpaused"]
-    assert watchdog.unpaused() == {double.address}
-
-
-def test_what_it_finds_open(double: Double, watchdog: Watchdog) -> None:
-    double.control(lie={"check_paused": False})
-    assert [said["did"] for said in lifted(watchdog, double)] == ["found open"]
-    assert watchdog.unpaused() == {double.address}
-
-
-@pytest.mark.fault(
-    "Somebody pauses an endpoint right after the watchdog unpaused it", "It is left so; the journal says both, and nobody lifts it later."
-)
-def test_what_is_paused_again_at_once(double: Double, watchdog: Watchdog) -> None:
-    double.control(lie={"check_paused": True})
-    assert [said["did"] for said in lifted(watchdog, double)] == ["unpaused", "left paused"]
-    assert watchdog.unpaused() == {double.address}
-
-
-# -- the plain chain --------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.fault("a plain chain whose unpausing task never runs", "the watchdog unpauses at the deadline")
-def test_it_stays_until_the_deadline_after_a_plain_pause(double: Double, task: TaskOf) -> None:
-    pausing = task(double, plain=True, deadline=2)
-    pausing.said("ready")
-    deadline = pausing.said("paused")
-    assert pausing.process.wait(30) == 0
-    assert double.paused
-    open_by_the_watchdog(double, pausing, "the deadline has passed")
-    assert deadline <= unpaused_at(double) <= deadline + 1 + SLACK
-
-
-@pytest.mark.fault("kill -9 of a plain chain's pausing task in its Pause", "the watchdog unpauses at once")
-def test_killed_in_a_plain_pause(double: Double, task: TaskOf) -> None:
-    double.control(outstanding=1)
-    pausing = task(double, plain=True, drain=1)
-    until(lambda: double.paused, "the gate closes")
-    pausing.kill()
-    open_by_the_watchdog(double, pausing, "the pausing task died")
-
-
-@pytest.mark.fault("somebody else pauses after a plain chain's pause was lifted", "the watchdog leaves their pause alone")
-def test_it_forgets_what_somebody_unpaused(double: Double, task: TaskOf) -> None:
-    pausing = task(double, plain=True, deadline=20)
-    pausing.said("ready")
-    deadline = pausing.said("paused")
-    double.control(foreign="unpause")
-    pausing.watchdog_ended()  # it has seen that, and has nothing left to do
-    assert time.monotonic() < deadline
-    double.control(foreign="pause")
-    assert double.paused
-    assert not double.calls("unpause")
-
-
-@pytest.mark.fault("the watchdog of a plain chain dies while it pauses", "the pause is lifted again; the task fails")
-def test_a_plain_pause_without_a_watchdog_is_undone(double: Double, task: TaskOf) -> None:
-    double.control(pause={"delay": 0.7})
-    pausing = task(double, plain=True)
-    pausing.said("ready")
-    until(lambda: double.calls("pause"), "the Pause comes")
-    os.kill(pausing.watchdog, signal.SIGKILL)
-    told = pausing.said("failed")
-    assert told["error"] == "WindowVoidError"
-    assert told["fix"]
-    assert not double.paused
 
 
 # -- the network of the watchdog --------------------------------------------------------------------------------------------------------

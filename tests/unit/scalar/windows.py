@@ -20,6 +20,7 @@ from midtime.scalar.double import Double
 from midtime.scalar.endpoint import Endpoint
 from midtime.scalar.guard import Guard
 from midtime.scalar.keeper import Keeper, Limits
+from midtime.scalar.watchdog import Watchdog
 from tests.unit.processes import PATIENCE, alive, until
 
 SLACK = 2.0
@@ -182,6 +183,24 @@ class Task:
         for note in self.notes:
             if note["did"] == "watches" and alive(note["pid"]):
                 os.kill(note["pid"], signal.SIGKILL)
+
+
+TaskOf = Callable[..., Task]
+"""Makes one over some doubles."""
+
+
+def pid_of(watchdog: Watchdog) -> int:
+    """The process's, by its journal."""
+    notes = Task.__new__(Task)
+    notes.journal = watchdog.journal
+    return notes.watchdog
+
+
+def open_by_the_watchdog(double: Double, task: Task, why: str) -> None:
+    """It has done it, said why, and gone."""
+    task.watchdog_ended()
+    assert not double.paused
+    assert [note["why"] for note in task.notes if note["did"] == "unpauses"] == [why]
 
 
 class Proxy:
