@@ -22,8 +22,9 @@ from midtime.model.restore_point import RestorePoint, StoreBackup
 from midtime.model.topology import Target as TargetWish
 from midtime.model.topology import Topology
 from midtime.stores import open_store
-from midtime.stores.base import CopiedStore, Question, Shelf, Target, ask
+from midtime.stores.base import CopiedStore, Shelf, Target
 from midtime.verification import Verification, verify
+from tests.answers import refusal
 from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
 from tests.stack.processes import Processes
@@ -97,11 +98,11 @@ class MysqlSetting:
 
     def failing(self) -> MidtimeError:
         """The error of the first question of a backup that fails."""
-        return _refusal(self.store.questions())
+        return refusal(self.store.questions())
 
     def refusal(self, target: Target, backup: StoreBackup) -> MidtimeError:
         """The same of a restore."""
-        return _refusal(self.store.restore_questions(target, backup))
+        return refusal(self.store.restore_questions(target, backup))
 
     def target(self, wish: TargetWish | None = None, *, run: str = "abc123", drill: bool = False, in_place: bool = False) -> Target:
         return self.store.target(wish, run=run, drill=drill, in_place=in_place)
@@ -143,11 +144,26 @@ class MysqlSetting:
         return {name for (name,) in self.server.execute("SHOW DATABASES") if self.mark in name}
 
 
-def _refusal(questions: Iterator[Question]) -> MidtimeError:
-    bad = [check for check in ask("accounts", questions) if not check.ok]
-    assert len(bad) == 1
-    assert bad[0].error is not None
-    return bad[0].error
+PROGRAMS = """
+CREATE VIEW {bank}.rich AS SELECT a.id AS id, s.tx_state AS st FROM {bank}.acct a JOIN {coordinator}.state s ON s.tx_id = a.tx_id;
+CREATE VIEW {bank}.a_first AS SELECT id FROM {bank}.rich;
+CREATE TRIGGER {bank}.audit BEFORE UPDATE ON {bank}.acct FOR EACH ROW INSERT INTO {bank}.empty VALUES (NEW.id);
+CREATE FUNCTION {bank}.total() RETURNS int READS SQL DATA RETURN (SELECT sum(balance) FROM {bank}.acct);
+CREATE PROCEDURE {bank}.sneaky() PREPARE s FROM 'DELETE FROM {bank}.acct';
+CREATE EVENT {bank}.nightly ON SCHEDULE EVERY 1 DAY STARTS '2035-01-01 00:00:00' DO DELETE FROM {bank}.acct
+"""
+
+
+def checksums(setting: MysqlSetting) -> list[tuple[Any, ...]]:
+    """Of every table of its databases."""
+    names = [f"`{schema}`.`{table.replace('`', '``')}`" for schema, table in setting.server.execute(
+        "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND table_schema IN (%s, %s, %s) ORDER BY 1, 2",
+        args=tuple(setting.names("{bank} {coordinator} {scalardb}").split()),
+    )]  # fmt: skip
+    return setting.server.execute(f"CHECKSUM TABLE {', '.join(names)}")
+
+
+BACKUP_RIGHTS = "SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE"
 
 
 def drop_all(server: MariaDB, mark: str) -> None:

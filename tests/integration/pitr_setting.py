@@ -21,6 +21,7 @@ from midtime.model.topology import Topology
 from midtime.stores.base import Shelf, Target
 from midtime.stores.postgresql_pitr import cluster
 from midtime.stores.postgresql_pitr.store import PostgresqlPitrStore
+from midtime.stores.postgresql_pitr.wal import Span
 from tests.integration.fixtures import ROWS, SCHEMA
 from tests.stack.postgres import UNPRIVILEGED, Postgres
 from tests.stack.processes import Processes, poll
@@ -40,6 +41,9 @@ def folder_of_the_server(prefix: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+COUNT = "SELECT count(*) FROM bank.acct"
 
 
 @dataclass
@@ -116,6 +120,27 @@ class PitrSetting:
         """One value of the restored server."""
         with self.store.restored(backup, target) as restored:
             return restored.scalar(query)
+
+
+def segments(pitr: PitrSetting, point: RestorePoint) -> list[Path]:
+    """The WAL that a point needs, in the archive."""
+    return [pitr.source.archive / name for name in Span.from_dict(point.stores[0].details["wal"]).names()]
+
+
+def bases(pitr: PitrSetting) -> list[str]:
+    """Ids of those that can be used."""
+    return [base.id for base in pitr.store.bases.usable()]
+
+
+@contextmanager
+def moved(path: Path) -> Iterator[None]:
+    """Out of the way for a while."""
+    away = path.with_name(f"away-{path.name}")
+    path.rename(away)
+    try:
+        yield
+    finally:
+        away.rename(path)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
@@ -10,20 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from midtime.catalog.artifacts import ArtifactWriter
-from midtime.errors import CopyError, MidtimeError, StoreAccessError, StoreUnreachableError, ToolError
+from midtime.errors import CopyError, MidtimeError
 from midtime.stores.base import ask
-from midtime.stores.mysql import connections, tools
+from midtime.stores.mysql import tools
 from midtime.stores.mysql.capture import Snapshot
-from midtime.stores.mysql.connections import Login, connect
+from midtime.stores.mysql.connections import connect
 from midtime.stores.mysql.stream import lines
 from midtime.stores.processes import read_output, streaming_tool
-from tests.integration.mysql_setting import ROWS, SCHEMA, MysqlSetting
+from tests.integration.mysql_setting import BACKUP_RIGHTS, ROWS, SCHEMA, MysqlSetting
 from tests.stack.mariadb import MariaDB
 from tests.stack.processes import poll
 
@@ -42,9 +40,6 @@ def test_a_good_store_answers_every_question(mysql_setting: MysqlSetting) -> Non
         "lets us read views, triggers and routines",
         "has client tools",
     ]
-
-
-# -- one instant ------------------------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -129,102 +124,6 @@ def test_midtime_bounds(mysql_setting: MysqlSetting) -> None:
     assert capture.midtime <= capture.opened_by
 
 
-# -- what is refused --------------------------------------------------------------------------------------------------------------------
-
-REFUSED = {
-    "MyISAM": ("CREATE TABLE {bank}.x (a int) ENGINE=MyISAM", r"not InnoDB.*bank_\w+\.x \(MyISAM\)"),
-    "Aria": ("CREATE TABLE {bank}.x (a int) ENGINE=Aria", r"bank_\w+\.x \(Aria\)"),
-    "MEMORY": ("CREATE TABLE {coordinator}.x (a int) ENGINE=MEMORY", r"coordinator_\w+\.x \(MEMORY\)"),
-    "FLOAT": ("CREATE TABLE {bank}.x (a int, f float)", r"FLOAT columns bank_\w+\.x\.f"),
-    "system-versioned": ("CREATE TABLE {bank}.x (a int) WITH SYSTEM VERSIONING", r"system-versioned bank_\w+\.x"),
-    "a foreign key that leaves": (
-        "CREATE DATABASE {bank}_other; CREATE TABLE {bank}_other.p (id int PRIMARY KEY); "
-        "CREATE TABLE {bank}.x (a int, FOREIGN KEY (a) REFERENCES {bank}_other.p (id))",
-        "point to databases that are not backed up",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_no_snapshot_covers(mysql_setting: MysqlSetting, name: str) -> None:
-    statement, said = REFUSED[name]
-    mysql_setting.execute(statement)
-    error = mysql_setting.failing()
-    assert isinstance(error, StoreAccessError)
-    with pytest.raises(StoreAccessError, match=said), mysql_setting.store.capture():
-        pass
-
-
-def test_missing_namespace_and_coordinator(mysql_setting: MysqlSetting) -> None:
-    mysql_setting.execute("DROP TABLE {coordinator}.state")
-    assert "no Coordinator table coordinator_" in mysql_setting.failing().message
-    mysql_setting.change_store(namespaces=[f"bank_{mysql_setting.mark}", "loans"])
-    assert "has no database loans" in mysql_setting.failing().message
-
-
-def test_a_database_whose_name_differs_in_case(mysql_setting: MysqlSetting) -> None:
-    """information_schema compares names generously; it is none of ours."""
-    mysql_setting.execute("CREATE DATABASE BANK_%s; CREATE TABLE BANK_%s.x (a int) ENGINE=MyISAM" % ((mysql_setting.mark,) * 2))
-    manifest, target = mysql_setting.restored(drill=True)
-    assert mysql_setting.look(manifest, target).good
-    assert len(manifest.stores[0].tables) == 5
-
-
-ALL = "SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE"
-
-
-def test_a_login_that_cannot_see_a_table_is_refused(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dump client would leave it out without a word."""
-    uri = mysql_setting.login(
-        "part", f"{ALL} ON {{coordinator}}.*", f"{ALL} ON {{scalardb}}.*", "SELECT ON {bank}.acct", "SELECT ON {bank}.empty"
-    )
-    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", uri)
-    assert "lacks EVENT, EXECUTE, SELECT, SHOW VIEW, TRIGGER on all of database 'bank_" in mysql_setting.failing().message
-    mysql_setting.execute(f"GRANT {ALL} ON `ban%`.* TO part_{mysql_setting.mark}")
-    mysql_setting.back_up()
-    mysql_setting.execute(f"GRANT INSERT ON {{bank}}.* TO part_{mysql_setting.mark}")
-    assert "lacks EVENT" in mysql_setting.failing().message, "now this line fits better, and the wildcard is not heeded any more"
-
-
-def test_a_role_s_grants(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
-    uri = mysql_setting.login("member")
-    role, user = f"role_{mysql_setting.mark}", f"member_{mysql_setting.mark}"
-    mysql_setting.execute(f"CREATE ROLE {role}; GRANT {ALL} ON *.* TO {role}; GRANT {role} TO {user}")
-    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", uri)
-    try:
-        assert mysql_setting.failing()
-        mysql_setting.execute(f"SET DEFAULT ROLE {role} FOR {user}")
-        assert mysql_setting.back_up()[1].rows == 1004
-    finally:
-        mysql_setting.execute(f"DROP ROLE {role}")
-
-
-def test_connections_that_do_not_work(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
-    uri = mysql_setting.server.conn_uri()
-    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", uri.replace(mysql_setting.server.password, "wrong-secret"))
-    error = mysql_setting.failing()
-    assert isinstance(error, StoreAccessError)
-    assert "Access denied" in error.message
-    assert "wrong-secret" not in str(error)
-    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", "mysql://u:p@127.0.0.1:1/")
-    assert isinstance(error := mysql_setting.failing(), StoreUnreachableError)
-    assert error.retryable
-    monkeypatch.delenv("AIRFLOW_CONN_MYSQL_DB")
-    assert "airflow connections add" in mysql_setting.failing().fix
-    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", mysql_setting.server.conn_uri("no_such_database"))
-    assert mysql_setting.back_up()[1].rows == 1004, "the schema may be what was lost"
-
-
-def test_a_server_that_accepts_and_never_answers(mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as hung:
-        monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", f"mysql://u:p@127.0.0.1:{hung.getsockname()[1]}/")
-        monkeypatch.setattr(connections, "CONNECT_SECONDS", 1)
-        assert isinstance(mysql_setting.failing(), StoreUnreachableError)
-
-
-# -- a client that lies or fails ---------------------------------------------------------------------------------------------------------
-
-
 def put_before(folder: Path, monkeypatch: pytest.MonkeyPatch, setting: MysqlSetting, *, on_dump: str) -> Path:
     """A mariadb-dump of our own: ``on_dump`` is what it does when it dumps; ``$REAL`` is the real one."""
     own = folder / "tools"
@@ -287,8 +186,6 @@ def test_a_row_less_is_found_by_the_first_drill(mysql_setting: MysqlSetting, mon
     assert not found.good
     assert "t7" in str(found.to_dict())
 
-
-# -- what happens meanwhile --------------------------------------------------------------------------------------------------------------
 
 MEANWHILE = {
     "TRUNCATE": "TRUNCATE {scalardb}.zz",
@@ -425,14 +322,11 @@ def test_all_sorts_of_tables_and_values(mysql_setting: MysqlSetting) -> None:
     mysql_setting.in_copy(target, "INSERT INTO {bank}.`it's``p` (d) VALUES (0)")
 
 
-# -- secrets, TLS ------------------------------------------------------------------------------------------------------------------------
-
-
 def test_the_password_is_in_no_argument_log_or_manifest(
     mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     password = "o'dd \\ \"1%00€`$(x)"
-    mysql_setting.login("odd", f"{ALL} ON *.*", "ALL ON `midtime\\_tmp\\_%`.*")
+    mysql_setting.login("odd", f"{BACKUP_RIGHTS} ON *.*", "ALL ON `midtime\\_tmp\\_%`.*")
     mysql_setting.server.execute(f"ALTER USER odd_{mysql_setting.mark} IDENTIFIED BY %s", args=(password,))
     monkeypatch.setenv(
         "AIRFLOW_CONN_MYSQL_DB", f"mysql://odd_{mysql_setting.mark}:{quote(password, safe='')}@127.0.0.1:{mysql_setting.server.port}/"
@@ -449,56 +343,6 @@ def test_the_password_is_in_no_argument_log_or_manifest(
     for text in (*seen, out.out, out.err, caplog.text, repr(backup.model_dump() if hasattr(backup, "model_dump") else backup)):
         assert password not in text
         assert "o'dd" not in text
-
-
-def test_an_older_client_is_refused(mysql_setting: MysqlSetting, tmp_path: Path) -> None:
-    for name in ("mysqldump", "mysql"):
-        (tmp_path / name).write_text("#!/bin/sh\necho 'mysqldump  Ver 10.19 Distrib 10.11.6-MariaDB, for debian-linux-gnu (x86_64)'\n")
-        (tmp_path / name).chmod(0o755)
-    mysql_setting.change_store(client_path=str(tmp_path))
-    error = mysql_setting.failing()
-    assert isinstance(error, ToolError)
-    assert "is mariadb-dump 10.11.6" in error.message
-
-
-def test_tls_is_verified_by_the_clients_as_by_the_driver(
-    mysql_setting: MysqlSetting, other_server: MariaDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """MariaDB's clients switch verification off for a password that comes through the environment, unless they are told otherwise."""
-    folder = other_server.data_dir.parent.parent
-
-    def connection(authority: str, **extra: Any) -> None:
-        extra |= {"ssl_ca": str(folder / f"{authority}.pem")}
-        monkeypatch.setenv(
-            "AIRFLOW_CONN_MYSQL_DB",
-            json.dumps(
-                {"conn_type": "mysql", "host": "127.0.0.1", "port": other_server.port, "login": other_server.user,
-                 "password": other_server.password, "extra": extra}
-            ),
-        )  # fmt: skip
-
-    monkeypatch.setattr(mysql_setting, "server", other_server)
-    mysql_setting.execute(SCHEMA + ROWS)
-    for extra in ({}, {"ssl_verify_identity": True}):
-        connection("right", **extra)
-        mysql_setting.restored(drill=True)
-        connection("wrong", **extra)
-        error = mysql_setting.failing()
-        assert "CERTIFICATE_VERIFY_FAILED" in str(error)
-    wrong = Login(
-        "127.0.0.1",
-        other_server.port,
-        other_server.user,
-        other_server.password,
-        {"ssl_ca": str(folder / "wrong.pem"), "ssl_verify_cert": True},
-    )
-    clients = tools.find_clients(mariadb=True, server=(11, 4))
-    for command in (tools.dump_command(clients, wrong, ["mysql"]), tools.restore_command(clients, wrong)):
-        with (
-            pytest.raises(CopyError, match="NOT trusted"),
-            streaming_tool(command, env=tools.environment(wrong), failed=tools.dump_failed, stdout=PIPE) as process,
-        ):
-            assert b"".join(read_output(process)) == b""
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])

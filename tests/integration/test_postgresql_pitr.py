@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,59 +12,25 @@ import psycopg
 import pytest
 
 from midtime.catalog import objects
-from midtime.catalog.old_bases import sweep_half_written_bases
 from midtime.errors import (
     ArtifactError,
     CopyError,
-    MidtimeError,
-    RequestError,
     RestoreFailedError,
-    StoreAccessError,
-    StoreUnreachableError,
-    TargetExistsError,
 )
-from midtime.model.restore_point import RestorePoint, StoreBackup
-from midtime.model.topology import Target as TargetWish
-from midtime.stores.base import Question, Target, ask
+from midtime.model.restore_point import RestorePoint
 from midtime.stores.fences import Fence
 from midtime.stores.postgresql_pitr import cluster
 from midtime.stores.postgresql_pitr.capture import ArmedPoint, Point
 from midtime.stores.postgresql_pitr.wal import Span
 from midtime.verification import verify
-from tests.integration.pitr_setting import DATABASE, Archiving, PitrSetting
-from tests.stack.postgres import Postgres
-from tests.stack.processes import Port, poll
+from tests.answers import refusal
+from tests.integration.pitr_setting import COUNT, DATABASE, Archiving, PitrSetting, bases, moved, segments
+from tests.stack.processes import poll
 
 pytestmark = pytest.mark.integration
-COUNT = "SELECT count(*) FROM bank.acct"
 
 
 DEAD = {"archive_mode": "off", "archive_timeout": "0", "listen_addresses": "", "max_logical_replication_workers": "0", "ssl": "off"}
-
-
-def refusal(questions: Iterator[Question]) -> MidtimeError:
-    """The error of the first question that fails."""
-    (bad,) = [check for check in ask("accounts", questions) if not check.ok]
-    assert bad.error is not None
-    return bad.error
-
-
-def segments(pitr: PitrSetting, point: RestorePoint) -> list[Path]:
-    return [pitr.source.archive / name for name in Span.from_dict(point.stores[0].details["wal"]).names()]
-
-
-def bases(pitr: PitrSetting) -> list[str]:
-    return [base.id for base in pitr.store.bases.usable()]
-
-
-@contextmanager
-def moved(path: Path) -> Iterator[None]:
-    away = path.with_name(f"away-{path.name}")
-    path.rename(away)
-    try:
-        yield
-    finally:
-        away.rename(path)
 
 
 class TestThePoint:
@@ -318,248 +279,3 @@ class TestTheBase:
         assert {point.stores[0].details["base"]["id"] for point in points} <= {*bases(pitr)}
         for point in points:
             pitr.store.bases.of(point.stores[0])
-
-
-class TestPreflight:
-    def test_a_good_store_answers_every_question(self, pitr: PitrSetting) -> None:
-        answers = [*ask("accounts", pitr.store.questions()), *ask("accounts", pitr.store.drill_questions())]
-        assert [answer.detail for answer in answers if not answer.ok] == []
-        assert len(answers) == 12
-        assert pitr.store.catalog.leases.names() == []
-
-    def test_a_server_that_archives_nothing(self, pitr: PitrSetting, postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-        postgres_server.execute(
-            "CREATE SCHEMA IF NOT EXISTS bank; CREATE SCHEMA IF NOT EXISTS scalardb; CREATE SCHEMA IF NOT EXISTS coordinator"
-        )
-        postgres_server.execute("CREATE TABLE IF NOT EXISTS coordinator.state (tx_id text)")
-        monkeypatch.setenv("AIRFLOW_CONN_ACCOUNTS_DB", postgres_server.conn_uri("postgres"))
-        try:
-            assert "archive_mode is off" in refusal(pitr.store.questions()).message
-        finally:
-            postgres_server.execute("DROP SCHEMA bank, scalardb, coordinator CASCADE")
-
-    def test_an_archiver_that_fails(self, pitr: PitrSetting) -> None:
-        with pitr.source.held():
-            pitr.source.execute("SELECT pg_create_restore_point('x'), pg_switch_wal()")
-            failed = "SELECT failed_count > 0 AND last_failed_time > last_archived_time FROM pg_stat_archiver"
-            poll("a failure", lambda: pitr.source.execute(failed)[0][0] or None, 30)
-            error = refusal(pitr.store.questions())
-        assert "archiver failed at" in error.message
-        pitr.source.settle()
-
-    def test_an_archive_that_is_not_the_servers(self, pitr: PitrSetting, tmp_path: Path) -> None:
-        error = refusal(pitr.changed(wal={"archive": f"file://{tmp_path}"}).store.questions())
-        assert isinstance(error, StoreAccessError)
-        assert "is not in file://" in error.message
-
-    def test_an_archive_that_holds_a_part_of_it(self, pitr: PitrSetting) -> None:
-        pitr.source.settle()
-        ((last,),) = pitr.source.execute("SELECT last_archived_wal FROM pg_stat_archiver")
-        with moved(pitr.source.archive / last):
-            (pitr.source.archive / last).write_bytes(b"half")
-            assert "4 bytes" in refusal(pitr.store.questions()).message
-            (pitr.source.archive / last).unlink()
-
-    @pytest.mark.parametrize(
-        ("granted", "said"),
-        [
-            ("REPLICATION", "may not call pg_create_restore_point"),
-            ("NOREPLICATION", "may not take base backups"),
-        ],
-    )
-    def test_a_login_that_lacks_a_right(self, pitr: PitrSetting, monkeypatch: pytest.MonkeyPatch, granted: str, said: str) -> None:
-        source = pitr.source
-        source.execute(f"CREATE ROLE weak LOGIN PASSWORD 'weak-secret' {granted}; GRANT pg_read_all_data TO weak")
-        if granted == "NOREPLICATION":
-            source.execute("GRANT EXECUTE ON FUNCTION pg_create_restore_point(text), pg_switch_wal() TO weak")
-        uri = source.server.conn_uri(DATABASE).replace(f"{source.server.user}:{source.server.password}", "weak:weak-secret")
-        monkeypatch.setenv("AIRFLOW_CONN_ACCOUNTS_DB", uri)
-        try:
-            assert said in refusal(pitr.store.questions()).message
-        finally:
-            source.execute("DROP OWNED BY weak; DROP ROLE weak")
-
-    def test_the_rights_that_the_documentation_names_are_enough(self, pitr: PitrSetting, monkeypatch: pytest.MonkeyPatch) -> None:
-        source = pitr.source
-        source.execute("CREATE ROLE modest LOGIN REPLICATION PASSWORD 'modest-secret'; GRANT pg_read_all_data TO modest")
-        source.execute("GRANT EXECUTE ON FUNCTION pg_create_restore_point(text), pg_switch_wal() TO modest")
-        uri = source.server.conn_uri(DATABASE).replace(f"{source.server.user}:{source.server.password}", "modest:modest-secret")
-        monkeypatch.setenv("AIRFLOW_CONN_ACCOUNTS_DB", uri)
-        try:
-            assert [answer.detail for answer in ask("accounts", pitr.store.questions()) if not answer.ok] == []
-            point = pitr.back_up()
-            assert pitr.ask(point.stores[0], pitr.restore(point), COUNT) == source.execute(COUNT)[0][0]
-        finally:
-            source.execute("DROP OWNED BY modest; DROP ROLE modest")
-
-    def test_tablespaces(self, pitr: PitrSetting) -> None:
-        elsewhere = pitr.source.archive / "space"
-        elsewhere.mkdir()
-        if os.geteuid() == 0:
-            os.chown(elsewhere, pitr.source.archive.stat().st_uid, -1)
-        pitr.source.server.execute(f"CREATE TABLESPACE elsewhere LOCATION '{elsewhere}'")
-        try:
-            assert "tablespaces of its own: elsewhere" in refusal(pitr.store.questions()).message
-            with pytest.raises(StoreAccessError, match="elsewhere"), pitr.store.capture():
-                pass
-        finally:
-            pitr.source.server.execute("DROP TABLESPACE elsewhere")
-
-    def test_a_drill_without_a_folder(self, pitr: PitrSetting) -> None:
-        body = pitr.topology.model_dump(mode="json", exclude_unset=True) | {"drill": {}}
-        nowhere = PitrSetting(pitr.source, pitr.folder, pitr.topology.model_validate(body))
-        assert isinstance(refusal(nowhere.store.drill_questions()), RequestError)
-
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root could run a server as somebody else")
-    def test_a_folder_of_roots(self, pitr: PitrSetting) -> None:
-        os.chown(pitr.folder, 0, 0)
-        error = refusal(pitr.store.drill_questions())
-        assert "refuses to run as root" in error.message
-
-
-class TestPlaced:
-    @pytest.fixture
-    def restored(self, pitr: PitrSetting) -> Iterator[tuple[PitrSetting, StoreBackup, Target]]:
-        port = Port()
-        point = pitr.back_up()
-        wish = TargetWish(to=f"{pitr.folder}:{port.number}")
-        target = pitr.store.target(wish, run="abc123", drill=False, in_place=False)
-        assert all(answer.ok for answer in ask("accounts", pitr.store.restore_questions(target, point.stores[0])) if answer.question != "x")
-        pitr.restore(point, target)
-        yield pitr, point.stores[0], target
-        port.release()
-
-    def query(self, pitr: PitrSetting, target: Target, statement: str) -> Any:
-        """As a product would, over the network, with the original's password."""
-        server = pitr.source.server
-        with psycopg.connect(server.dsn(DATABASE).replace(f":{server.port}/", f":{target.port}/"), connect_timeout=5) as session:
-            ((value,),) = session.execute(statement.encode()).fetchall()
-            return value
-
-    def test_there_and_back(self, restored: tuple[PitrSetting, StoreBackup, Target]) -> None:
-        pitr, backup, target = restored
-        pitr.store.put_back(backup, target)  # nothing was placed
-        with pytest.raises(psycopg.OperationalError):
-            self.query(pitr, target, COUNT)
-        for _ in range(2):
-            pitr.store.place(backup, target)
-            assert self.query(pitr, target, COUNT) == pitr.source.execute(COUNT)[0][0]
-        for _ in range(2):
-            pitr.store.put_back(backup, target)
-            assert not Path(target.final).exists()
-            assert pitr.ask(backup, target, COUNT) > 0
-            with pytest.raises(psycopg.OperationalError):
-                self.query(pitr, target, COUNT)
-        pitr.store.place(backup, target)
-        pitr.store.discard(target)  # the run's teardown
-        assert [path.name for path in pitr.folder.iterdir()] == ["accounts_restored_abc123"]
-        timeline = self.query(pitr, target, "SELECT timeline_id FROM pg_control_checkpoint()")
-        assert timeline == 2, "a timeline of its own: its WAL can never be taken for the original's"
-
-    def test_what_is_in_its_way(self, restored: tuple[PitrSetting, StoreBackup, Target], monkeypatch: pytest.MonkeyPatch) -> None:
-        """Another worker, a restart of the machine, and somebody who took its name."""
-        pitr, backup, target = restored
-        here = socket.gethostname()
-        with monkeypatch.context() as patch:
-            patch.setattr(socket, "gethostname", lambda: "elsewhere")
-            for act in (
-                lambda: pitr.store.place(backup, target), lambda: pitr.store.discard(target), lambda: pitr.ask(backup, target, COUNT),
-                lambda: pitr.store.put_back(backup, target),
-            ):  # fmt: skip
-                with pytest.raises(StoreUnreachableError, match=f"on worker {here}, and this is elsewhere"):
-                    act()
-        cluster.kill_all_in(Path(target.working, cluster.DATA))
-        assert pitr.ask(backup, target, COUNT) > 0
-        Path(target.final).mkdir()
-        with pytest.raises(TargetExistsError, match="appeared"):
-            pitr.store.place(backup, target)
-        pitr.store.put_back(backup, target)
-        assert Path(target.final).is_dir()
-        assert pitr.ask(backup, target, COUNT) > 0
-
-    @pytest.mark.long
-    def test_killed_between_any_two_steps(self, restored: tuple[PitrSetting, StoreBackup, Target], monkeypatch: pytest.MonkeyPatch) -> None:
-        """Of placing, and of putting back; either is begun again then, or undone."""
-        pitr, backup, target = restored
-
-        class Killed(BaseException):
-            pass
-
-        def kill(*_: object, **__: object) -> None:
-            raise Killed
-
-        for name, owner in (("rename", Path), ("start", cluster.Cluster), ("stop", cluster.Cluster), ("write_config", None)):
-            for act, undo in ((pitr.store.place, pitr.store.put_back), (pitr.store.put_back, pitr.store.place)):
-                with monkeypatch.context() as patch, suppress(Killed):
-                    patch.setattr(
-                        f"midtime.stores.postgresql_pitr.servers.{name}"
-                        if owner is None
-                        else f"{owner.__module__}.{owner.__name__}.{name}",
-                        kill,
-                    )
-                    act(backup, target)
-                act(backup, target)
-                undo(backup, target)
-        pitr.store.place(backup, target)
-        assert self.query(pitr, target, COUNT) > 0
-
-
-class TestKilled:
-    def child(self, pitr: PitrSetting, what: str, tmp_path: Path, **environment: str) -> subprocess.Popen[str]:
-        said = {"MIDTIME_TEST_TOPOLOGY": json.dumps(pitr.topology.model_dump(mode="json", exclude_unset=True)), **environment}
-        with (tmp_path / "stderr").open("w") as stderr:
-            command = [sys.executable, "-m", "tests.integration.pitr_once", what]
-            child = subprocess.Popen(command, env={**os.environ, **said}, stdout=subprocess.PIPE, stderr=stderr, text=True)
-        assert child.stdout
-        assert any("reached" in line for line in child.stdout), (tmp_path / "stderr").read_text()
-        return child
-
-    def end(self, child: subprocess.Popen[str]) -> None:
-        child.kill()
-        child.communicate()
-
-    def test_while_a_base_is_taken(self, pitr: PitrSetting, tmp_path: Path) -> None:
-        child = self.child(pitr, "backup", tmp_path)
-        assert pitr.source.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender'") == [(1,)]
-        self.end(child)
-        (half,) = pitr.store.bases.folders()
-        assert pitr.store.bases.newest() is None
-        poll(
-            "the base backup to end",
-            lambda: not pitr.source.execute("SELECT FROM pg_stat_activity WHERE backend_type = 'walsender'") or None,
-            30,
-        )
-        assert sweep_half_written_bases(pitr.catalog) == [f"accounts/{half}"]
-        assert pitr.store.bases.folders() == []
-        assert pitr.back_up().stores[0].details["base"]["id"] != half
-
-    def test_while_it_recovers(self, pitr: PitrSetting, tmp_path: Path) -> None:
-        point, target = pitr.back_up(), pitr.target()
-        pitr.source.settle()
-        note = tmp_path / "backup.json"
-        note.write_text(point.stores[0].model_dump_json())
-        data = Path(target.working, cluster.DATA)
-        environment = {"MIDTIME_TEST_BACKUP": str(note), "MIDTIME_TEST_TARGET": json.dumps(target.to_dict())}
-        child = self.child(pitr, "restore", tmp_path, **environment)
-        poll("a server", lambda: cluster.server_in(data), 20)
-        self.end(child)
-        poll("nothing of it to be left", lambda: not cluster.processes_in(data) or None, 20)
-        assert data.exists()
-        pitr.restore(point, target)  # begins afresh
-        assert pitr.ask(point.stores[0], target, COUNT) > 0
-        for _ in range(2):
-            pitr.store.discard(target)
-        assert list(pitr.folder.iterdir()) == []
-        assert cluster.processes_in(data) == []
-
-    def test_discarding_touches_nobody_elses_server(self, pitr: PitrSetting) -> None:
-        """A process id is somebody else's by now: here it is the original's."""
-        target = pitr.target()
-        data = Path(target.working, cluster.DATA)
-        data.mkdir(parents=True)
-        (data / "postmaster.pid").write_text((pitr.source.server.data_dir / "postmaster.pid").read_text())
-        assert cluster.server_in(data) is None
-        pitr.store.discard(target)
-        assert pitr.source.execute("SELECT 1") == [(1,)]
-        with pytest.raises(TargetExistsError, match="no working name"):
-            pitr.store.discard(Target("accounts", "accounts_db", str(pitr.source.server.data_dir), "x"))

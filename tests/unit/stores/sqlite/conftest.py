@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.stores.sqlite.setting import SqliteSetting, make_database, setting_of
+from midtime.model.restore_point import RestorePoint
+from midtime.stores.base import Target
+from tests.unit.stores.sqlite.setting import EMPTY, SqliteSetting, elsewhere, make_database, setting_of
 
 
 @pytest.fixture
@@ -46,3 +48,11 @@ def open_folder() -> Iterator[Path]:
     made.chmod(0o777)
     yield made
     shutil.rmtree(made)
+
+
+@pytest.fixture
+def planned(setting: SqliteSetting) -> tuple[RestorePoint, Target]:
+    """Restored, to be placed over a live file that has changed since."""
+    found = setting.restored(in_place=True)
+    elsewhere(setting.path, EMPTY)
+    return found

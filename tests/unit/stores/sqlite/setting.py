@@ -18,7 +18,7 @@ from midtime.model.restore_point import RestorePoint, StoreBackup
 from midtime.model.topology import Target as TargetWish
 from midtime.model.topology import Topology
 from midtime.stores import open_store
-from midtime.stores.base import Shelf, Target, ask
+from midtime.stores.base import Shelf, Target
 from midtime.stores.sqlite.store import SqliteStore
 from midtime.verification import Verification, verify
 from tests.unit.builders import published
@@ -138,14 +138,6 @@ def setting_of(folder: Path, path: Path, **changes: Any) -> SqliteSetting:
     return SqliteSetting(topology, Catalog(topology.destination, topology.name), path)
 
 
-def refusal(questions: Any) -> Any:
-    """The error of the first question that fails."""
-    bad = [check for check in ask("accounts", questions) if not check.ok]
-    assert len(bad) == 1
-    assert bad[0].error
-    return bad[0].error
-
-
 @contextmanager
 def unprivileged(*folders: Path) -> Iterator[None]:
     """As a user whom permissions bind; as root, for whom they do not, nobody in particular."""
@@ -157,3 +149,23 @@ def unprivileged(*folders: Path) -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+SUM = 'SELECT sum(balance) FROM "bank$acct"'
+RESTORED, LIVE = f"[({TOTAL},)]", "[(0,)]"
+EMPTY = 'UPDATE "bank$acct" SET balance = 0'
+
+
+def place(setting: SqliteSetting, planned: tuple[RestorePoint, Target]) -> None:
+    """As the task does."""
+    setting.store.place(planned[0].stores[0], planned[1])
+
+
+def good(setting: SqliteSetting, target: Target, *, names: int = 3) -> None:
+    """The restored file has the name, the former one is whole, nothing else is there."""
+    assert target.aside
+    assert elsewhere(setting.path, SUM) == RESTORED
+    assert elsewhere(target.aside, SUM) == LIVE
+    for path in (setting.path, target.aside):
+        assert elsewhere(path, "PRAGMA integrity_check") == "[('ok',)]"
+    assert len(setting.files()) == names, setting.files()

@@ -17,6 +17,7 @@ import pytest
 from midtime.errors import ArtifactError, CopyError, RestoreFailedError, StagingSpaceError, StoreAccessError, ToolError
 from midtime.stores.base import ask
 from midtime.stores.sqlite import packing, placing
+from tests.answers import refusal
 from tests.unit.processes import kill_when_it_says_so
 from tests.unit.stores.sqlite.setting import (
     ROWS,
@@ -25,7 +26,6 @@ from tests.unit.stores.sqlite.setting import (
     elsewhere,
     execute,
     make_database,
-    refusal,
     setting_of,
     unprivileged,
 )

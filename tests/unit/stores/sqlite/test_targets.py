@@ -8,7 +8,8 @@ import pytest
 
 from midtime.errors import RequestError, StoreAccessError
 from midtime.model.topology import Target as TargetWish
-from tests.unit.stores.sqlite.setting import SqliteSetting, make_database, refusal, setting_of
+from tests.answers import refusal
+from tests.unit.stores.sqlite.setting import SqliteSetting, make_database, setting_of
 
 WORKING = "midtime_tmp_abc123_bc62_accounts"
 
