@@ -36,7 +36,8 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _relative(path: str) -> str:
+def relative_path(path: str) -> str:
+    """Refuse a path that leaves the folder to which it is relative."""
     parts = path.split("/")
     if path.startswith("/") or "\\" in path or any(part in ("", ".", "..") for part in parts):
         raise ValueError(f"{path!r} leaves the restore point's folder")
@@ -46,7 +47,7 @@ def _relative(path: str) -> str:
 class Artifact(Record):
     """One file of a backup."""
 
-    path: Annotated[str, AfterValidator(_relative)]
+    path: Annotated[str, AfterValidator(relative_path)]
     """Relative to the restore point's folder."""
     size: Annotated[int, Field(ge=0)]
     """In bytes."""

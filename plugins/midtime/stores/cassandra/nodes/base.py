@@ -1,0 +1,99 @@
+"""One node's tools and files, wherever the node is. All that is asked of an access is to run a command there; the rest is a shell's work."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+SHORT = 60.0
+"""Seconds that a command which moves no data may take."""
+
+
+class Running(ABC):
+    """A command that runs on a node. Used as a context manager: on leaving, whatever still runs is ended, as far as the access can."""
+
+    @abstractmethod
+    def send(self, chunk: bytes) -> None:
+        """Write to its standard input.
+
+        :raises StoreUnreachableError: the node is gone
+        :raises ToolError: the command has ended
+        """
+
+    @abstractmethod
+    def end_input(self) -> None:
+        """Close its standard input. Idempotent."""
+
+    @abstractmethod
+    def read(self, size: int = 1 << 20) -> bytes:
+        """The next bytes of its standard output, at least one; empty at its end.
+
+        :raises StoreUnreachableError: the node is gone, or said nothing for too long
+        """
+
+    @abstractmethod
+    def wait(self, timeout: float) -> None:
+        """Until it has ended, with exit code 0.
+
+        :raises ToolError: another exit code; its last words are in the message
+        :raises StoreUnreachableError: it has not ended in time, or the node is gone
+        """
+
+    @property
+    @abstractmethod
+    def alive(self) -> bool:
+        """Whether it still runs, as far as that can be told at once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End it. Idempotent, never raises."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class Node(ABC):
+    """One node. Thread-safe: several commands may run at once.
+
+    :param label: what names it for ever: its address, or its pod's name; for reports, and folders of artifacts
+    :param host: its address as the ring shows it now
+    """
+
+    def __init__(self, label: str, host: str) -> None:
+        self.label, self.host = label, host
+
+    @abstractmethod
+    def start(self, command: Sequence[str]) -> Running:
+        """Start a command there; it is not read by a shell. Nothing secret may be in it: everybody on the node sees it.
+
+        :raises StoreUnreachableError: the node does not answer
+        :raises StoreAccessError: it refuses us
+        """
+
+    def run(self, command: Sequence[str], *, sent: bytes = b"", timeout: float = SHORT) -> str:
+        """Run a command to its end; what it said to standard output.
+
+        :param sent: its standard input
+        :raises StoreError: as for :meth:`start` and :meth:`Running.wait`
+        """
+        with self.start(command) as running:
+            if sent:
+                running.send(sent)
+            running.end_input()
+            said = bytearray()
+            while chunk := running.read():
+                said += chunk
+            running.wait(timeout)
+        return said.decode(errors="replace")
+
+    def shell(self, script: str, *arguments: str, sent: bytes = b"", timeout: float = SHORT) -> str:
+        """Run a POSIX shell script there, with ``$1``, ``$2``, ...; it ends at the first command that fails."""
+        return self.run(["sh", "-euc", script, "midtime", *arguments], sent=sent, timeout=timeout)
+
+    def close(self) -> None:  # noqa: B027 - most keep nothing open
+        """Let go of connections. Idempotent."""
