@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
+from midtime.errors import StoreError, ToolError
+
 SHORT = 60.0
 """Seconds that a command which moves no data may take."""
+SILENCE = 3600.0
+"""Seconds that a command may neither take nor give a byte: as long as the hash of the largest file takes."""
+PIECE = 1 << 20
 
 
 class Running(ABC):
-    """A command that runs on a node. Used as a context manager: on leaving, whatever still runs is ended, as far as the access can."""
+    """A command that runs on a node. Used as a context manager: on leaving, whatever still runs is ended, as far as the access can.
+
+    One thread may send while another one reads.
+    """
+
+    silence: float = SILENCE
+    """Seconds for which :meth:`send` and :meth:`read` wait until something moves; may be set."""
 
     @abstractmethod
     def send(self, chunk: bytes) -> None:
@@ -81,15 +94,17 @@ class Node(ABC):
         :param sent: its standard input
         :raises StoreError: as for :meth:`start` and :meth:`Running.wait`
         """
-        with self.start(command) as running:
-            if sent:
-                running.send(sent)
-            running.end_input()
+        return self.output(command, sent=sent, timeout=timeout).decode(errors="replace")
+
+    def output(self, command: Sequence[str], *, sent: bytes = b"", timeout: float = SHORT) -> bytes:
+        """Like :meth:`run`, for what may be no text."""
+        with self.start(command) as running, fed(running, sent):
+            running.silence = timeout
             said = bytearray()
             while chunk := running.read():
                 said += chunk
             running.wait(timeout)
-        return said.decode(errors="replace")
+        return bytes(said)
 
     def shell(self, script: str, *arguments: str, sent: bytes = b"", timeout: float = SHORT) -> str:
         """Run a POSIX shell script there, with ``$1``, ``$2``, ...; it ends at the first command that fails."""
@@ -97,3 +112,34 @@ class Node(ABC):
 
     def close(self) -> None:  # noqa: B027 - most keep nothing open
         """Let go of connections. Idempotent."""
+
+
+@contextmanager
+def fed(running: Running, sent: bytes) -> Iterator[None]:
+    """Send a command all of its input while the block reads its output: neither may wait for the other.
+
+    :raises StoreError: the node is gone. A command that ends without reading everything is no error: its exit code says what it thinks of it
+    """
+    failures: list[StoreError] = []
+
+    def feed() -> None:
+        try:
+            for start in range(0, len(sent), PIECE):
+                running.send(sent[start : start + PIECE])
+            running.end_input()
+        except ToolError:
+            pass
+        except StoreError as error:
+            failures.append(error)
+
+    feeder = threading.Thread(target=feed, name="midtime-feed", daemon=True)
+    feeder.start()
+    try:
+        yield
+    except BaseException:
+        running.close()  # or the feeder would wait for ever
+        raise
+    finally:
+        feeder.join()
+    if failures:
+        raise failures[0]
