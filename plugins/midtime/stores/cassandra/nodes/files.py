@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import posixpath
 import re
-import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, cast
 
 from midtime.errors import CopyError, StoreAccessError, ToolError
-from midtime.stores.cassandra.nodes.base import PIECE, SHORT, SILENCE, Node, Running, fed
+from midtime.stores.cassandra.nodes.archives import File, pack, unpack
+from midtime.stores.cassandra.nodes.base import PIECE, SHORT, SILENCE, Node, fed
 
 OURS = "midtime_"
 """Begins the name of every folder that may be removed."""
 WALK = 600.0
 """Seconds that a walk over folders, or the removal of one, may say nothing."""
-FILE_MODE, FOLDER_MODE = 0o640, 0o750
 
 _FIND = """xargs -0 -r -I '<root>' sh -euc '
 test -d "$1" || exit 0
@@ -108,7 +106,7 @@ def _hash_line(line: str) -> tuple[str, str]:
 
 
 @contextmanager
-def send_out(node: Node, root: str, paths: Sequence[str]) -> Iterator[Iterator[tuple[str, int, Iterator[bytes]]]]:
+def send_out(node: Node, root: str, paths: Sequence[str]) -> Iterator[Iterator[File]]:
     """Read files of a node, one after the other: path, size and content of each, in the given order.
 
     What came is right only when the block has ended without an error: that is when it is known that no file changed meanwhile.
@@ -118,12 +116,17 @@ def send_out(node: Node, root: str, paths: Sequence[str]) -> Iterator[Iterator[t
     """
     before = _states(node, root, paths)
     with node.start(["sh", "-euc", _SEND, "midtime", root]) as running, fed(running, _names(paths)):
-        yield _members(node, running, paths, [size for size, _, _ in before])
-        while running.read():
+
+        def read(size: int) -> bytes:
+            if not (chunk := running.read(size)):
+                running.wait(WALK)  # if it failed, its own words say more than that something is missing
+            return chunk
+
+        yield _members(node, read, paths, [size for size, _, _ in before])
+        while read(PIECE):
             pass
-        running.wait(WALK)
     if _states(node, root, paths) != before:
-        raise _changed(node, f"files in {root}")
+        raise _changed(node, f"a file in {root}")
 
 
 def _states(node: Node, root: str, paths: Sequence[str]) -> list[tuple[int, int, int]]:
@@ -132,20 +135,15 @@ def _states(node: Node, root: str, paths: Sequence[str]) -> list[tuple[int, int,
     return [(int(size), int(inode), _nanoseconds(mtime)) for size, inode, mtime in map(bytes.split, said)]
 
 
-def _members(node: Node, running: Running, paths: Sequence[str], sizes: Sequence[int]) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-    if not paths:
-        return
-    try:
-        with tarfile.open(fileobj=cast(IO[bytes], running), mode="r|", bufsize=PIECE, encoding="utf-8") as archive:
-            for path, size in zip(paths, sizes, strict=True):
-                member = archive.next()
-                if member is None or not member.isreg() or (member.name, member.size) != (path, size):
-                    raise _changed(node, path)
-                content = cast(IO[bytes], archive.extractfile(member))
-                yield path, size, iter(lambda content=content: content.read(PIECE), b"")  # type: ignore[misc]
-    except tarfile.TarError as error:
-        running.wait(WALK)  # its own last words say more
-        raise CopyError(f"node {node.label}: not all files came: {error}", fix="try again") from error
+def _members(node: Node, read: Callable[[int], bytes], paths: Sequence[str], sizes: Sequence[int]) -> Iterator[File]:
+    came = 0
+    for (path, size, content), wanted in zip(unpack(read), zip(paths, sizes, strict=True), strict=False):
+        if (path, size) != wanted:
+            raise _changed(node, wanted[0])
+        came += 1
+        yield path, size, content
+    if came != len(paths):
+        raise _changed(node, paths[came])
 
 
 def _changed(node: Node, what: str) -> CopyError:
@@ -165,7 +163,7 @@ def take_in(node: Node, root: str, files: Iterable[tuple[str, int, Iterable[byte
     node.shell(_ROOM, root, f"{ids[0]}:{ids[1]}" if ids else "")
     with node.start(["sh", "-euc", _TAKE, "midtime", root, "--same-owner" if ids else "--no-same-owner"]) as running:
         try:
-            for piece in _archive(files, ids or (0, 0)):
+            for piece in pack(files, ids or (0, 0)):
                 running.send(piece)
             running.end_input()
         except ToolError:
@@ -182,38 +180,6 @@ def _ids(node: Node, owner: str) -> tuple[int, int]:
             fix="set `sudo`, or log in as that user or as root",
         )
     return user, group
-
-
-def _archive(files: Iterable[tuple[str, int, Iterable[bytes]]], ids: tuple[int, int]) -> Iterator[bytes]:
-    made = {""}
-    for path, size, content in files:
-        for folder in _folders(path):
-            if folder not in made:
-                made.add(folder)
-                yield _header(folder, ids, FOLDER_MODE, kind=tarfile.DIRTYPE)
-        yield _header(path, ids, FILE_MODE, size=size)
-        sent = 0
-        for chunk in content:
-            sent += len(chunk)
-            if sent <= size:
-                yield chunk
-        if sent != size:
-            raise CopyError(f"the content of {path} has {sent} bytes instead of {size}", fix="try again")
-        yield bytes(-size % tarfile.BLOCKSIZE)
-    yield bytes(2 * tarfile.BLOCKSIZE)
-
-
-def _header(path: str, ids: tuple[int, int], mode: int, *, size: int = 0, kind: bytes = tarfile.REGTYPE) -> bytes:
-    entry = tarfile.TarInfo(path)
-    entry.type, entry.mode, entry.size, (entry.uid, entry.gid) = kind, mode, size, ids
-    return entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
-
-
-def _folders(path: str) -> list[str]:
-    parts = path.split("/")
-    if posixpath.normpath(path) != path or parts[0] in ("", "..", "."):
-        raise ValueError(f"not a path below a folder: {path!r}")
-    return ["/".join(parts[:end]) for end in range(1, len(parts))]
 
 
 def free_bytes(node: Node, path: str) -> int:
