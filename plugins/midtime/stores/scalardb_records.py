@@ -1,4 +1,4 @@
-"""ScalarDB's records and Coordinator rows in a SQL database, as verification wants them; the engines add how they are read."""
+"""ScalarDB's records and Coordinator rows in a database's tables, as verification wants them; the engines add how they are read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MARKS = ("tx_id", "tx_state", "tx_version", "tx_prepared_at", "tx_committed_at")
 _METADATA_SUFFIX = "_tx_metadata"
 
 
-class SqlRecords(ABC):
+class TableRecords(ABC):
     """The records of one restored database.
 
     :param store: the store's name in the topology
@@ -64,7 +64,7 @@ class SqlRecords(ABC):
             yield [Record(self.store, table, *row) for row in rows]
 
 
-class SqlCoordinator(ABC):
+class TableCoordinator(ABC):
     """A restored Coordinator table, ``<namespace>.state``."""
 
     def __init__(self, store: str, namespace: str) -> None:
@@ -99,3 +99,9 @@ class SqlCoordinator(ABC):
 def _coordinator_row(row: tuple[Any, ...]) -> CoordinatorRow:
     tx_id, state, created_at, children = row
     return CoordinatorRow(tx_id, state, created_at, tuple(children.split(",")) if children else ())
+
+
+def printable(key: Iterable[object]) -> str:
+    """``7``, ``a/7``; a slash inside a text is escaped, so that different keys stay different."""
+    parts = (part.hex() if isinstance(part, (bytes, bytearray)) else str(part) for part in key)
+    return "/".join(part.replace("\\", "\\\\").replace("/", "\\/") for part in parts)

@@ -1,15 +1,15 @@
-"""Records and Coordinator rows as every SQL store hands them over."""
+"""Records and Coordinator rows as every store of tables hands them over."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from midtime.stores.scalardb_records import MARKS, SqlCoordinator, SqlRecords, Table
+from midtime.stores.scalardb_records import MARKS, Table, TableCoordinator, TableRecords, printable
 from midtime.verify.records import CoordinatorRow, Record
 
 
-class Records(SqlRecords):
+class Records(TableRecords):
     found: Mapping[Table, Sequence[str]] = {
         ("bank", "acct"): ("id", *MARKS),
         ("bank", "split_tx_metadata"): ("id", *MARKS),
@@ -39,7 +39,7 @@ def test_marks_that_stand_apart_are_read_there() -> None:
     assert list(RECORDS.records("bank.split")) == [[Record("accounts", "bank.split", "split_tx_metadata", "t1", 3, 1, 10, 20)]]
 
 
-class Coordinator(SqlCoordinator):
+class Coordinator(TableCoordinator):
     def exists(self) -> bool:
         return True
 
@@ -59,3 +59,9 @@ def test_coordinator_rows() -> None:
     assert coordinator.lookup({"group"}) == {"group": CoordinatorRow("group", 3, 5, ("a", "b"))}
     assert coordinator.lookup({"t"})["t"].child_ids == ()
     assert list(coordinator.rows_newer_than(7)) == [CoordinatorRow("t", 4, 8)]
+
+
+def test_different_keys_stay_different() -> None:
+    keys = [("a/b",), ("a", "b"), ("a\\", "b"), ("a\\/b",), (b"\x01", 7), ("01", "7", "")]
+    assert len({printable(key) for key in keys}) == len(keys)
+    assert printable(("a", b"\xff", 7)) == "a/ff/7"

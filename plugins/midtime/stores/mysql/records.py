@@ -9,14 +9,14 @@ from typing import Any
 from midtime.stores.mysql import content
 from midtime.stores.mysql.connections import Session
 from midtime.stores.mysql.programs import quoted
-from midtime.stores.scalardb_records import MARKS, SqlCoordinator, SqlRecords, Table
+from midtime.stores.scalardb_records import MARKS, Table, TableCoordinator, TableRecords, printable
 
 _COLUMNS = (
     "SELECT table_schema, table_name, column_name FROM information_schema.columns WHERE table_schema IN ({}) ORDER BY ordinal_position"
 )
 
 
-class MysqlRecords(SqlRecords):
+class MysqlRecords(TableRecords):
     """The records of restored databases.
 
     :param session: used by one thread, for nothing else while rows come
@@ -48,10 +48,10 @@ class MysqlRecords(SqlRecords):
         key = self._keys.get((schema, name)) or tuple(self.columns()[table])
         wanted = ", ".join(quoted(column) for column in (*MARKS, *key))
         for rows in self.session.stream(f"SELECT {wanted} FROM {quoted(schema)}.{quoted(name)}"):
-            yield [(_printable(row[len(MARKS) :]), *row[: len(MARKS)]) for row in rows]
+            yield [(printable(row[len(MARKS) :]), *row[: len(MARKS)]) for row in rows]
 
 
-class MysqlCoordinator(SqlCoordinator):
+class MysqlCoordinator(TableCoordinator):
     """A restored Coordinator table.
 
     :param database: its database's name on the server
@@ -96,9 +96,3 @@ class MysqlCoordinator(SqlCoordinator):
     def _select(self) -> str:
         children = "tx_child_ids" if "tx_child_ids" in self._columns else "NULL"
         return f"SELECT tx_id, tx_state, tx_created_at, {children} FROM {self._table}"
-
-
-def _printable(key: tuple[Any, ...]) -> str:
-    """``7``, ``a/7``; a slash inside a text is escaped, so that different keys stay different."""
-    parts = (part.hex() if isinstance(part, (bytes, bytearray)) else str(part) for part in key)
-    return "/".join(part.replace("\\", "\\\\").replace("/", "\\/") for part in parts)

@@ -9,12 +9,12 @@ from typing import Any
 from psycopg import Connection, sql
 
 from midtime.stores.postgresql import content
-from midtime.stores.scalardb_records import BATCH, MARKS, SqlCoordinator, SqlRecords, Table
+from midtime.stores.scalardb_records import BATCH, MARKS, Table, TableCoordinator, TableRecords
 
 Session = Connection[tuple[Any, ...]]
 
 
-class PostgresRecords(SqlRecords):
+class PostgresRecords(TableRecords):
     """The records of one restored database.
 
     :param session: open to the restored database; used by one thread
@@ -42,7 +42,7 @@ class PostgresRecords(SqlRecords):
             yield [("/".join(row[0]), *row[1:]) for row in rows]
 
 
-class PostgresCoordinator(SqlCoordinator):
+class PostgresCoordinator(TableCoordinator):
     """A restored Coordinator table."""
 
     def __init__(self, session: Session, store: str, namespace: str) -> None:

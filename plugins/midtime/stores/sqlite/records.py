@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from midtime.stores.scalardb_records import BATCH, MARKS, SqlCoordinator, SqlRecords, Table
+from midtime.stores.scalardb_records import BATCH, MARKS, Table, TableCoordinator, TableRecords, printable
 from midtime.stores.sqlite import content
 from midtime.stores.sqlite.content import quoted
 
@@ -15,7 +15,7 @@ PARAMETERS = 900
 """Of one statement; the oldest libraries allow no more than 999."""
 
 
-class SqliteRecords(SqlRecords):
+class SqliteRecords(TableRecords):
     """The records of one restored file."""
 
     def __init__(self, session: sqlite3.Connection, store: str, skip: Collection[Table] = ()) -> None:
@@ -41,10 +41,10 @@ class SqliteRecords(SqlRecords):
         keys = [quoted(column.name) for column in found] or ["rowid"]
         cursor = self.session.execute(f"SELECT {', '.join([*keys, *MARKS])} FROM {quoted(name)}")
         while rows := cursor.fetchmany(BATCH):
-            yield [("/".join(map(_printable, row[: len(keys)])), *row[len(keys) :]) for row in rows]
+            yield [(printable(row[: len(keys)]), *row[len(keys) :]) for row in rows]
 
 
-class SqliteCoordinator(SqlCoordinator):
+class SqliteCoordinator(TableCoordinator):
     """A restored Coordinator table."""
 
     def __init__(self, session: sqlite3.Connection, store: str, namespace: str) -> None:
@@ -84,7 +84,3 @@ def _name(table: Table) -> str:
 
 def _columns(session: sqlite3.Connection, name: str) -> set[str]:
     return {column.name for column in content.columns(session, name)}
-
-
-def _printable(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
