@@ -38,6 +38,8 @@ class Fence:
     :param mark: what stands for a parameter
     :param options: what stands behind the columns of a new table
     :param afterwards: what else a new table needs
+    :param columns: of a new table
+    :param forget: removes the rows that were written before an instant (epoch milliseconds), where one statement cannot
     """
 
     execute: Callable[[str, Sequence[Any]], object]
@@ -47,6 +49,8 @@ class Fence:
     mark: str = "%s"
     options: str = ""
     afterwards: tuple[str, ...] = ()
+    columns: str = _COLUMNS
+    forget: Callable[[int], object] | None = None
 
     def prepare(self) -> None:
         """Make the table, unless it is there, and forget old rows. Before anything is armed: it is DDL.
@@ -55,18 +59,21 @@ class Fence:
         """
         with self.errors():
             if not self.exists():  # asked, because `IF NOT EXISTS` alone wants the right to make tables
-                self.execute(f"CREATE TABLE IF NOT EXISTS {self.table} ({_COLUMNS}) {self.options}", ())
+                self.execute(f"CREATE TABLE IF NOT EXISTS {self.table} ({self.columns}) {self.options}", ())
                 for statement in self.afterwards:
                     self.execute(statement.format(table=self.table), ())
-            self.execute(_FORGET.format(table=self.table, mark=self.mark), (_milliseconds() - int(KEPT.total_seconds() * 1000),))
+            (self.forget or self._forget)(_milliseconds() - int(KEPT.total_seconds() * 1000))
 
     def write(self, window: str, place: Place) -> None:
         """Write one row.
 
-        :raises StoreError: it cannot be written, or is there already: a window captures a store once
+        :raises StoreError: it cannot be written, or, where the engine tells, is there already: a window captures a store once
         """
         with self.errors():
             self.execute(_WRITE.format(table=self.table, mark=self.mark), (window, place, _milliseconds()))
+
+    def _forget(self, instant: int) -> None:
+        self.execute(_FORGET.format(table=self.table, mark=self.mark), (instant,))
 
 
 def fence_table(namespaces: Sequence[str]) -> tuple[str, str]:

@@ -114,7 +114,8 @@ class Cassandra(StoreBase):
     nodes: Nodes = Field(default=(), description="All nodes of all data centres; not with `access: {kubernetes: ...}`, which finds them.")
     conn_id: ConnId | None = Field(
         default=None,
-        description="Airflow connection (host, port, login, password) for CQL; without it ScalarDB's records are not verified.",
+        description="Airflow connection of type `cassandra` whose login, password and TLS (`ssl_options`) CQL asks for; its host does not "
+        "count, the nodes are those above. Default: CQL without login.",
     )
     jmx_conn_id: ConnId | None = Field(
         default=None, description="Airflow connection whose login and password JMX asks for. Default: JMX without login."
