@@ -66,7 +66,7 @@ def _fill(final: Path, fill: Callable[[Path], None]) -> None:
 
 def scalardb_jars() -> Path:
     """The directory with every jar of ScalarDB Server, its schema loader and the scalar-admin command."""
-    return entry(f"scalardb-{SCALARDB_VERSION}", lambda directory: _download(COORDINATES, directory))
+    return entry(f"scalardb-{SCALARDB_VERSION}", lambda directory: download(COORDINATES, directory))
 
 
 def classpath() -> str:
@@ -88,7 +88,7 @@ def _maven(repository: Path) -> Any:
     return MavenContext(repo_cache=repository, remote_repos={"central": MAVEN_CENTRAL_URL}, timeout=60)
 
 
-def _download(coordinates: tuple[str, ...], directory: Path) -> None:
+def download(coordinates: tuple[str, ...], directory: Path) -> None:
     """Resolve with jgo."""
     from jgo.parse import Endpoint
 

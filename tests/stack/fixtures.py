@@ -13,6 +13,7 @@ from tests.stack import mysql
 from tests.stack.airflow import LocalAirflow
 from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank
+from tests.stack.cassandra import CassandraCluster
 from tests.stack.kubernetes import Kubernetes, build_ahead
 from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
@@ -51,6 +52,18 @@ def mysql_server(stack: Stack) -> MySQL:
     if lacks := mysql.missing():
         raise StackError(f"MySQL needs {lacks}")
     return stack.mysql
+
+
+@pytest.fixture(scope="session")
+def cassandra_cluster(stack: Stack) -> CassandraCluster:
+    """Three nodes that are backed up."""
+    return stack.cassandra
+
+
+@pytest.fixture(scope="session")
+def drill_cassandra(stack: Stack) -> CassandraCluster:
+    """Three others, to restore into; a test leaves them as they were."""
+    return stack.drill_cassandra
 
 
 @pytest.fixture(scope="session")

