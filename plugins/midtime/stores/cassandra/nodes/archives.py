@@ -14,11 +14,21 @@ File = tuple[str, int, Iterator[bytes]]
 
 
 def pack(files: Iterable[tuple[str, int, Iterable[bytes]]], ids: tuple[int, int]) -> Iterator[bytes]:
-    """An archive of files and of the folders above them.
+    """An archive of files and of the folders above them, in large pieces.
 
     :param ids: user and group that own all of them
     :raises CopyError: a content is not of its size
     """
+    gathered = bytearray()
+    for part in _parts(files, ids):
+        gathered += part
+        if len(gathered) >= PIECE:
+            yield bytes(gathered)
+            gathered.clear()
+    yield bytes(gathered)
+
+
+def _parts(files: Iterable[tuple[str, int, Iterable[bytes]]], ids: tuple[int, int]) -> Iterator[bytes]:
     made: set[str] = set()
     for path, size, content in files:
         for folder in _folders(path):
@@ -86,13 +96,14 @@ def _entry(source: _Source) -> tarfile.TarInfo | None:
 
 class _Source:
     def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read = read
+        self._read, self._rest = read, memoryview(b"")
 
     def piecewise(self, size: int) -> Iterator[bytes]:
         while size:
-            chunk = self._read(min(size, PIECE))
-            if not chunk:
+            self._rest = self._rest or memoryview(self._read(PIECE))
+            if not self._rest:
                 raise CopyError("not all files came: the stream has ended", fix="try again")
+            chunk, self._rest = bytes(self._rest[:size]), self._rest[size:]
             size -= len(chunk)
             yield chunk
 

@@ -36,7 +36,10 @@ case $(sync --version 2>/dev/null) in *GNU*) sync -f -- "$1" ;; *) sync ;; esac"
 _ROOM = """mkdir -p -- "$1"; test -z "$2" || test "$(stat -c %u:%g -- "$1")" = "$2" || chown "$2" -- "$1" """
 _OWNER = """user=${1%%:*}; group=${1#"$user"}; group=${group#:}
 id -u "$user"
-if test -n "$group"; then getent group "$group" | cut -d: -f3; else id -g "$user"; fi
+if test -z "$group"; then id -g "$user"; else
+    entry=$(getent group "$group") || { echo "no such group: $group" >&2; exit 1; }
+    echo "$entry" | cut -d: -f3
+fi
 id -u; id -g"""
 
 
