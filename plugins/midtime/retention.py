@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from midtime.catalog import Catalog, Entry, Lease, drill_reports, old_bases
+from midtime.catalog import Catalog, Entry, Lease, drill_reports, old_bases, old_pool
 from midtime.catalog.bases import look_at_artifacts
 from midtime.catalog.folders import EXPIRED
 from midtime.catalog.leases import WORKING
 from midtime.catalog.old_bases import OldBase
+from midtime.catalog.old_pool import Unnamed
+from midtime.catalog.pool import Pool
 from midtime.errors import ArtifactError, ForeignManifestError, LeaseHeldError, ManifestError, MidtimeError
 from midtime.model.instants import utc_now
 from midtime.model.restore_point import RestorePoint, State
@@ -41,6 +43,8 @@ class Outcome:
     """Half-written backups."""
     bases: list[str] = field(default_factory=list)
     """``store/id`` of those that were removed."""
+    content: int = 0
+    """Objects of the stores' pools that were removed."""
 
     def to_dict(self) -> dict[str, Any]:
         """For XCom."""
@@ -50,6 +54,7 @@ class Outcome:
             "reasons": self.removed,
             "half_written": self.swept,
             "bases": self.bases,
+            "content": self.content,
         }
         return body | {"dry_run": self.dry_run}
 
@@ -81,7 +86,7 @@ class Retention:
         """
         if self.outcome.dry_run:
             self._look()
-        elif self.catalog.folders() or old_bases.rooms(self.catalog):
+        elif self.catalog.folders() or old_bases.rooms(self.catalog) or old_pool.rooms(self.catalog):
             try:
                 lease = self.catalog.leases.acquire(RETENTION_LEASE, self.holder, ttl=WORKING)
             except LeaseHeldError as error:
@@ -106,6 +111,8 @@ class Retention:
             self._swept(point)
         for old in [*old_bases.half_removed(self.catalog), *old_bases.unnamed(self.catalog, self._old_bases())]:
             self._base_removed(old)
+        for pool in old_pool.rooms(self.catalog):
+            self._content_removed(old_pool.unnamed(self.catalog, pool, utc_now()))
 
     def _work(self, lease: Lease) -> None:
         for point in self.catalog.half_removed():
@@ -117,6 +124,8 @@ class Retention:
                 self._kept(decision)
         self._try(self._sweep)
         self._try(partial(self._remove_bases, lease))
+        for pool in old_pool.rooms(self.catalog):
+            self._try(partial(self._remove_content, pool, lease))
 
     def _try(self, work: Callable[[], object]) -> None:
         try:
@@ -137,7 +146,8 @@ class Retention:
         for entry in self.catalog.entries():
             self._points[entry.id] = entry.restore_point
             hands_off = "" if entry.restore_point else self._foreign(entry.id)
-            facts = Facts(entry.id, entry.state, entry.reason, holders.get(entry.id, ""), hands_off, self._was_drilled(entry))
+            is_whole = entry.restore_point is None or entry.restore_point.whole
+            facts = Facts(entry.id, entry.state, entry.reason, holders.get(entry.id, ""), hands_off, is_whole, self._was_drilled(entry))
             proves = entry.state is State.DRILLED and not drilled
             if facts.usable(now) and (proves or whole < self.topology.retention.keep_last):
                 # Others go because this one stays: it has to be more than a manifest.
@@ -202,6 +212,18 @@ class Retention:
             self.catalog.leases.renew(lease, WORKING)
             old.bases.remove_expired(old.id)
             self._base_removed(old)
+
+    def _remove_content(self, pool: Pool, lease: Lease) -> None:
+        """What no restore point names any longer; see :mod:`midtime.catalog.old_pool`."""
+        still_ours = partial(self.catalog.leases.renew, lease, WORKING)
+        self._content_removed(old_pool.collect(self.catalog, pool, utc_now(), still_ours))
+
+    def _content_removed(self, content: Unnamed) -> None:
+        if content.sizes:
+            verb = "Would remove" if self.outcome.dry_run else "Removed"
+            what = f"{len(content.sizes):,} files, {content.size:,} bytes"
+            log.warning("%s: %s content of store %s that no restore point needs: %s", self.topology.name, verb, content.pool.store, what)
+            self.outcome.content += len(content.sizes)
 
     def _base_removed(self, old: OldBase) -> None:
         verb = "Would remove" if self.outcome.dry_run else "Removed"

@@ -53,6 +53,11 @@ class ArtifactWriter:
             self._upload.write(chunk)
         self._size += memoryview(chunk).nbytes
 
+    @property
+    def so_far(self) -> tuple[int, str]:
+        """Size and SHA-256 of what was written."""
+        return self._size, self._sha256.hexdigest()
+
     def finish(self, name: str) -> None:
         """Make the object appear, and ask the store whether all of it has arrived."""
         self._appears = True
@@ -140,15 +145,32 @@ def verify(artifacts: Iterable[Artifact], folder: ObjectStoragePath, *, progress
 
     :return: what is wrong, one error a file; empty when all is well
     """
+    return [error for _, error in damaged(artifacts, folder, progress=progress)]
 
-    def one(artifact: Artifact) -> ArtifactError | None:
+
+def damaged(
+    artifacts: Iterable[Artifact], folder: ObjectStoragePath, *, progress: Progress = ignore_progress
+) -> list[tuple[Artifact, ArtifactError]]:
+    """As :func:`verify`, each with the artifact that is meant."""
+
+    def one(artifact: Artifact) -> tuple[Artifact, ArtifactError] | None:
         try:
             _check(artifact, folder, lambda _: None, progress)
         except ArtifactError as error:
-            return error
+            return artifact, error
         return None
 
-    return [error for error in _in_parallel(one, list(artifacts)) if error]
+    return [found for found in _in_parallel(one, list(artifacts)) if found]
+
+
+def read(artifact: Artifact, folder: ObjectStoragePath) -> bytes:
+    """A small artifact, whole.
+
+    :raises ArtifactError: it is missing, truncated or altered
+    """
+    content = bytearray()
+    _check(artifact, folder, content.extend, ignore_progress)
+    return bytes(content)
 
 
 def check_sizes(artifacts: Iterable[Artifact], folder: ObjectStoragePath) -> None:
@@ -160,13 +182,23 @@ def check_sizes(artifacts: Iterable[Artifact], folder: ObjectStoragePath) -> Non
     def one(artifact: Artifact) -> None:
         path = folder / artifact.path
         try:
-            size = look(path).size
+            size: int | None = look(path).size
         except FileNotFoundError:
-            raise _missing(path) from None
-        if size != artifact.size:
-            raise _truncated(path, artifact, size)
+            size = None
+        require_size(artifact, folder, size)
 
     _in_parallel(one, list(artifacts))
+
+
+def require_size(artifact: Artifact, folder: ObjectStoragePath, size: int | None) -> None:
+    """Judge the size that an artifact was found to have; None where it was not found.
+
+    :raises ArtifactError: it is missing, or has another size
+    """
+    if size is None:
+        raise _missing(folder / artifact.path)
+    if size != artifact.size:
+        raise _truncated(folder / artifact.path, artifact, size)
 
 
 def _missing(path: object) -> ArtifactError:

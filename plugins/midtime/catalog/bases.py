@@ -22,6 +22,7 @@ from pydantic import Field
 from midtime.catalog import artifacts, objects
 from midtime.catalog.folders import EXPIRED, INVALID, Folders
 from midtime.catalog.leases import Leases
+from midtime.catalog.pool import Pool, check_pooled, contents_of
 from midtime.errors import ArtifactError, CatalogError, DestinationError, ManifestError, MidtimeError
 from midtime.model.instants import RESTORE_POINT_ID, restore_point_id, to_rfc3339, utc_now
 from midtime.model.restore_point import Artifact, Instant, RestorePoint, Sealed, StoreBackup
@@ -247,23 +248,32 @@ def bases_of(catalog: Folders, point: RestorePoint) -> list[tuple[Base, ObjectSt
 
 
 def artifacts_of(catalog: Folders, point: RestorePoint) -> list[tuple[tuple[Artifact, ...], ObjectStoragePath]]:
-    """All files that a restore point needs, by the folder to which their paths are relative: its own, its bases', and what lies beside those.
+    """All files that a restore point needs, by the folder to which their paths are relative: its own, its bases', what lies beside those,
+    and its stores' pools.
 
-    :raises ManifestError: a base is missing, cannot be believed, or is not the one that was named
+    :raises ManifestError: a base or a listing is missing, cannot be believed, or is not the one that was named
+    :raises ArtifactError: so is a listing
     """
+    pools = [(needed, Pool(catalog, store).root) for store, needed in contents_of(catalog, point).items()]
+    return [*_unshared(catalog, point), *pools]
+
+
+def _unshared(catalog: Folders, point: RestorePoint) -> list[tuple[tuple[Artifact, ...], ObjectStoragePath]]:
     beside = {backup.store: _beside(backup) for backup in point.stores}
     bases = [((*base.artifacts, *beside[base.store]), folder) for base, folder in bases_of(catalog, point)]
     return [(point.artifacts(), catalog.folder(point.id)), *bases]
 
 
 def look_at_artifacts(catalog: Folders, point: RestorePoint) -> None:
-    """A quick look at all that a restore point needs; the SHA-256 of each is checked when it is fetched.
+    """A quick look at all that a restore point needs; the SHA-256 of each is checked when it is fetched. Of a pool, by one listing.
 
     :raises ArtifactError: one is missing or truncated
     :raises ManifestError: so is a base's own file
     """
-    for files, folder in artifacts_of(catalog, point):
+    for files, folder in _unshared(catalog, point):
         artifacts.check_sizes(files, folder)
+    for store, needed in contents_of(catalog, point).items():
+        check_pooled(Pool(catalog, store), needed)
 
 
 def _beside(backup: StoreBackup) -> tuple[Artifact, ...]:

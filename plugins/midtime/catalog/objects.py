@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 _LITTER = re.compile(r"\.probe-.+|\..+\.[0-9a-f]{32}", re.DOTALL)
-"""Names of what only a killed process leaves: a preflight's probe, and a draft of ``create`` or ``replace``."""
+"""Names of what only a killed process leaves: a preflight's probe, and a draft of ``create``, ``replace`` or an upload."""
 LITTER_AGE = timedelta(hours=1)
 """From when on nobody can still be writing it."""
 AHEAD = 8 << 20
@@ -121,6 +121,24 @@ def remove_tree(folder: ObjectStoragePath) -> None:
     """Remove a folder and all in it; one that is not there is as good."""
     with destination_errors(folder, "remove"):
         backend_of(folder).remove_tree(folder.path)
+
+
+def tree(folder: ObjectStoragePath) -> Iterator[tuple[str, Look]]:
+    """All objects below a folder, by their paths relative to it, in no order; by one listing, page after page where the store has pages."""
+    with destination_errors(folder, "list"):
+        yield from backend_of(folder).tree(folder.path)
+
+
+def remove_all(folder: ObjectStoragePath, names: Iterable[str]) -> None:
+    """Remove many objects below a folder, by as few requests as the store lets us; one that is not there is as good."""
+    with destination_errors(folder, "remove"):
+        backend_of(folder).remove_all(folder.path, names)
+
+
+def is_litter(name: str, changed: float) -> bool:
+    """Whether only a killed process can have left what has that name and was last written then."""
+    old = changed > 0 and utc_now().timestamp() - changed > LITTER_AGE.total_seconds()
+    return old and _LITTER.fullmatch(name) is not None
 
 
 def remove_litter(folder: ObjectStoragePath) -> list[str]:

@@ -8,13 +8,14 @@ from itertools import chain
 
 from midtime.catalog import Catalog, Entry, artifacts
 from midtime.catalog.bases import artifacts_of
+from midtime.catalog.pool import users_of
 from midtime.cli import screen
 from midtime.cli.drills import drills
 from midtime.cli.recover import recover
 from midtime.cli.topologies import catalog as catalog_of
 from midtime.cli.topologies import folder, wanted
 from midtime.cli.unpause import unpause
-from midtime.errors import ManifestError, RequestError, RestorePointNotFoundError
+from midtime.errors import ArtifactError, ManifestError, RequestError, RestorePointNotFoundError
 from midtime.model.instants import RESTORE_POINT_ID
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import load_named
@@ -59,20 +60,22 @@ def show(arguments: argparse.Namespace) -> bool:
 
 
 def verify(arguments: argparse.Namespace) -> bool:
-    """``midtime verify``: size and SHA-256 of every artifact, those of the bases included."""
+    """``midtime verify``: size and SHA-256 of every artifact, those of the bases and pools included."""
     catalog, entry = _find(arguments)
     if entry.restore_point is None:
         return _verified(arguments, entry.id, 0, 0, [entry.reason])
     point: RestorePoint = entry.restore_point
     try:
         parts = artifacts_of(catalog, point)
-    except ManifestError as error:
+    except (ArtifactError, ManifestError) as error:
         return _verified(arguments, point.id, 0, 0, [error.message])
     files = [artifact for each, _ in parts for artifact in each]
     size = sum(artifact.size for artifact in files)
     with screen.progress(f"reading {point.id}", size, quiet=arguments.json) as advance:
-        wrong = [error for each, folder in parts for error in artifacts.verify(each, folder, progress=advance)]
-    return _verified(arguments, point.id, len(files), size, [error.message for error in wrong])
+        wrong = {artifact.path: error for each, folder in parts for artifact, error in artifacts.damaged(each, folder, progress=advance)}
+    users = users_of(catalog, point, wrong) if wrong else {}
+    said = [f"{error.message} ({users[path]})" if path in users else error.message for path, error in wrong.items()]
+    return _verified(arguments, point.id, len(files), size, said)
 
 
 def _verified(arguments: argparse.Namespace, point: str, files: int, size: int, wrong: list[str]) -> bool:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Column, Table
 
 from midtime.catalog import Entry
+from midtime.catalog.restore_points import NOT_WHOLE
 from midtime.model.instants import to_rfc3339
 from midtime.model.restore_point import DrillReport, RestorePoint, State
 from midtime.stores.base import Check
@@ -102,13 +103,16 @@ def _manifest(out: Console, point: RestorePoint) -> None:
         out.print(f"[yellow]{escape(line)}[/]")
     table = Table("store", "engine", "method", "server", "size", "files", "tables", "rows", "seconds", box=None, pad_edge=False)
     for s in point.stores:
-        numbers = [decimal(s.size), str(len(s.artifacts)), str(len(s.tables)), f"{s.rows:,}", f"{s.seconds:.1f}"]
+        numbers = [decimal(s.size), str(s.files), str(len(s.tables)), f"{s.rows:,}", f"{s.seconds:.1f}"]
         table.add_row(s.store, s.engine, s.method, escape(s.server), *numbers)
     out.print(table)
 
 
 def _remarks(point: RestorePoint) -> Iterator[str]:
-    """What one should know of a store before relying on it."""
+    """What one should know of it, or of a store, before relying on it."""
+    if not point.whole:
+        yield NOT_WHOLE
+        return
     for store in point.stores:
         if not store.quiesced:
             yield f"{store.store} was not quiesced: what writes to it went on during the window (the Auditor, outside strict mode)"

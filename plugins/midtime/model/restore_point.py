@@ -87,8 +87,17 @@ class StoreBackup(Record):
 
     @property
     def size(self) -> int:
-        """Bytes of all artifacts."""
-        return sum(artifact.size for artifact in self.artifacts)
+        """Bytes of all artifacts, and of the content that they list: what a restore reads, whether other restore points share it or not."""
+        return sum(artifact.size for artifact in self.artifacts) + self._listed("bytes")
+
+    @property
+    def files(self) -> int:
+        """As :attr:`size`, how many."""
+        return len(self.artifacts) + self._listed("files")
+
+    def _listed(self, what: str) -> int:
+        found = self.details.get(what) if "listings" in self.details else 0
+        return found if isinstance(found, int) else 0
 
     @property
     def rows(self) -> int:
@@ -169,6 +178,8 @@ class RestorePoint(Sealed):
     evidence: dict[str, Any] = Field(default_factory=dict)
     """Why the instant may be believed: for a single transaction its snapshot, for a pause window its polls."""
     origin: Origin
+    whole: bool = True
+    """Whether it is the whole set at one instant. Snapshots without a pause are not: they are only good to bring back one lost node."""
     topology_file: str | None = None
     """The topology as a file, so that this catalog alone is enough to rebuild a lost Airflow; None in manifests of older versions."""
 

@@ -41,6 +41,7 @@ def test_what_it_returns(catalog: Catalog) -> None:
             "reasons": {old: "older than 0 days, and not one of the newest 1"},
             "half_written": [],
             "bases": [],
+            "content": 0,
             "dry_run": False,
         }
     }

@@ -10,7 +10,7 @@ import asyncio
 import io
 import logging
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Iterator
 from typing import Any
 
 from midtime.catalog.backends.base import Backend, Look, Upload, extra_of
@@ -97,6 +97,24 @@ class AzureBlobBackend(Backend):
                 await self._delete(container, [folder])
 
         self._run(remove())
+
+    def tree(self, folder: str) -> Iterator[tuple[str, Look]]:
+        """5,000 blobs a request; what stands for a folder is none."""
+        container, key = split(folder)
+        start = f"{key}/" if key else ""
+
+        async def tree() -> list[tuple[str, Look]]:
+            listing = self._container(container).list_blobs(name_starts_with=start, include=["metadata"])
+            return [
+                (each.name[len(start) :], Look(each.size, each.last_modified.timestamp())) async for each in listing if not _is_folder(each)
+            ]
+
+        yield from self._run(tree())
+
+    def remove_all(self, folder: str, names: Iterable[str]) -> None:
+        """Some at a time."""
+        container, key = split(folder)
+        self._run(self._delete(container, [f"{key}/{name}" if key else name for name in names]))
 
     def upload(self, path: str) -> Upload:
         """In blocks, when it is large."""

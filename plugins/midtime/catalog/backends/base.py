@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -116,9 +117,19 @@ class Backend:
 
         :raises FileNotFoundError: no such object
         """
-        told = self.fs.stat(path)
-        changed = next((told[key] for key in ("mtime", "LastModified", "last_modified") if told.get(key)), 0)
-        return Look(told.get("size") or 0, changed.timestamp() if isinstance(changed, datetime) else changed)
+        return _look(self.fs.stat(path))
+
+    def tree(self, folder: str) -> Iterator[tuple[str, Look]]:
+        """All objects below a folder, by their paths relative to it, with size and age: one listing, not a request each."""
+        start = f"{self.fs._strip_protocol(folder).rstrip('/')}/"
+        for path, told in self.fs.find(folder, detail=True).items():
+            if path.startswith(start):
+                yield path[len(start) :], _look(told)
+
+    def remove_all(self, folder: str, names: Iterable[str]) -> None:
+        """Remove many objects below a folder; one that is not there is as good."""
+        for name in names:
+            self.remove_tree(f"{folder.rstrip('/')}/{name}")
 
     def remove_tree(self, path: str) -> None:
         """Remove an object, or a folder and all in it; one that is not there is as good."""
@@ -132,6 +143,11 @@ class Backend:
 
     def make_durable(self, path: str) -> None:
         """Let a written object survive a power cut; object stores do so by themselves."""
+
+
+def _look(told: dict[str, Any]) -> Look:
+    changed = next((told[key] for key in ("mtime", "LastModified", "last_modified") if told.get(key)), 0)
+    return Look(told.get("size") or 0, changed.timestamp() if isinstance(changed, datetime) else changed)
 
 
 class StreamUpload(Upload):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from midtime.catalog.backends.base import Backend, StreamUpload, Upload
+from midtime.catalog.backends.base import Backend, Look, StreamUpload, Upload
 
 
 class LocalBackend(Backend):
@@ -46,12 +47,39 @@ class LocalBackend(Backend):
     def upload(self, path: str) -> Upload:
         """Begin to write a large file."""
         make_folder(Path(path).parent)
-        return StreamUpload(self, path)
+        return DraftUpload(self, path)
+
+    def tree(self, folder: str) -> Iterator[tuple[str, Look]]:
+        """As old as their last change of any kind: a copy may keep the times of what it copies."""
+        for where, _, names in os.walk(folder):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    told = os.lstat(path := os.path.join(where, name))
+                    yield os.path.relpath(path, folder), Look(told.st_size, max(told.st_mtime, told.st_ctime))
+
+    def remove_all(self, folder: str, names: Iterable[str]) -> None:
+        """Files; their folders stay."""
+        for name in names:
+            Path(folder, name).unlink(missing_ok=True)
 
     def make_durable(self, path: str) -> None:
         """Flush a file and its name to the disk."""
         _sync(Path(path))
         _sync(Path(path).parent)
+
+
+class DraftUpload(StreamUpload):
+    """Written beside it under a name of its own, and renamed: a process that is killed leaves nothing that could be taken for the file."""
+
+    def __init__(self, backend: LocalBackend, path: str) -> None:
+        self._target = Path(path)
+        super().__init__(backend, str(self._target.with_name(f".upload.{uuid.uuid4().hex}")))
+
+    def finish(self) -> None:
+        """Rename it, once it is whole on the disk."""
+        super().finish()
+        Path(self._path).replace(self._target)
+        _sync(self._target.parent)
 
 
 def make_folder(folder: Path) -> None:

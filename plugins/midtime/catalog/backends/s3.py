@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -84,6 +84,22 @@ class S3Backend(Backend):
         for page in self._pages(Bucket=bucket, Prefix=f"{key}/" if key else "", MaxKeys=BATCH):
             self._delete(bucket, own + [each["Key"] for each in page.get("Contents", [])])
             own = []
+
+    def tree(self, folder: str) -> Iterator[tuple[str, Look]]:
+        """1,000 objects a request; a folder's marker is none."""
+        bucket, key = split(folder)
+        start = f"{key}/" if key else ""
+        for page in self._pages(Bucket=bucket, Prefix=start):
+            for each in page.get("Contents", []):
+                if not each["Key"].endswith("/"):
+                    yield each["Key"][len(start) :], Look(each["Size"], each["LastModified"].timestamp())
+
+    def remove_all(self, folder: str, names: Iterable[str]) -> None:
+        """Many a request."""
+        bucket, key = split(folder)
+        keys = [f"{key}/{name}" if key else name for name in names]
+        for begin in range(0, len(keys), BATCH):
+            self._delete(bucket, keys[begin : begin + BATCH])
 
     def upload(self, path: str) -> Upload:
         """In parts, when it is large."""
