@@ -96,16 +96,18 @@ def _entry(source: _Source) -> tarfile.TarInfo | None:
 
 class _Source:
     def __init__(self, read: Callable[[int], bytes]) -> None:
-        self._read, self._rest = read, memoryview(b"")
+        self._read, self._chunk, self._at = read, b"", 0
 
     def piecewise(self, size: int) -> Iterator[bytes]:
         while size:
-            self._rest = self._rest or memoryview(self._read(PIECE))
-            if not self._rest:
+            if self._at == len(self._chunk):
+                self._chunk, self._at = self._read(PIECE), 0
+            part = self._chunk[self._at : self._at + size]
+            if not part:
                 raise CopyError("not all files came: the stream has ended", fix="try again")
-            chunk, self._rest = bytes(self._rest[:size]), self._rest[size:]
-            size -= len(chunk)
-            yield chunk
+            self._at += len(part)
+            size -= len(part)
+            yield part
 
     def exactly(self, size: int) -> bytes:
         return b"".join(self.piecewise(size))
