@@ -4,14 +4,16 @@
 One instant for all of them: **a pause**, as short as the captures are. Whatever the size of the data, nothing is read in it.
 
 1. `preflight` waits for its turn, asks everything that could spoil the backup, before anything is touched, and takes the topology's lease.
-2. `pause` and the captures `dump_<store>` run side by side. The captures connect and lock; when all are ready, `pause` pauses every product,
-   sees that it is paused, and says so; they fix their snapshots, the Coordinator's store first; `pause` unpauses. A watchdog process does if
-   `pause` dies, at once. Then the dumps are read out: long, but nobody waits for them.
+2. `pause` and the captures `dump_<store>` and, of Cassandra, `snapshot_<store>` run side by side. The captures connect and lock; when all are
+   ready, `pause` pauses every product, sees that it is paused, and says so; they fix their snapshots, the Coordinator's store first; `pause`
+   unpauses. A watchdog process does if `pause` dies, at once. Then the dumps are read out: long, but nobody waits for them. A Cassandra
+   cluster's snapshot stays on its nodes: `nodes_<store>` lists them, `upload_<store>` copies them, one task for each node, `collect_<store>`
+   notes the part and clears the snapshots.
 3. `unpause` makes sure that nothing is still paused, whatever happened.
 4. `midtime` returns the middle of the window, if the window proves itself.
 5. `publish` writes the manifest: only now the restore point can be seen, and drills that wait for it start. Where a store is restored to a
    point of its own history, `restorable` waits until that history has reached the midtime; drills start then.
-6. `release` gives lease and turn back, whatever happened.
+6. `release` gives lease and turn back, whatever happened, and clears what is left of snapshots.
 
 When it failed: the first red task's log says what to do. Nothing half-made is left; just run it again. Something still paused:
 `docs/runbooks/stuck-pause.md`.
@@ -22,7 +24,8 @@ from __future__ import annotations
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
-from midtime.dag_parts import backup_arguments, coordinators_first, restore_points, topologies
+from midtime.dag_parts import backup_arguments, capture_task, coordinators_first, restore_points, topologies, upload_arguments
+from midtime.operators.collect import CollectOperator
 from midtime.operators.dump import WindowedDumpOperator
 from midtime.operators.midtime import MidtimeOperator
 from midtime.operators.pause import ScalarPauseOperator
@@ -30,23 +33,40 @@ from midtime.operators.preflight import PreflightOperator
 from midtime.operators.publish import PublishOperator
 from midtime.operators.release import ReleaseBackupOperator
 from midtime.operators.restorable import RestorableOperator
+from midtime.operators.snapshot import WindowedSnapshotOperator
 from midtime.operators.unpause import ScalarUnpauseOperator
+from midtime.operators.upload import NodesOperator, UploadOperator
 
 for topology in topologies("backup", shape="multi_storage"):
     first, others = coordinators_first(topology)
-    captures = [f"dump_{store}" for store in (*first, *others)]
+    tasks = {store: capture_task(topology, store) for store in (*first, *others)}
     with DAG(**backup_arguments(topology, __doc__)) as dag:
         preflight = PreflightOperator(task_id="preflight", topology=topology)
-        pause = ScalarPauseOperator(task_id="pause", topology=topology, captures=captures)
-        dumps = [
-            *(WindowedDumpOperator(task_id=f"dump_{store}", topology=topology, store=store) for store in first),
-            *(
-                WindowedDumpOperator(task_id=f"dump_{store}", topology=topology, store=store, after=[f"dump_{name}" for name in first])
-                for store in others
-            ),
-        ]
+        pause = ScalarPauseOperator(task_id="pause", topology=topology, captures=list(tasks.values()))
         unpause = ScalarUnpauseOperator(task_id="unpause", topology=topology)
-        captured = [dump.output for dump in dumps]
+        captures, copies, parts = [], [], []
+        for store, task_id in tasks.items():
+            after = [tasks[name] for name in first] if store in others else []
+            if task_id.startswith("dump_"):
+                dump = WindowedDumpOperator(task_id=task_id, topology=topology, store=store, after=after)
+                captures.append(dump)
+                continue
+            snapshot = WindowedSnapshotOperator(task_id=task_id, topology=topology, store=store, after=after)
+            nodes = NodesOperator(task_id=f"nodes_{store}", topology=topology, store=store, capture=snapshot.output)
+            upload = UploadOperator.partial(**upload_arguments(topology, store), capture=snapshot.output).expand(node=nodes.output)
+            collect = CollectOperator(
+                task_id=f"collect_{store}",
+                topology=topology,
+                store=store,
+                capture=snapshot.output,
+                taken=snapshot.output["taken"],
+                uploads=upload.output,
+            )
+            snapshot >> nodes >> upload >> collect
+            captures.append(snapshot)
+            copies += [nodes, upload, collect]
+            parts.append(collect)
+        captured = [capture.output for capture in captures]
         midtime = MidtimeOperator(task_id="midtime", topology=topology, captures=captured, window=pause.output)
         publish = PublishOperator(
             task_id="publish",
@@ -60,10 +80,11 @@ for topology in topologies("backup", shape="multi_storage"):
         done = EmptyOperator(task_id="done")
         release = ReleaseBackupOperator(task_id="release", topology=topology)
 
-        preflight >> [pause, *dumps] >> midtime >> publish >> [release.as_teardown(on_failure_fail_dagrun=True), done]
+        preflight >> [pause, *captures] >> midtime >> publish >> [release.as_teardown(on_failure_fail_dagrun=True), done]
+        parts >> publish
         if topology.point_in_time:
             publish >> RestorableOperator(
                 task_id="restorable", topology=topology, restore_point=publish.output, asset=restore_points(topology)
             ) >> done  # fmt: skip
         pause >> unpause.as_teardown(on_failure_fail_dagrun=True)
-        [pause, *dumps] >> release  # also where one of them has failed: it removes what the others have written
+        [pause, *captures, *copies] >> release  # also where one of them has failed: it removes what the others have written

@@ -14,8 +14,12 @@ from midtime.errors import TopologyError
 from midtime.model.restore_point import State
 from midtime.model.topology import Shape, Topology, load_named, load_topologies, topologies_folder
 from midtime.settings import DEFAULT_TOPOLOGIES
+from midtime.snapshots import snapshotted
 
 RESTORE_POINT_PATTERN = r"^(latest|\d{8}T\d{6}Z-[0-9a-f]{6})$"
+
+UPLOAD_RETRIES = 3
+"""An upload goes on where the one before it was interrupted."""
 
 
 def folder() -> Path:
@@ -23,8 +27,10 @@ def folder() -> Path:
     return topologies_folder(DEFAULT_TOPOLOGIES)
 
 
-def topologies(suffix: str, *, shape: Shape | None = None) -> Iterator[Topology]:
+def topologies(suffix: str, *, shape: Shape | None = None, snapshots: bool = False) -> Iterator[Topology]:
     """The topologies for which a DAG file makes ``<topology>__<suffix>``.
+
+    :param snapshots: only those with a store that is captured by snapshots
 
     All of them when the file is parsed; only the one that is needed when a task imports the file. Bad files are passed over here and
     shown as an import error of ``topology_errors.py``: an error in this file would take all good topologies with it.
@@ -35,7 +41,7 @@ def topologies(suffix: str, *, shape: Shape | None = None) -> Iterator[Topology]
     else:
         name, _, kind = wanted.rpartition("__")
         found = [load_named(folder(), name)] if kind == suffix else []
-    yield from (topology for topology in found if shape in (None, topology.shape))
+    yield from (topology for topology in found if shape in (None, topology.shape) and (snapshotted(topology) or not snapshots))
 
 
 def topology_named(name: str) -> Topology:
@@ -72,6 +78,35 @@ def coordinators_first(topology: Topology) -> tuple[list[str], list[str]]:
     """The captured stores with a Coordinator, and the others: these are captured after them."""
     first = [store.name for store in topology.coordinator_stores() if store.captured]
     return first, [store.name for store in topology.stores if store.captured and store.name not in first]
+
+
+def capture_task(topology: Topology, store: str) -> str:
+    """Id of the task that captures a store."""
+    return f"{'snapshot' if store in snapshotted(topology) else 'dump'}_{store}"
+
+
+def upload_arguments(topology: Topology, store: str) -> dict[str, Any]:
+    """What all uploads of one store have in common."""
+    return {
+        "task_id": f"upload_{store}",
+        "topology": topology,
+        "store": store,
+        "retries": UPLOAD_RETRIES,
+        "map_index_template": "{{ task.node }}",
+    }
+
+
+def snapshot_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
+    """Arguments of ``<topology>__snapshot``: only ever started by a person or a program, never by a clock."""
+    stopped = Param(
+        False,
+        type="boolean",
+        title="Products are stopped",
+        description_md="You have stopped all products: the result is a restore point like any other. Refused while one of them answers. "
+        "Without it, the result is only good to bring back one lost node.",
+    )
+    params = {} if set(snapshotted(topology)) < {store.name for store in topology.stores} else {"stopped": stopped}
+    return {**_arguments(topology, "snapshot", doc), "schedule": None, "params": params, "max_active_runs": 1}
 
 
 def restore_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:

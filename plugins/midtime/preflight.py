@@ -20,6 +20,8 @@ from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import Product, Topology
 from midtime.model.words import counted
 from midtime.pausing import endpoints_of, require_unpaused
+from midtime.products import require_stopped
+from midtime.snapshots import snapshotted
 from midtime.stores import open_store
 from midtime.stores.base import Check, Question, Target, ask
 from midtime.windows import require_one_place, require_slots
@@ -35,9 +37,21 @@ def backup_checks(topology: Topology, catalog: Catalog) -> Iterator[Check]:
     """Everything that a backup needs."""
     yield from ask("destination", _destination_questions(catalog))
     for store in topology.stores:
-        yield from _store_checks(topology, store.name)
+        yield from _store_checks(topology, store.name, fence=topology.needs_pause)
     if topology.needs_pause:
         yield from window_checks(topology)
+
+
+def snapshot_checks(topology: Topology, catalog: Catalog, *, stopped: bool) -> Iterator[Check]:
+    """Everything that snapshots without a pause need.
+
+    :param stopped: the products must be stopped
+    """
+    yield from ask("destination", _destination_questions(catalog))
+    if stopped:
+        yield from ask("products", iter([("are stopped", lambda: "; ".join(require_stopped(topology)))]))
+    for name in snapshotted(topology):
+        yield from _store_checks(topology, name, fence=False)
 
 
 def window_checks(topology: Topology) -> Iterator[Check]:
@@ -106,16 +120,16 @@ def require(checks: Iterable[Check]) -> list[Check]:
     return answers
 
 
-def _store_checks(topology: Topology, name: str) -> Iterator[Check]:
+def _store_checks(topology: Topology, name: str, *, fence: bool) -> Iterator[Check]:
     try:
         store = open_store(topology, name)
     except MidtimeError as error:
         yield Check(name, "is supported", False, str(error), error)
         return
     questions = store.questions()
-    if topology.needs_pause:
-        fence: list[Question] = [("is fenced", lambda: fencing.describe(store))]
-        questions = chain(fence, questions)
+    if fence:
+        fenced: list[Question] = [("is fenced", lambda: fencing.describe(store))]
+        questions = chain(fenced, questions)
     yield from ask(name, questions)
 
 

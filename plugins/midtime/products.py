@@ -68,6 +68,20 @@ def stop_all(topology: Topology, known: Mapping[str, Sequence[str]] | None = Non
         _wait_silent(product, addresses)
 
 
+def require_stopped(topology: Topology) -> Iterator[str]:
+    """Make sure that every product is stopped, without stopping any.
+
+    :return: a sentence for each
+    :raises ProductRunningError: one runs, or cannot be told from one that runs
+    :raises DiscoveryError: its endpoints cannot be looked up
+    """
+    for product in topology.products:
+        addresses = _known(product)
+        if left := _running(product, addresses):
+            raise ProductRunningError(f"product {product.label} still {', '.join(left)}", fix="stop it, then run again: nothing was taken")
+        yield f"Product {product.label} is stopped: nothing answers at {', '.join(addresses) or 'any address'}"
+
+
 def start_all(topology: Topology) -> None:
     """Start every product that has a ``start`` and does not answer, and wait until it does.
 

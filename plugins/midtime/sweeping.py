@@ -1,4 +1,4 @@
-"""What dead runs left behind, removed: half-written backups, working copies, probes and drafts. Everything else is left alone."""
+"""What dead runs left behind, removed: half-written backups, working copies, snapshots, probes and drafts. Everything else is left alone."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from midtime.errors import LeaseHeldError, MidtimeError
 from midtime.model.instants import utc_now
 from midtime.model.topology import Topology
 from midtime.placing import Placing
+from midtime.snapshots import clear_dead
 from midtime.stores import open_store
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def sweep(topology: Topology) -> Iterator[str]:
     names = catalog.leases.names()
     works: list[Callable[[], Iterator[str]]] = [partial(_sweep_backups, catalog)] if names else []
     works += [partial(_sweep_lease, topology, catalog, name) for name in names if name != BACKUP_LEASE]
-    works.append(partial(_sweep_litter, catalog))
+    works += [partial(clear_dead, topology, catalog), partial(_sweep_litter, catalog)]
     errors: list[MidtimeError] = []
     for work in works:
         try:

@@ -21,6 +21,8 @@ from midtime.model.restore_point import DrillReport, RestorePoint, State
 
 __all__ = ["BACKUP_LEASE", "EXPIRED", "INVALID", "MANIFEST", "SWEEPER", "Catalog", "Entry"]
 
+NOT_WHOLE = "not whole: snapshots without a pause, only good to bring back one lost node"
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -38,7 +40,7 @@ class Entry:
         point = self.restore_point
         body: dict[str, Any] = {"id": self.id, "state": self.state.value, "reason": self.reason}
         if point:
-            body |= {"topology": point.topology, "midtime": to_rfc3339(point.midtime), "bytes": point.size}
+            body |= {"topology": point.topology, "midtime": to_rfc3339(point.midtime), "bytes": point.size, "whole": point.whole}
             body["stores"] = [
                 {"store": s.store, "engine": s.engine, "method": s.method, "bytes": s.size, "rows": s.rows} for s in point.stores
             ]
@@ -78,6 +80,8 @@ class Catalog(Expiring):
             return Entry(restore_point, State.INVALID, unbelievable or self.reason(restore_point, INVALID), point)
         if self._waits(point, beside):
             return Entry(restore_point, State.MARKED, "its stores' history was not seen to reach the midtime yet", point)
+        if not point.whole:
+            return Entry(restore_point, State.RESTORABLE, NOT_WHOLE, point)
         drills = self.drill_reports(restore_point) if "drills" in beside else []
         state = State.DRILLED if any(report.good for report in drills) else State.RESTORABLE
         return Entry(restore_point, state, "its last drill was not good" if drills and not drills[-1].good else "", point)
@@ -110,16 +114,17 @@ class Catalog(Expiring):
             )
         return point
 
-    def resolve(self, wanted: str, *, at: datetime | None = None) -> RestorePoint:
+    def resolve(self, wanted: str, *, at: datetime | None = None, whole: bool = True) -> RestorePoint:
         """The restore point that a person means.
 
         :param wanted: an id, or ``latest``: the newest restorable one
         :param at: with ``latest``, the newest one that existed then
+        :param whole: pass over, or refuse, what is no whole set at one instant
         :raises RestorePointNotFoundError: there is none, or retention is about to remove it
         :raises ManifestError: the named one cannot be restored
         """
         if wanted == "latest":
-            return history.newest_at(self, at) if at else self._latest()
+            return history.newest_at(self, at) if at else self._latest(whole=whole)
         beside = self._beside(wanted)
         point = self.load(wanted)
         if EXPIRED in beside:
@@ -133,12 +138,17 @@ class Catalog(Expiring):
                 f"restore point {wanted} is {State.MARKED} only: its stores' history was not seen to reach its midtime",
                 fix="wait for the task `restorable` of its backup; if that failed, mend the archive and clear it",
             )
+        if whole and not point.whole:
+            raise ManifestError(
+                f"restore point {wanted} is {NOT_WHOLE}", fix=f"use it in {self.topology}__restore_node, or another one for the whole set"
+            )
         return point
 
-    def _latest(self) -> RestorePoint:
+    def _latest(self, *, whole: bool) -> RestorePoint:
         for entry in self.entries():
-            if entry.restore_point and entry.state in (State.RESTORABLE, State.DRILLED):
-                return entry.restore_point
+            point = entry.restore_point
+            if point and entry.state in (State.RESTORABLE, State.DRILLED) and (point.whole or not whole):
+                return point
         raise RestorePointNotFoundError(f"{self.topology} has no restorable restore point", fix=f"run {self.topology}__backup first")
 
     def publish(self, point: RestorePoint) -> None:
@@ -165,7 +175,9 @@ class Catalog(Expiring):
         self.end(point.id)
 
     def restorable_since(self, point: RestorePoint) -> datetime | None:
-        """When it could be restored first; None where it cannot be yet."""
+        """When it could be restored first; None where it cannot be yet, or never as a set."""
+        if not point.whole:
+            return None
         return self.marked_at(point.id, RESTORABLE) if point.point_in_time else point.finished_at
 
     def make_restorable(self, restore_point: str, reason: str) -> None:

@@ -28,6 +28,8 @@ class Facts:
     """Who works with it: a restore or a drill, also one that waits for approval."""
     hands_off: str = ""
     """Why it is not for us to judge, if so."""
+    whole: bool = True
+    """Whether a set can be restored from it; what is not whole is kept by the same rules, and never stands in for what is."""
     was_drilled: bool = False
     """Of an expired one: whether it was drilled with good result."""
 
@@ -41,6 +43,10 @@ class Facts:
 
     def usable(self, now: datetime) -> bool:
         """Whether it may be counted on: one of the future may be so by a wrong clock, and must not stand in for a real one."""
+        return self.whole and self.counts(now)
+
+    def counts(self, now: datetime) -> bool:
+        """Whether it is one of the newest of its kind."""
         known = self.instant is not None and self.instant <= now
         return known and not self.hands_off and self.state in (State.RESTORABLE, State.DRILLED)
 
@@ -81,7 +87,7 @@ class _Rules:
             return "its id names a day that never was"
         if point.instant > self.now:
             return "it is of the future: a clock is, or was, wrong"
-        if point.state is State.EXPIRED and (point.id > self.newest or (point.was_drilled and point.id > self.drilled)):
+        if point.whole and point.state is State.EXPIRED and (point.id > self.newest or (point.was_drilled and point.id > self.drilled)):
             return f"it was to be removed ({point.why}), but nothing newer can be restored, or was drilled, any more"
         return ""
 
@@ -119,12 +125,13 @@ class _Rules:
 def decide(points: Iterable[Facts], *, keep_last: int, keep_days: int, now: datetime) -> list[Decision]:
     """Decide about all restore points of a topology, newest first.
 
-    :param keep_last: so many of the newest usable ones stay
+    :param keep_last: so many of the newest usable ones stay, and so many of those that are not whole
     :param keep_days: whatever is younger stays
     """
     known = sorted(points, key=lambda point: point.id, reverse=True)
     usable = [point for point in known if point.usable(now)]
-    last = tuple(point.id for point in usable[:keep_last])
+    others = [point for point in known if point.counts(now) and not point.whole]
+    last = tuple(point.id for point in (*usable[:keep_last], *others[:keep_last]))
     drilled = next((point.id for point in usable if point.state is State.DRILLED), "")
     rules = _Rules(keep_last, keep_days, now, last, usable[0].id if usable else "", drilled)
     return [rules.decide(point) for point in known]

@@ -7,16 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import midtime
+from midtime.catalog.bases import look_at_artifacts
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.errors import CatalogError, RestorePointNotFoundError, WindowVoidError
 from midtime.model.instants import from_rfc3339, restore_point_id, utc_now
-from midtime.model.restore_point import Origin, RestorePoint
+from midtime.model.restore_point import Origin, RestorePoint, StoreBackup
 from midtime.model.topology import written
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.proof import proven_midtime, require_parts
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
+
+POOLED = "listings"
+"""Key of the details of a part whose content lies in the pool."""
 
 
 class PublishOperator(TopologyOperator):
@@ -51,7 +55,10 @@ class PublishOperator(TopologyOperator):
         self._require_proof(point, captures, context)
         with self.catalog.leases.held(BACKUP_LEASE, run_name(context)):
             if not self._published(point, context):
-                self.catalog.publish(self._restore_point(point, context))
+                made = self._restore_point(point, context)
+                if any(POOLED in part.details for part in made.stores):
+                    look_at_artifacts(self.catalog, made)  # what lies in the pool is no artifact of its own
+                self.catalog.publish(made)
         self.log.info("Published restore point %s", point)
         if self.asset:
             context["outlet_events"][self.asset].extra = {"topology": self.topology.name, "restore_point": point}
@@ -72,10 +79,22 @@ class PublishOperator(TopologyOperator):
         except RestorePointNotFoundError:
             return False
 
-    def _restore_point(self, point: str, context: Context) -> RestorePoint:
+    def _parts(self, point: str) -> tuple[StoreBackup, ...]:
         parts = self.catalog.parts(point, [store.name for store in self.topology.stores])
         if self.topology.needs_pause:
             require_parts(parts, list(self.captures))
+        return parts
+
+    def _evidence(self, parts: Sequence[StoreBackup]) -> dict[str, Any]:
+        if self.window:
+            return dict(self.window)
+        return {"kind": "single transaction", "snapshots": {part.store: part.details.get("snapshot") for part in parts}}
+
+    def _whole(self) -> bool:
+        return True
+
+    def _restore_point(self, point: str, context: Context) -> RestorePoint:
+        parts = self._parts(point)
         return RestorePoint(
             id=point,
             topology=self.topology.name,
@@ -84,10 +103,45 @@ class PublishOperator(TopologyOperator):
             started_at=context["dag_run"].start_date or utc_now(),
             finished_at=utc_now(),
             stores=parts,
-            evidence=self.window
-            or {"kind": "single transaction", "snapshots": {part.store: part.details.get("snapshot") for part in parts}},
+            evidence=self._evidence(parts),
+            whole=self._whole(),
             origin=Origin(
                 midtime_version=midtime.__version__, dag_id=context["dag"].dag_id, run_id=context["run_id"], host=socket.gethostname()
             ),
             topology_file=written(self.topology),
         )
+
+
+class PublishSnapshotOperator(PublishOperator):
+    """
+    Make snapshots that were taken without a pause a restore point; a whole one if the products were stopped, before and after each of them.
+
+    Nobody is told of it: no drill could restore one that is not whole.
+
+    :param captures: what the capturing tasks returned (templated)
+    :param midtime: an instant before all of them, RFC 3339 (templated)
+    :return: the restore point's id
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(asset=None, **kwargs)
+
+    def _require_proof(self, point: str, captures: Sequence[Mapping[str, Any]], context: Context) -> None:
+        if point != (named := restore_point_id(from_rfc3339(self.midtime), run_name(context))):
+            raise CatalogError(f"the captures belong to {point}, not to {named}", fix="start a new run")
+
+    def _parts(self, point: str) -> tuple[StoreBackup, ...]:
+        captures = list(self.captures)
+        parts = self.catalog.parts(point, [capture["store"] for capture in captures])
+        require_parts(parts, captures)
+        return parts
+
+    def _evidence(self, parts: Sequence[StoreBackup]) -> dict[str, Any]:
+        if self._whole():
+            asked = {capture["store"]: capture["stopped"] for capture in self.captures}
+            return {"kind": "snapshots while the products were stopped", "stopped": asked}
+        return {"kind": "snapshots without a pause: of no common instant, only good to bring back one lost node"}
+
+    def _whole(self) -> bool:
+        captured = {capture["store"] for capture in self.captures if capture["stopped"]}
+        return captured == {store.name for store in self.topology.stores}

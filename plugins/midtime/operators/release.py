@@ -9,6 +9,7 @@ from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.model.instants import run_suffix
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.placing import Placing
+from midtime.snapshots import clear_own
 from midtime.stores import open_store
 from midtime.stores.base import Target
 from midtime.windows import give_turn_back
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 
 class ReleaseBackupOperator(TopologyOperator):
-    """Remove what this run left half-written, if anything, and give the backup lease back. A teardown; idempotent."""
+    """
+    Remove what this run left half-written, and on nodes, if anything, and give the backup lease back. A teardown; idempotent.
+
+    A node that does not answer keeps its snapshot until ``midtime__sweep`` reaches it.
+    """
 
     def work(self, context: Context) -> None:
         """Remove first, release then: nobody else may write meanwhile."""
@@ -28,6 +33,8 @@ class ReleaseBackupOperator(TopologyOperator):
         lease = self.catalog.leases.current(BACKUP_LEASE)
         if lease is None or lease.holder != run:
             return
+        for line in clear_own(self.topology, self.catalog, run):
+            self.log.warning("%s", line)
         for point in self.catalog.half_written(suffix=run_suffix(run)):
             self.log.warning("Removing %s: this run did not finish it", point)
             self.catalog.discard_half_written(point)

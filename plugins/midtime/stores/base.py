@@ -238,6 +238,10 @@ class CopiedStore(ABC):
     def restored(self, backup: StoreBackup, target: Target) -> AbstractContextManager[RestoredSet]:
         """Open what was restored under the working name."""
 
+    def verified_in_place(self, target: Target) -> bool:  # noqa: ARG002 - most never are
+        """Whether what is restored can be read only where :meth:`place` puts it: then it is placed first, and the whole set verified after that."""
+        return False
+
     @abstractmethod
     def place(self, backup: StoreBackup, target: Target) -> None:
         """Give the verified set its final name, keeping aside what had it.
@@ -271,3 +275,46 @@ class CopiedStore(ABC):
     @abstractmethod
     def discard(self, target: Target) -> None:
         """Remove the working copy. Idempotent."""
+
+
+class SnapshotStore(CopiedStore):
+    """A store whose capture stays on its own nodes until each of them was copied: capture and copy are tasks of their own.
+
+    Only :meth:`prove` needs the worker that captured; everything after it is told by what lies at the destination, so that any worker can go on.
+    """
+
+    @abstractmethod
+    def arm(self, tag: str = "") -> AbstractContextManager[Armed]:
+        """Get ready to take a snapshot on every node at once.
+
+        :param tag: the snapshot's name on the nodes, see :func:`midtime.stores.naming.snapshot_tag`; by default one is made up
+        """
+
+    @abstractmethod
+    def prove(self, capture: Any, shelf: Shelf) -> None:
+        """Make sure that every node has all of the snapshot, and put down what the others need to know of it.
+
+        :raises CopyError: it has not, or the cluster changed meanwhile
+        """
+
+    @abstractmethod
+    def labels(self, shelf: Shelf) -> list[str]:
+        """The nodes of a snapshot that was proven."""
+
+    @abstractmethod
+    def upload(self, label: str, shelf: Shelf, say: Say) -> dict[str, Any]:
+        """Copy one node's files out; what an earlier try has sent is not sent again.
+
+        :return: ``{files, bytes, sent_files, sent_bytes}``
+        """
+
+    @abstractmethod
+    def collect(self, shelf: Shelf, midtime: datetime, seconds: float) -> StoreBackup:
+        """The store's part of the restore point, made of what all uploads left at the destination."""
+
+    @abstractmethod
+    def forget(self, tag: str) -> None:
+        """Clear a snapshot on every node that has it. Idempotent; never another's than our own.
+
+        :raises StoreError: nodes do not answer; it was cleared on all the others
+        """

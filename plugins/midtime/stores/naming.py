@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from typing import TYPE_CHECKING
 
 from midtime.errors import RequestError, StoreAccessError, TargetExistsError
@@ -63,3 +65,17 @@ def require_working_name(name: str) -> None:
 def fit(name: str, end: str = "", *, limit: int) -> str:
     """A name of at most ``limit`` bytes; what is cut is never the end."""
     return name.encode()[: limit - len(end.encode())].decode(errors="ignore") + end
+
+
+def snapshot_tag(topology: str, store: str, run: str) -> str:
+    """What one run calls a snapshot of one store on its nodes; each snapshot of a run has a name of its own."""
+    return f"midtime-{topology}-{store}-{run_suffix(run)}-{uuid.uuid4().hex[:4]}"
+
+
+def require_snapshot_tag(tag: str, *, topology: str, store: str) -> None:
+    """Refuse to clear a snapshot that is not one of this store's that Midtime has taken.
+
+    :raises TargetExistsError: it is somebody else's
+    """
+    if not re.fullmatch(rf"midtime-{re.escape(topology)}-{re.escape(store)}-[0-9a-f]{{6}}-[0-9a-f]{{4}}", tag):
+        raise TargetExistsError(f"snapshot {tag!r} is none that Midtime took of {topology}/{store}", fix="clear it by hand if it is yours")
