@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 PAGE = 1_000
 TRIES = 6
+_SCHEMA = SimpleStatement("SELECT schema_version FROM system.local")
 AT_ONCE = 16
 """Statements in flight where there are many."""
 
@@ -105,7 +106,7 @@ class CqlSession:
     def use(self, keyspace: str) -> None:
         """Look for names without a keyspace in this one."""
         with cql_errors(self.where):
-            self.driver.set_keyspace(quoted(keyspace))
+            self.driver.set_keyspace(keyspace)
 
     @property
     def partitioner(self) -> str:
@@ -121,10 +122,14 @@ class CqlSession:
         query = "SELECT table_name, id FROM system_schema.tables WHERE keyspace_name = %s"
         return {f"{keyspace}.{name}": number.hex for keyspace in keyspaces for name, number in self.rows(query, (keyspace,))}
 
-    def schema_versions(self) -> set[str]:
-        """One, once all nodes agree; as one node sees it."""
-        found = [*self.rows("SELECT schema_version FROM system.local"), *self.rows("SELECT schema_version FROM system.peers")]
-        return {str(version) for (version,) in found if version}
+    def schema_versions(self) -> dict[str, str]:
+        """Of every node that answers, in its own words, by its address: one and the same, once they agree."""
+        with cql_errors(self.where):
+            said = {
+                host.endpoint.address: self.driver.execute(_SCHEMA, host=host).one()
+                for host in [pool.host for pool in self.driver.get_pools()]
+            }
+        return {address: str(row[0]) for address, row in said.items() if row}
 
     def read_back(self, tables: Iterable[str]) -> None:
         """Read a row of every table (``keyspace.table``), if it has one.

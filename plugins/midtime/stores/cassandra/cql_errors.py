@@ -76,5 +76,5 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 def _said(error: BaseException) -> str:
     if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict):
-        return "; ".join(f"{host}: {cause or type(cause).__name__}" for host, cause in error.errors.items()) or "no node can be used"
+        return "; ".join(f"{host}: {str(cause) or type(cause).__name__}" for host, cause in error.errors.items()) or "no node can be used"
     return str(error) or type(error).__name__
