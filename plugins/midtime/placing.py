@@ -20,6 +20,7 @@ from midtime.model.topology import Topology
 from midtime.preflight import require
 from midtime.stores import open_store
 from midtime.stores.base import WILL_BE, Say, Target, ask
+from midtime.verification import verify
 
 _UNTOUCHED = (State.NEW, State.UNDONE)
 _OVER = (*_UNTOUCHED, State.DONE)
@@ -50,6 +51,7 @@ class Placing:
 
         :raises LeaseHeldError: somebody else goes on with this run; nothing more was done
         :raises RestoreFailedError: one store could not be placed, and another not be put back: the products stay stopped
+        :raises VerificationError: the set, with the stores in place that can only be verified there, is not good; everything is as it was
         :raises MidtimeError: a store could not be placed, or a product not be stopped, and everything is as it was; or all are in place,
             and a product could not be started, or is paused
         """
@@ -118,18 +120,34 @@ class Placing:
             self._about_to(State.PLACING)
 
     def _place_all(self) -> None:
-        """In the plan's order; what is in place already is found to be, by its store."""
-        begun, point = list(self.journal.entry.begun), self._point  # read now: nothing comes between the last look at the lease and the act
-        for store, target in self.targets.items():
-            if store not in begun:
-                begun.append(store)
-            self._about_to(State.PLACING, begun)
-            self._at = store
-            open_store(self.topology, store).place(point.store(store), target)
-            self._at = ""
-            kept = f"; what was there, if anything, is kept as {target.aside}" if target.aside else ""
-            self.say(f"{store} is in place as {target.final}{kept}")
+        """Those that are verified in place, the verification, then the others in the plan's order; what is in place already is found to be."""
+        first = [store for store, target in self.targets.items() if open_store(self.topology, store).verified_in_place(target)]
+        others = [store for store in self.targets if store not in first]
+        verified = any(store in others for store in self.journal.entry.begun)  # then they may be where nobody can verify them
+        for store in first:
+            self._place(store)
+        if first and not verified:
+            self._verify()
+        for store in others:
+            self._place(store)
         self._about_to(State.PLACED)
+
+    def _place(self, store: str) -> None:
+        begun, point, target = list(self.journal.entry.begun), self._point, self.targets[store]
+        if store not in begun:
+            begun.append(store)
+        self._about_to(State.PLACING, begun)  # nothing comes between the last look at the lease and the act
+        self._at = store
+        open_store(self.topology, store).place(point.store(store), target)
+        self._at = ""
+        kept = f"; what was there, if anything, is kept as {target.aside}" if target.aside else ""
+        self.say(f"{store} is in place as {target.final}{kept}")
+
+    def _verify(self) -> None:
+        found = verify(self.topology, self._point, self.targets.values())
+        self.say(f"The set, before the products start on it: {found.summary()}")
+        if error := found.error():
+            raise error
 
     # -- back -------------------------------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,8 @@ class Verification:
     tables: int = 0
     rows: int = 0
     checks: int = field(default=0)
+    later: tuple[str, ...] = ()
+    """Stores that are verified once they are in place, and with them the records and the user's questions."""
 
     @property
     def good(self) -> bool:
@@ -50,6 +52,11 @@ class Verification:
             parts = [f"{counted(self.tables, 'table')} and {counted(self.rows, 'row')} as captured"]
             parts += [f"ScalarDB's records {self.verdict.summary()}"] if self.verdict else []
             parts += [f"{counted(self.checks, 'check')} passed"] if self.checks else []
+            parts += (
+                [f"{', '.join(self.later)} will be verified in place, and the whole set with it, before the products start"]
+                if self.later
+                else []
+            )
             return "good: " + "; ".join(parts)
         parts = [*self.differences[:3], *self.failed_checks[:3]]
         if self.verdict and not self.verdict.passed:
@@ -102,6 +109,22 @@ def verify(topology: Topology, point: RestorePoint, targets: Iterable[Target]) -
             rows=sum(backup.rows for backup in point.stores),
             checks=len(topology.checks),
         )
+
+
+def verify_beforehand(topology: Topology, point: RestorePoint, targets: Iterable[Target]) -> Verification:
+    """Verify what can be before anything is placed: the whole set, or, where a store can only be read in place, the other stores' contents."""
+    wanted = list(targets)
+    later = tuple(target.store for target in wanted if open_store(topology, target.store).verified_in_place(target))
+    if not later:
+        return verify(topology, point, wanted)
+    now = [target for target in wanted if target.store not in later]
+    differences = []
+    for target in now:
+        with open_store(topology, target.store).restored(point.store(target.store), target) as restored:
+            differences += [f"{target.store}: {said}" for said in _differences(point, target.store, restored)]
+    parts = [point.store(target.store) for target in now]
+    tables, rows = sum(len(part.tables) for part in parts), sum(part.rows for part in parts)
+    return Verification(verdict=None, differences=tuple(differences), tables=tables, rows=rows, later=later)
 
 
 def _differences(point: RestorePoint, store: str, restored: RestoredSet) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -23,6 +23,7 @@ from midtime.operators.restore import PlaceOperator
 from midtime.restoring import Plan, reserve
 from midtime.stores.base import WILL_BE, Question, Target
 from midtime.sweeping import sweep
+from midtime.verification import Verification
 from tests.unit.builders import part, point, topology
 from tests.unit.fakes import FakeStore
 from tests.unit.steps import Killed
@@ -50,6 +51,8 @@ class World:
         self.dead = False
         self.failing: dict[str, int] = {}
         """By what is done (``place b``, ``start``, ...): how many more times it fails."""
+        self.in_cluster: frozenset[str] = frozenset()
+        """Stores that are verified in place."""
 
     def moment(self) -> None:
         """Something may kill the process here; a dead one does nothing more."""
@@ -95,6 +98,9 @@ class WorldStore(FakeStore):
             assert self.world.live[self.name] == OLD
         return "fine"
 
+    def verified_in_place(self, target: Target) -> bool:
+        return self.name in self.world.in_cluster
+
     def place(self, backup: StoreBackup, target: Target) -> None:
         world = self.world
         with world.act(f"place {self.name}"):
@@ -134,7 +140,23 @@ class Run:
         self.plan = Plan("restore", manifest.id, manifest.midtime, utc_now(), world.in_place, targets, LEASE)
         reserve(self.catalog, self.plan, run_name(CONTEXT))
         self._play_products(patch)
+        self._play_verification(patch)
         self._play_death(patch)
+
+    def _play_verification(self, patch: pytest.MonkeyPatch) -> None:
+        world = self.world
+
+        def judged(_: Topology, __: Any, targets: Iterable[Target]) -> Verification:
+            assert [target.store for target in targets] == list(world.stores)
+            assert not (world.running and world.in_place), "products run on what nobody has verified"
+            assert {store for store, what in world.live.items() if what == NEW} == world.in_cluster
+            try:
+                with world.act("verify"):
+                    return Verification(verdict=None)
+            except StoreUnreachableError as error:
+                return Verification(verdict=None, differences=(str(error),))
+
+        patch.setattr("midtime.placing.verify", judged)
 
     def _play_products(self, patch: pytest.MonkeyPatch) -> None:
         world = self.world

@@ -11,7 +11,7 @@ from midtime.model.instants import from_rfc3339, to_rfc3339, utc_now
 from midtime.model.restore_point import DrillReport
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.restoring import ATTEMPT, Attempt, Plan
-from midtime.verification import verify
+from midtime.verification import verify_beforehand
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,6 +23,8 @@ VERIFICATION = "verification"
 class VerifyOperator(TopologyOperator):
     """
     Compare a restored set with its manifest and with ScalarDB's rules; fail unless the verdict is good.
+
+    A store that can only be read in place (a cluster) is verified there, and the records of the set with it, by ``place``.
 
     :param plan: what the planning task returned (templated)
     :return: the verification, see :class:`midtime.verification.Verification`
@@ -39,7 +41,7 @@ class VerifyOperator(TopologyOperator):
         """Verify under the run's lease."""
         plan = Plan.from_dict(self.plan)
         with self.catalog.leases.held(plan.lease, run_name(context)):
-            found = verify(self.topology, self.catalog.load(plan.restore_point), plan.targets)
+            found = verify_beforehand(self.topology, self.catalog.load(plan.restore_point), plan.targets)
         self.log.info("%s", found.summary())
         body = {**found.to_dict(), "finished_at": to_rfc3339(utc_now())}
         context["ti"].xcom_push(key=VERIFICATION, value=body)
