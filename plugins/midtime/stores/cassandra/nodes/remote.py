@@ -1,0 +1,54 @@
+"""What SSH and Kubernetes lack: a command that was given up goes on running where it is. So each says its process id first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from midtime.stores.cassandra.nodes.words import LastWords
+
+_SAY = 'echo "$$" >&2; LC_ALL=C; export LC_ALL; exec "$@"'
+# The whole group, if it is that of a session of its own: a shell's children too. Field 3 and 4 behind the name are group and session.
+_END = """test -r "/proc/$1/stat" || exit 0
+line=$(cat "/proc/$1/stat"); set -- "$1" ${line##*) }
+if test "$4" = "$5" && test "$4" -gt 1; then target="-$4"; else target="$1"; fi
+kill -TERM -- "$target" || exit 0
+( sleep 2; kill -KILL -- "$target" ) > /dev/null 2>&1 < /dev/null &"""
+
+
+def saying_its_id(command: Sequence[str]) -> list[str]:
+    """The same command; the first line of its standard error is its process id."""
+    return ["sh", "-c", _SAY, "midtime", *command]
+
+
+def ending(process_id: int) -> list[str]:
+    """A command that ends another one and its children: at once if they obey, else two seconds later."""
+    return ["sh", "-c", _END, "midtime", str(process_id)]
+
+
+class RemoteWords(LastWords):
+    """The last words of a command that says its process id first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.process_id: int | None = None
+        self._first: bytes | None = b""
+
+    def add(self, chunk: bytes) -> None:
+        """It wrote something more."""
+        if self._first is None:
+            return super().add(chunk)
+        line, newline, rest = (self._first + chunk).partition(b"\n")
+        if not newline:
+            self._first = line
+            return None
+        self._first = None
+        if line.isdigit():
+            self.process_id = int(line)
+            return super().add(rest)
+        return super().add(line + newline + rest)
+
+    def end(self) -> None:
+        """Nothing more comes; what came was perhaps no whole line."""
+        if self._first:
+            first, self._first = self._first, None
+            super().add(first)
