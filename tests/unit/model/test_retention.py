@@ -87,6 +87,22 @@ class TestRules:
         assert decided() == []
 
 
+class TestNotWhole:
+    """Snapshots without a pause: by the same rules among themselves, and no set can be restored from one."""
+
+    def test_takes_no_place_of_a_whole_one(self) -> None:
+        assert gone(facts(0, whole=False), facts(1, whole=False), facts(2), facts(3), last=1) == [1, 3]
+        assert gone(facts(0, whole=False), facts(2), facts(3), last=2) == []
+
+    def test_by_age(self) -> None:
+        assert gone(facts(1, whole=False), facts(29, whole=False), facts(30, whole=False), facts(40), days=30) == [2]
+
+    def test_its_removal_is_ended_whatever_else_there_is(self) -> None:
+        """A whole one whose removal was begun stays when nothing newer can be restored any more."""
+        assert gone(facts(5, State.EXPIRED, whole=False)) == [0]
+        assert gone(facts(5, State.EXPIRED)) == []
+
+
 class TestNotUnderstood:
     @pytest.mark.parametrize("state", list(State))
     @pytest.mark.parametrize("case", ["not ours", "future", "no day"])
@@ -155,6 +171,7 @@ any_facts = st.builds(
     holder=st.sampled_from(["", "", "", "restore/1"]),
     hands_off=st.sampled_from(["", "", "", "not ours"]),
     was_drilled=st.booleans(),
+    whole=st.sampled_from([True, True, False]),
 )
 many = st.lists(any_facts, max_size=12, unique_by=lambda point: point.id)
 rules = st.fixed_dictionaries({"last": st.integers(1, 8), "days": st.integers(0, 60)})
@@ -193,7 +210,7 @@ def test_what_goes_leaves_something_newer_to_restore(points: list[Facts], rules:
     went = removed(points, **rules)
     newest = max((point.id for point in points if point.usable(NOW)), default="")
     useless = (State.INVALID, State.MARKED)
-    assert all(point.state in useless or point.id < newest for point in points if point.id in went)
+    assert all(point.state in useless or not point.whole or point.id < newest for point in points if point.id in went)
     looked_at = NOW - timedelta(days=max(rules["days"], 1))
     assert all(point.instant and point.instant <= looked_at for point in points if point.id in went and point.state in useless)
 
