@@ -214,9 +214,9 @@ def _act(product: Product, action: Action, verb: str) -> None:
     if not action.kubernetes:
         _run(product, action, verb)
         return
-    from midtime.scalar.discovery import scaling
+    from midtime.kubernetes import scaling
 
-    (scaling.stop if verb == "stop" else scaling.start)(product.label, action.kubernetes)
+    (scaling.stop if verb == "stop" else scaling.start)(f"product {product.label}", action.kubernetes)
 
 
 def _run(product: Product, action: Action, verb: str) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from midtime.errors import DiscoveryAccessError, DiscoveryError
-from midtime.scalar.discovery import api, discover
+from midtime.kubernetes import api
+from midtime.scalar.discovery import discover
 from tests.stack import kubernetes
 from tests.stack.kubernetes import ADMIN, Kubernetes
 from tests.stack.kubernetes_release import Release

@@ -12,10 +12,10 @@ import pytest
 
 from midtime import products
 from midtime.errors import DiscoveryAccessError, ProductRunningError
+from midtime.kubernetes import scaling
 from midtime.model.topology import Topology
 from midtime.model.topology.commands import KubernetesScale
 from midtime.products import start_all, stop_all
-from midtime.scalar.discovery import scaling
 from tests.stack.kubernetes import ADMIN, Kubernetes
 from tests.stack.kubernetes_release import Release
 from tests.unit.builders import topology
@@ -157,17 +157,17 @@ class TestScaled:
 
     def test_to_a_number(self, release: Release) -> None:
         stop, start = (scale_of(scaled(release, **changes)) for changes in ({}, {"replicas": 5}))
-        scaling.stop("bank", stop)
-        scaling.start("bank", start)
+        scaling.stop("product bank", stop)
+        scaling.start("product bank", start)
         assert replicas(release) == (5, None)
 
     def test_what_nobody_noted_is_not_guessed(self, release: Release) -> None:
         scale = scale_of(scaled(release))
-        scaling.start("bank", scale)
+        scaling.start("product bank", scale)
         assert replicas(release) == (2, None), "it was not stopped by us"
         release.scale(0)
         with pytest.raises(ProductRunningError, match=r"has no replicas, and no annotation midtime.io/replicas"):
-            scaling.start("bank", scale)
+            scaling.start("product bank", scale)
 
     def test_against_somebody_else_who_writes(self, release: Release, monkeypatch: pytest.MonkeyPatch) -> None:
         """A scale between our look and our change is neither lost nor noted wrongly."""
@@ -181,7 +181,7 @@ class TestScaled:
 
         made = scaling._body
         monkeypatch.setattr(scaling, "_body", body)
-        scaling.stop("bank", scale)
+        scaling.stop("product bank", scale)
         assert replicas(release) == (0, "4")
 
     def test_needs_its_own_role(self, kubernetes_server: Kubernetes) -> None:

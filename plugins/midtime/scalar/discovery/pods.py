@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from midtime.errors import DiscoveryAccessError, ProductNotReadyError
+from midtime.kubernetes.api import Api, connect
 from midtime.model.topology import join_endpoint
-from midtime.scalar.discovery.api import Api, connect
 from midtime.scalar.discovery.workloads import require_settled
 from midtime.scalar.endpoint import Identity
 
@@ -33,7 +33,7 @@ def find(product: Product) -> Iterator[tuple[str, Identity]]:
     :raises DiscoveryError: or one of its kinds, see :func:`midtime.scalar.discovery.discover`
     """
     where = _where(product)
-    with connect(where.conn_id, where.namespace, product.label) as api:
+    with connect(where.conn_id, where.namespace, f"product {product.label}") as api:
         pods = api.list("pods", selector(product))
         if not pods:
             raise DiscoveryAccessError(
@@ -66,7 +66,7 @@ def remains(product: Product) -> Remains:
     :raises DiscoveryError: or :class:`DiscoveryAccessError`: we cannot tell
     """
     where, labels = _where(product), selector(product)
-    with connect(where.conn_id, where.namespace, product.label) as api:
+    with connect(where.conn_id, where.namespace, f"product {product.label}") as api:
         pods = api.list("pods", labels)
         workloads = [(kind, each) for kind in ("deployment", "statefulset") for each in api.list(f"{kind}s", labels)]
         alive = [pod for pod in pods if pod.status.phase not in OVER]
@@ -90,7 +90,7 @@ def _require_ready(api: Api, pod: Any) -> None:
     if reason := _not_ready(pod):
         name = f"{api.namespace}/{pod.metadata.name}"
         raise ProductNotReadyError(
-            f"product {api.subject}: pod {name} {reason[0]}",
+            f"{api.subject}: pod {name} {reason[0]}",
             fix=reason[1].format(describe=f"`kubectl -n {api.namespace} describe pod {pod.metadata.name}`"),
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from midtime.errors import ProductNotReadyError
-from midtime.scalar.discovery.api import Api
+from midtime.kubernetes.api import Api
 
 RESOURCES = {"Deployment": "deployments", "StatefulSet": "statefulsets", "ReplicaSet": "replicasets"}
 
@@ -31,7 +31,7 @@ def require_settled(api: Api, pods: Iterable[Any]) -> None:
     for name, workload in workloads.items():
         if reason := _unsettled(workload, counts[name]):
             raise ProductNotReadyError(
-                f"product {api.subject}: {'/'.join(name)} in namespace {api.namespace} {reason}",
+                f"{api.subject}: {'/'.join(name)} in namespace {api.namespace} {reason}",
                 fix=f"wait until `kubectl -n {api.namespace} rollout status {name[0].lower()}/{name[1]}` says that it is done, then try again",
             )
 
@@ -50,7 +50,7 @@ def _top(api: Api, owner: tuple[str, str], pod: str) -> tuple[Any, tuple[str, st
     workload = api.get(RESOURCES[kind], name)
     if workload is None:
         raise ProductNotReadyError(
-            f"product {api.subject}: {kind}/{name}, which pod {api.namespace}/{pod} belongs to, is gone",
+            f"{api.subject}: {kind}/{name}, which pod {api.namespace}/{pod} belongs to, is gone",
             fix="try again when the pod is, too",
         )
     above = controller(workload) if kind == "ReplicaSet" else None

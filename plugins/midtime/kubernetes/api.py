@@ -37,7 +37,7 @@ class Api:
     conn_id: str
     namespace: str
     subject: str
-    """The product's name in reports."""
+    """What it is about, as reports say it: ``product ledger``."""
 
     def list(self, resource: str, selector: str | None = None) -> list[Any]:
         """The objects of a kind. Read from etcd, not from a cache that may be behind: no ``resource_version`` is given.
@@ -78,7 +78,7 @@ class Api:
             self._unreachable(error)
 
     def _refused(self, verb: str, resource: str, error: Any) -> NoReturn:
-        where = f"product {self.subject}: Kubernetes (connection {self.conn_id!r})"
+        where = f"{self.subject}: Kubernetes (connection {self.conn_id!r})"
         if error.status == 403:
             raise DiscoveryAccessError(
                 f"{where} does not let us {verb} {resource} in namespace {self.namespace}: {_said(error)}",
@@ -89,10 +89,10 @@ class Api:
         text = f"{where} failed to {verb} {resource} in namespace {self.namespace}: {error.status} {_said(error)}"
         if error.status in (409, 429) or error.status >= 500:
             raise DiscoveryError(text, fix="try again") from error
-        raise DiscoveryAccessError(text, fix="correct the connection, or the product's `kubernetes` section in the topology") from error
+        raise DiscoveryAccessError(text, fix="correct the connection, or the `kubernetes` section in the topology") from error
 
     def _unreachable(self, error: Exception) -> NoReturn:
-        where = f"product {self.subject}: the Kubernetes API server of connection {self.conn_id!r}"
+        where = f"{self.subject}: the Kubernetes API server of connection {self.conn_id!r}"
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise DiscoveryAccessError(
                 f"{where} has a certificate that we do not trust: {error}", fix="correct the CA in the connection's kubeconfig"
@@ -125,7 +125,7 @@ def connect(conn_id: str, namespace: str, subject: str) -> Iterator[Api]:
             client = KubernetesHook(conn_id=conn_id).get_conn()
         except Exception as error:
             raise DiscoveryAccessError(
-                f"product {subject}: the Airflow connection {conn_id!r} cannot be used for Kubernetes: {type(error).__name__}: {error}",
+                f"{subject}: the Airflow connection {conn_id!r} cannot be used for Kubernetes: {type(error).__name__}: {error}",
                 fix=f"airflow connections add {conn_id} --conn-type kubernetes ... (in_cluster, kube_config_path or kube_config)",
             ) from error
     pool = client.rest_client.pool_manager

@@ -1,11 +1,11 @@
-"""Kubernetes workloads scaled down to stop a product, and up again to start it."""
+"""Kubernetes workloads scaled down to stop something, and up again to start it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from midtime.errors import DiscoveryAccessError, DiscoveryError, ProductRunningError
-from midtime.scalar.discovery.api import Api, connect
+from midtime.kubernetes.api import Api, connect
 
 if TYPE_CHECKING:
     from midtime.model.topology.commands import KubernetesScale
@@ -18,7 +18,7 @@ ATTEMPTS = 5
 def stop(subject: str, scale: KubernetesScale) -> None:
     """Scale workloads down (to none, unless ``replicas`` says otherwise), and note on each what it had. Repeatable.
 
-    :param subject: the product's name in reports
+    :param subject: what is stopped, as reports say it: ``product ledger``
     :raises DiscoveryError: the API server does not answer; :class:`DiscoveryAccessError`: it refuses us, or there is no such workload
     """
 
@@ -41,7 +41,7 @@ def start(subject: str, scale: KubernetesScale) -> None:
         wanted = scale.replicas if scale.replicas is not None else int(noted) if noted and noted.isdigit() else current
         if not wanted and scale.replicas is None:
             raise ProductRunningError(
-                f"product {subject}: {workload.metadata.name} in namespace {scale.namespace} has no replicas, and no annotation {BEFORE} says how many it had",
+                f"{subject}: {workload.metadata.name} in namespace {scale.namespace} has no replicas, and no annotation {BEFORE} says how many it had",
                 fix="scale it up by hand, or give `replicas` under `start` in the topology",
             )
         return None if current == wanted and noted is None else _body(wanted, None)
@@ -66,7 +66,7 @@ def _apply(api: Api, workload: str, change: Any) -> None:
     found = api.get(f"{kind}s", name)
     if found is None:
         raise DiscoveryAccessError(
-            f"product {api.subject}: there is no {workload} in namespace {api.namespace}", fix="correct `workloads` in the topology"
+            f"{api.subject}: there is no {workload} in namespace {api.namespace}", fix="correct `workloads` in the topology"
         )
     if body := change(found):
         # Replicas and note change in one request, and only if nobody scaled it since we looked.
