@@ -80,6 +80,7 @@ for folder; do
     [ -d "$kept" ] || continue
     move_all "$kept" "$folder"
     settle "$folder"
+    rm -f -- "$kept/.midtime_final"
     rmdir -- "$kept"
 done
 """

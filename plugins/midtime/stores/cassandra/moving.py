@@ -1,0 +1,181 @@
+"""All nodes of one cluster on their way into what is staged, or back: stopped, swapped, started as one act.
+
+Every step is idempotent, and what a later try must know is said by marks on the nodes themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from midtime.errors import LeaseHeldError, ToolError
+from midtime.stores.base import Say, Target
+from midtime.stores.cassandra.cluster import Cluster, Member
+from midtime.stores.cassandra.lifecycle import Lifecycle, listens
+from midtime.stores.cassandra.ring import Ring
+from midtime.stores.cassandra.swapping import KEPT, Progress, Swap
+from midtime.stores.naming import WORKING_PREFIX
+
+LOCK = f"{WORKING_PREFIX}lock"
+# A link, because it appears with its content, or not at all.
+_CLAIM = """
+folder=$1 lock=$1/$2 run=$3
+mkdir -p -- "$folder"
+ln -sT -- "$run" "$lock" 2>/dev/null || :
+readlink -- "$lock"
+"""
+_LET_GO = """
+if [ "$(readlink -- "$1/$2" 2>/dev/null)" = "$3" ]; then rm -f -- "$1/$2"; fi
+"""
+_RAN = ".midtime_ran"
+_FINAL = ".midtime_final"
+_MARK = 'mkdir -p -- "$1"; touch -- "$1/$2"; sync -f "$1" 2>/dev/null || sync'
+_HAS = 'if [ -e "$1/$2" ]; then echo yes; fi'
+_UNMARK = 'rm -f -- "$1/$2"'
+# The former file keeps its name until it is whole under the other, and so does the new one.
+_CONFIGURE = """
+config=$1 former=$1.$2 keys=$3
+if [ ! -e "$former" ]; then cp -p -- "$config" "$former.new"; mv -- "$former.new" "$former"; fi
+cp -p -- "$former" "$config.new"
+{ grep -Ev "^($keys)[[:space:]]*:" "$former" || :; echo; cat; } >"$config.new"
+mv -- "$config.new" "$config"
+sync -f "$config" 2>/dev/null || sync
+"""
+_CONFIGURE_BACK = """
+config=$1 former=$1.$2
+rm -f -- "$config.new" "$former.new"
+if [ -e "$former" ]; then mv -- "$former" "$config"; sync -f "$config" 2>/dev/null || sync; fi
+"""
+
+
+class Moving:
+    """The nodes of the cluster that a target names.
+
+    :param say: is told what was done, one line at a time
+    :param alone: the cluster has other nodes than these
+    """
+
+    def __init__(self, cluster: Cluster, target: Target, say: Say, *, alone: bool = False) -> None:
+        self.cluster, self.target, self.say, self.alone = cluster, target, say, alone
+        self.life = Lifecycle(cluster, say)
+        self.aside = target.aside or KEPT + target.working.removeprefix(WORKING_PREFIX)
+
+    def swap(self, member: Member) -> Swap:
+        """Of one node."""
+        at = member.layout
+        others = (at.commitlog, at.hints, at.saved_caches, *([at.cdc_raw] if at.cdc_raw else []))
+        return Swap(member.node, (*others, *at.data), self.target.working, self.aside, self.cluster.owner)
+
+    # -- one restore at a time --------------------------------------------------------------------------------------------------------
+
+    def claim(self) -> None:
+        """Keep other restores from these nodes until :meth:`let_go`.
+
+        :raises LeaseHeldError: another one has them
+        """
+        self.cluster.each(self._claim)
+
+    def let_go(self) -> None:
+        """Give the nodes back, as far as they are ours. Idempotent."""
+        self.cluster.each(lambda member: member.node.shell(_LET_GO, member.layout.data[0], LOCK, self.target.working))
+
+    def _claim(self, member: Member) -> None:
+        holder = member.node.shell(_CLAIM, member.layout.data[0], LOCK, self.target.working).strip()
+        if holder != self.target.working:
+            raise LeaseHeldError(
+                f"node {member.label} is taken by another restore, {holder}",
+                fix=f"wait for its end, or for midtime__sweep if it died; the lock is {member.layout.data[0]}/{LOCK}",
+            )
+
+    # -- forward and back --------------------------------------------------------------------------------------------------------------
+
+    def ready(self) -> None:
+        """All nodes have all that shall be moved in."""
+        self.cluster.each(lambda member: self.swap(member).ready())
+
+    def forward(self, configured: Mapping[str, Sequence[str]] | None = None) -> Ring:
+        """Stop, set aside, move in, start. Goes on wherever an earlier try was.
+
+        :param configured: by node: lines for its ``cassandra.yaml``, in place of those of the same keys
+        :return: the ring, whole
+        """
+        self.swap_in(configured)
+        return self.life.wait_whole()
+
+    def swap_in(self, configured: Mapping[str, Sequence[str]] | None = None) -> None:
+        """The same, up to the start."""
+        states = self.cluster.each(lambda member: self.swap(member).look())
+        if set(states.values()) != {Progress.PLACED}:
+            running = self.life.running()
+            if set(states.values()) == {Progress.UNTOUCHED}:
+                self._note(running)
+            self.life.stop(running)
+            self.cluster.each(lambda member: self.swap(member).forward())
+            self.say(f"All nodes: what was live is kept as {self.aside}, what was staged is in its place")
+        if configured is not None:
+            self.cluster.each(lambda member: self._configure(member, configured[member.label]))
+        self.life.start(self.cluster.members)
+
+    def back(self) -> None:
+        """The other way round; nodes that ran run again. Where nothing was done it does nothing."""
+        states = set(self.cluster.each(lambda member: self.swap(member).look()).values())
+        ran = self._noted(_RAN)
+        if states == {Progress.UNTOUCHED}:
+            if not ran:
+                return
+        else:
+            self.life.stop(self.life.running())
+            self.cluster.each(lambda member: member.node.shell(_CONFIGURE_BACK, member.layout.config, self.aside))
+            self.cluster.each(lambda member: self.swap(member).back())
+            self.say("All nodes: what was kept aside is live again")
+        self.life.start(ran)
+        if len(ran) == len(self.cluster.members) and not self.alone:
+            self.life.wait_whole()
+        self.cluster.each(lambda member: member.node.shell(_UNMARK, self._working(member), _RAN))
+
+    def drop(self) -> None:
+        """Remove what is staged, and give the nodes back. Idempotent.
+
+        :raises RestoreFailedError: a part of it is in place, and another is not
+        """
+        self.cluster.each(lambda member: self.swap(member).drop())
+        self.let_go()
+
+    def _note(self, running: Sequence[Member]) -> None:
+        """Which nodes ran: those that did not, a lost one perhaps, must not be started on the way back."""
+        labels = {member.label for member in running}
+        self.cluster.each(
+            lambda member: member.node.shell(_MARK, self._working(member), _RAN) if member.label in labels else None,
+        )
+
+    def _noted(self, mark: str, where: str = "") -> list[Member]:
+        found = self.cluster.each(
+            lambda member: member.node.shell(_HAS, f"{member.layout.data[0]}/{where or self.target.working}", mark).strip()
+        )
+        return [member for member in self.cluster.members if found[member.label]]
+
+    def _working(self, member: Member) -> str:
+        return f"{member.layout.data[0]}/{self.target.working}"
+
+    def _configure(self, member: Member, lines: Sequence[str]) -> None:
+        if listens(member):
+            return  # an earlier try's start
+        text, keys = "".join(f"{line}\n" for line in lines), "|".join(line.partition(":")[0] for line in lines)
+        try:
+            member.node.shell(_CONFIGURE, member.layout.config, self.aside, keys, sent=text.encode())
+        except ToolError as error:
+            raise type(error)(f"node {member.label}: cannot write {member.layout.config}: {error.message}", fix=error.fix) from error
+
+    # -- to stay -----------------------------------------------------------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """What is in place on another cluster stays there."""
+        self.cluster.each(lambda member: member.node.shell(_MARK, f"{member.layout.data[0]}/{self.aside}", _FINAL))
+
+    def unkeep(self) -> None:
+        """It goes when it is discarded."""
+        self.cluster.each(lambda member: member.node.shell(_UNMARK, f"{member.layout.data[0]}/{self.aside}", _FINAL))
+
+    @property
+    def kept(self) -> bool:
+        """Whether it stays."""
+        return bool(self._noted(_FINAL, self.aside))

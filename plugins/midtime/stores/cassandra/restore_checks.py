@@ -1,0 +1,239 @@
+"""The questions of a restore: whatever could keep a cluster from being replaced, asked before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cached_property
+
+from midtime.errors import MidtimeError, RequestError, StagingSpaceError, StoreAccessError, TargetExistsError, ToolError
+from midtime.model.restore_point import StoreBackup
+from midtime.model.topology import Topology
+from midtime.model.words import counted
+from midtime.stores.base import WILL_BE, Question, Target
+from midtime.stores.cassandra.checks import UNTOUCHED
+from midtime.stores.cassandra.cluster import Cluster, Member, drill_cluster
+from midtime.stores.cassandra.facts import BackupFacts, matching_nodes, same_nodes
+from midtime.stores.cassandra.lifecycle import require_actions, signs_of_life
+from midtime.stores.cassandra.listing import ClusterFacts
+from midtime.stores.cassandra.moving import LOCK, Moving
+from midtime.stores.cassandra.nodes import files
+from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
+from midtime.stores.cassandra.nodetool_output import RingMember
+from midtime.stores.cassandra.proving import SYSTEM
+from midtime.stores.cassandra.restored import cluster_of
+from midtime.stores.cassandra.ring import numbers, read_ring
+from midtime.stores.cassandra.staging import RESERVE
+from midtime.stores.cassandra.swapping import Progress
+
+_TOOLS = """
+for tool in find xargs stat sha256sum tar readlink ln mv grep; do
+    command -v "$tool" >/dev/null || { echo "midtime misses: $tool" >&2; exit 65; }
+done
+"""
+_RIGHTS = """
+owner=$1; shift
+me=$(id -u)
+if [ "$me" != 0 ] && [ "$me" != "$(id -u "${owner%%:*}")" ]; then
+    echo "midtime is $(id -un) there, and cannot give files to $owner" >&2
+    exit 65
+fi
+for folder; do
+    if [ -d "$folder" ] && [ ! -w "$folder" ]; then echo "midtime cannot write: $folder" >&2; exit 65; fi
+done
+"""
+
+
+def questions(topology: Topology, target: Target, backup: StoreBackup) -> Iterator[Question]:
+    """The preflight of a restore to this target."""
+    with ExitStack() as resources:
+        checks = RestoreChecks(topology, target, backup, resources)
+        yield "can be restored to", checks.reachable
+        yield "is the backup's", checks.layout
+        yield WILL_BE, checks.fate
+        yield "has tools on its nodes", checks.tools
+        yield "has room", checks.room
+
+
+def drill_questions(topology: Topology, store: str) -> Iterator[Question]:
+    """Whether the drill's cluster is there and can be stopped and started."""
+    wish = topology.drill.targets.get(store)
+    if wish is None or not (wish.nodes or wish.access):
+        return
+
+    def can_be_drilled() -> str:
+        with drill_cluster(topology, store) as cluster:
+            told = require_actions(cluster)
+            login = jmx_login(cluster.jmx_conn_id)
+            ring = read_ring(cluster, lambda member: Nodetool(member, login))
+        return f"{ring.name}: {told}, Cassandra {ring.version}"
+
+    yield "can be drilled", can_be_drilled
+
+
+class RestoreChecks:
+    """The answers."""
+
+    def __init__(self, topology: Topology, target: Target, backup: StoreBackup, resources: ExitStack) -> None:
+        self.topology, self.target, self.backup, self._resources = topology, target, backup, resources
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The target's."""
+        return self._resources.enter_context(cluster_of(self.topology, self.target))
+
+    @cached_property
+    def facts(self) -> ClusterFacts:
+        """The backup's."""
+        return BackupFacts.found(self.topology, self.backup).cluster()
+
+    def reachable(self) -> str:
+        """Every node answers, and can be stopped and started; who we are there may write."""
+        told = require_actions(self.cluster)
+        for member in self.cluster.members:
+            require_apart(member)
+        self.cluster.each(lambda member: require_rights(member, self.cluster.owner))
+        running = self.cluster.each(lambda member: bool(signs_of_life(member)))
+        down = [label for label, runs in running.items() if not runs]
+        return f"{told}; down: {', '.join(down)}" if down else f"{told}, all running"
+
+    def layout(self) -> str:
+        """The nodes are those of the backup, or as many in the same order, or of another number."""
+        if self.target.aside:
+            return self._same_ring()
+        login = jmx_login(self.cluster.jmx_conn_id)
+        ring = read_ring(self.cluster, lambda member: Nodetool(member, login))
+        require_version(ring.version, self.facts)
+        if len(ring.nodes) != len(self.facts.nodes):
+            self._require_loadable()
+            return f"{len(ring.nodes)} of {len(self.facts.nodes)} nodes: loaded by sstableloader"
+        matching_nodes(ring, self.facts)
+        return f"{len(ring.nodes)} nodes, laid out alike"
+
+    def _require_loadable(self) -> None:
+        from midtime.stores.cassandra.loading import require_loadable
+
+        require_loadable(self.cluster)
+
+    def _same_ring(self) -> str:
+        """Whoever answers knows the ring; nobody may be in it who does not get the backup's identity."""
+        pairs = same_nodes(self.cluster, self.facts)
+        known = {node.host: node for node in pairs.values()}
+        fresh = []
+        for seen, version in self._views():
+            if strangers := sorted(member.host for member in seen if member.host not in known):
+                raise StoreAccessError(
+                    f"the ring has nodes that the backup does not hold: {', '.join(strangers)}",
+                    fix="remove them from the ring (nodetool decommission or removenode) first: they would stay with what they have",
+                )
+            require_version(version, self.facts)
+            fresh += [member.host for member in seen if known[member.host].host_id != member.host_id]
+        told = f"the {counted(len(pairs), 'node')} of the backup"
+        return f"{told}; {', '.join(sorted(set(fresh)))} was replaced since and becomes who it was" if fresh else told
+
+    def _views(self) -> Iterator[tuple[tuple[RingMember, ...], str]]:
+        login = jmx_login(self.cluster.jmx_conn_id)
+        for member in self.cluster.members:
+            tool = Nodetool(member, login)
+            try:
+                yield tool.status(), tool.version()
+            except MidtimeError:
+                continue  # down: it gets the backup's identity as well
+
+    def fate(self) -> str:
+        """What becomes of what is there."""
+        moving = Moving(self.cluster, self.target, lambda _: None)
+        for member in self.cluster.members:
+            if moving.swap(member).look() is not Progress.UNTOUCHED:
+                raise TargetExistsError(
+                    f"node {member.label} has {moving.aside} in its folders already",
+                    fix="remove it once nobody needs it, or start a new run",
+                )
+            holder = member.node.shell('readlink -- "$1" || :', f"{member.layout.data[0]}/{LOCK}").strip()
+            if holder and holder != self.target.working:
+                raise TargetExistsError(f"node {member.label} is taken by another restore, {holder}", fix="wait for its end")
+        kept = f"replacing what is there, which is kept as {moving.aside} on each node"
+        if not self.target.aside:
+            until = "until the drill is over" if self.target.final == self.target.working else "for you to remove"
+            return f"the cluster of drill.targets.{self.target.store}, {kept} {until}"
+        return f"the whole cluster, {kept}{self._lost()}"
+
+    def _lost(self) -> str:
+        """Keyspaces of which the backup has no data, as far as somebody answers: they are as empty as new."""
+        login = jmx_login(self.cluster.jmx_conn_id)
+        for member in self.cluster.members:
+            try:
+                there = Nodetool(member, login).describecluster().keyspaces.keys()
+            except MidtimeError:
+                continue
+            others = sorted(there - {*self.facts.keyspaces, *SYSTEM, *UNTOUCHED})
+            return f"; **WITH THE DATA OF {', '.join(others)}, which no backup holds**" if others else ""
+        return ""
+
+    def tools(self) -> str:
+        """What runs on the nodes."""
+        self.cluster.each(lambda member: member.node.shell(_TOOLS))
+        return "find, sha256sum, tar and the like"
+
+    def room(self) -> str:
+        """Room for as much as an average node has; exact when it is staged."""
+        share = int(self.backup.details["bytes"]) // max(1, len(self.cluster.members)) + RESERVE
+
+        def free(member: Member) -> int:
+            return sum(files.free_bytes(member.node, folder) for folder in _existing(member))
+
+        found = self.cluster.each(free)
+        label, least = min(found.items(), key=lambda each: each[1])
+        if least < share:
+            raise StagingSpaceError(
+                f"node {label} has {least:,} bytes free, {share:,} are needed",
+                fix="make room there: what is restored stands beside what is live",
+            )
+        return f"{share:,} bytes a node, at least {least:,} are free"
+
+
+def require_rights(member: Member, owner: str) -> None:
+    """Who we are on the node may write there, and give files to Cassandra's user.
+
+    :raises StoreAccessError: we may not
+    """
+    at = member.layout
+    folders = [*at.data, at.commitlog, at.hints, at.saved_caches, *([at.cdc_raw] if at.cdc_raw else [])]
+    try:
+        member.node.shell(_RIGHTS, owner, *folders)
+    except ToolError as error:
+        raise StoreAccessError(error.message, fix="set `sudo`, or log in as that user or as root; correct `owner`") from error
+
+
+def _existing(member: Member) -> set[str]:
+    """Its data directories, or what is left above them."""
+    script = 'for folder; do while [ ! -d "$folder" ]; do folder=${folder%/*}; done; echo "${folder:-/}"; done'
+    return set(member.node.shell(script, *member.layout.data).splitlines())
+
+
+def require_apart(member: Member) -> None:
+    """What is below a data directory would be moved with it.
+
+    :raises RequestError: a folder lies in another one
+    """
+    at = member.layout
+    folders = [*at.data, at.commitlog, at.hints, at.saved_caches, *([at.cdc_raw] if at.cdc_raw else [])]
+    for folder in folders:
+        for other in folders:
+            if other != folder and other.startswith(f"{folder.rstrip('/')}/"):
+                raise RequestError(
+                    f"node {member.label}: {other} lies in {folder}", fix="give each of Cassandra's folders a place of its own"
+                )
+
+
+def require_version(version: str, facts: ClusterFacts) -> None:
+    """The same version as the backup's, or a later one of the same major.
+
+    :raises ToolError: it is another one
+    """
+    then = max((node.version for node in facts.nodes), key=numbers)
+    if numbers(version)[:1] != numbers(then)[:1] or numbers(version)[:2] < numbers(then)[:2]:
+        raise ToolError(
+            f"the cluster runs Cassandra {version}, the backup is of {then}",
+            fix="install the same version, or a later one of the same major",
+        )
