@@ -130,7 +130,7 @@ class CassandraCluster:
             self._wait(f"{node.host} listens", lambda node=node: node.listens() or None)
         hosts = {node.host for node in wanted}
         self._wait("all are UN", lambda: all(hosts <= up for up in self._all(CassandraNode.up_and_normal, wanted)) or None)
-        self._wait("one schema", lambda: len({*self._all(self._schema_version, wanted)}) == 1 or None)
+        self._wait("one schema", lambda: len({*self._all(self.schema_version, wanted)}) == 1 or None)
 
     def nodetool(self, index: int, *arguments: str, **options: Any) -> str:
         return self.nodes[index].nodetool(*arguments, **options)
@@ -147,8 +147,7 @@ class CassandraCluster:
         """Run one statement."""
         return self.session.execute(statement, parameters, consistency)
 
-    @property
-    def conn_uri(self) -> str:
+    def conn_uri(self, _: str = "") -> str:
         """An Airflow connection for CQL, as JSON."""
         user, password = self.login or (None, None)
         connection = {"conn_type": "cassandra", "host": ",".join(self.hosts), "port": CQL_PORT, "login": user, "password": password}
@@ -183,7 +182,7 @@ class CassandraCluster:
         with ThreadPoolExecutor(len(wanted)) as pool:
             return list(pool.map(work, wanted))
 
-    def _schema_version(self, node: CassandraNode) -> Any:
+    def schema_version(self, node: CassandraNode) -> Any:
         return Session([node.host], CQL_PORT, self.login).once("SELECT schema_version FROM system.local")[0][0]
 
     def _wait(self, what: str, attempt: Any) -> None:

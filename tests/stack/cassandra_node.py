@@ -71,7 +71,7 @@ class CassandraNode:
         command = [str(self.files.nodetool), "-p", str(self.jmx_port), *user, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
         if done.returncode:
-            raise StackError(f"nodetool {' '.join(arguments)} of {self.host} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+            raise StackError(f"nodetool {' '.join(arguments)} of {self.host} failed:\n{done.stdout[-1000:]}{done.stderr[:1000]}")
         return done.stdout
 
     def as_node(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Session:
             protocol_version=PROTOCOL,
             auth_provider=PlainTextAuthProvider(*self._login) if self._login else None,
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-            reconnection_policy=ConstantReconnectionPolicy(0.5, None),
+            reconnection_policy=ConstantReconnectionPolicy(1.0, None),
             connect_timeout=10,
         )
         self._session = self._cluster.connect()

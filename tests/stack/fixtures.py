@@ -135,3 +135,15 @@ def mixed_scalardb(stack: Stack) -> ScalarDB:
 def mixed_bank(stack: Stack) -> Bank:
     """Between both kinds of databases; loaded and at rest, as ``bank``."""
     return stack.mixed_bank
+
+
+@pytest.fixture(scope="session")
+def ring_scalardb(stack: Stack) -> ScalarDB:
+    """Over the keyspace ``bank_ring`` of the Cassandra cluster, which also has the Coordinator, and the PostgreSQL database ``bank_beside``."""
+    return stack.ring_scalardb
+
+
+@pytest.fixture(scope="session")
+def ring_bank(stack: Stack) -> Bank:
+    """Between Cassandra and PostgreSQL; loaded and at rest, as ``bank``."""
+    return stack.ring_bank

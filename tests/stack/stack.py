@@ -17,7 +17,7 @@ from tests.stack.mysql import MySQL
 from tests.stack.postgres import Postgres
 from tests.stack.processes import Processes
 from tests.stack.s3 import S3
-from tests.stack.scalardb import Place, ScalarDB, account_schema, jdbc_storage, over_databases
+from tests.stack.scalardb import Place, ScalarDB, account_schema, jdbc_storage, over_databases, replication
 
 
 class Part(Protocol):
@@ -33,6 +33,9 @@ TWO_TABLES = tables_of(TWO_DATABASES)
 IN_POSTGRES, IN_MARIADB = "bank_postgres", "bank_mariadb"
 """The namespaces of another ScalarDB, over two kinds of databases; the Coordinator is beside the first."""
 MIXED_TABLES = tables_of((IN_POSTGRES, IN_MARIADB))
+IN_RING, BESIDE_RING = "bank_ring", "bank_beside"
+"""The namespaces of a third ScalarDB, over a Cassandra, with the Coordinator, and a PostgreSQL database."""
+RING_TABLES = tables_of((IN_RING, BESIDE_RING))
 
 
 class Stack:
@@ -138,7 +141,7 @@ class Stack:
         tables: Iterable[str] | bool = True,
         **properties: str,
     ) -> ScalarDB:
-        """ScalarDB Server over databases of either kind, started; whoever wants it for itself closes it.
+        """ScalarDB Server over databases of whatever kind, started; whoever wants it for itself closes it.
 
         :param coordinator: where the Coordinator is; by default beside the first namespace
         :param tables: for accounts, made first; by default ``acct`` in every namespace, with ``False`` none
@@ -148,7 +151,9 @@ class Stack:
         wanted |= {f"scalar.db.{key.replace('__', '.')}": value for key, value in properties.items()}
         made = tables_of(places) if tables is True else tables or ()
         schema = account_schema(*made)
-        return self._started(ScalarDB(self.processes, wanted, schema=schema or None, name=name), ScalarDB.start)
+        options = replication([*places.values(), *([coordinator] if coordinator else [])])
+        server = ScalarDB(self.processes, wanted, schema=schema or None, name=name, loader_options=options)
+        return self._started(server, ScalarDB.start)
 
     def bank_over(self, server: ScalarDB, namespaces: Iterable[str]) -> Bank:
         """Accounts in the table ``acct`` of every namespace, at rest; money goes within them and between them."""
@@ -189,6 +194,21 @@ class Stack:
     def mixed_bank(self) -> Bank:
         """Over both kinds of databases."""
         return self.bank_over(self.mixed_scalardb, self.mixed_places)
+
+    @cached_property
+    def ring_places(self) -> dict[str, Place]:
+        """A Cassandra cluster, and a PostgreSQL database."""
+        return {IN_RING: Place(self.cassandra), **self.in_postgres(BESIDE_RING)}
+
+    @cached_property
+    def ring_scalardb(self) -> ScalarDB:
+        """ScalarDB Server over a Cassandra cluster, with the Coordinator, and a PostgreSQL database; a table ``acct`` in either."""
+        return self.scalardb_over(self.ring_places, "scalardb-ring")
+
+    @cached_property
+    def ring_bank(self) -> Bank:
+        """Over both."""
+        return self.bank_over(self.ring_scalardb, self.ring_places)
 
     @cached_property
     def bank(self) -> Bank:
