@@ -17,6 +17,7 @@ ENGINES = {
     ("sqlite", "dump"): "midtime.stores.sqlite.store:SqliteStore",
     ("postgresql", "pitr"): "midtime.stores.postgresql_pitr.store:PostgresqlPitrStore",
     ("mysql", "pitr"): "midtime.stores.mysql_pitr.store:MysqlPitrStore",
+    ("cassandra", "snapshot"): "midtime.stores.cassandra.store:CassandraStore",
 }
 """(engine, method) -> module:class."""
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from midtime.errors import CopyError, MidtimeError, StoreUnreachableError
+from midtime.errors import CopyError, MidtimeError, StoreUnreachableError, TargetExistsError
 from midtime.model.durations import format_duration
 from midtime.model.instants import utc_now
 from midtime.stores.base import Armed
@@ -112,6 +112,7 @@ def armed_snapshots(cluster: Cluster, tool: Tool, tag: str, keyspaces: Sequence[
     armed = ArmedSnapshots(cluster, ring, tag, keyspaces, spec.capture_limit)
     ttl = spec.snapshot_ttl if numbers(ring.version)[:2] >= EXPIRING else timedelta(0)
     seconds = (patience + spec.capture_limit).total_seconds()
+    cluster.each(lambda member: _require_unused(member, tool(member), tag))
     try:
         if spec.flush:
             cluster.each(lambda member: tool(member).flush())
@@ -124,6 +125,11 @@ def armed_snapshots(cluster: Cluster, tool: Tool, tag: str, keyspaces: Sequence[
         raise
     finally:
         armed.close()
+
+
+def _require_unused(member: Member, tool: Nodetool, tag: str) -> None:
+    if tag in tool.snapshots():
+        raise TargetExistsError(f"node {member.label} has a snapshot {tag} already", fix="clear it by hand if nobody needs it")
 
 
 def _forget(cluster: Cluster, tool: Tool, tag: str) -> None:

@@ -16,7 +16,6 @@ from midtime.model.topology import Topology
 from midtime.model.topology.cassandra import Access, Cassandra, CassandraNode, Directories
 from midtime.model.topology.commands import Action
 from midtime.stores.cassandra.nodes.base import Node
-from midtime.stores.cassandra.nodes.opened import open_nodes
 
 T = TypeVar("T")
 
@@ -191,6 +190,8 @@ def drill_cluster(topology: Topology, store: str) -> Cluster:
 
 
 def _members(spec: Cassandra, access: Access, nodes: Sequence[CassandraNode]) -> Iterator[Member]:
+    from midtime.stores.cassandra.nodes.opened import open_nodes  # what reaches them may take long to load
+
     for node, said in open_nodes(access, nodes):
         yield Member(
             node,

@@ -26,7 +26,7 @@ LONG = 3600.0
 """Seconds that a flush or a repair may take."""
 READY = "midtime: ready"
 # The FIFO is held open for both ends, also by nodetool itself, so that it never ends: an empty password would be taken for none, and
-# nodetool would go on. Java's Scanner wants to see what follows the password. Killing `timeout` kills the JVM below a script, too.
+# nodetool would go on. Java reads on until its buffer is full: hence the zeros. Killing `timeout` kills the JVM below a script, too.
 _WITH_LOGIN = """
 limit=$1 armed=$2; shift 2
 umask 077
@@ -45,7 +45,7 @@ timeout -k 2 "$limit" "$@" </dev/null &
 tool=$!
 exec 4<&0
 {
-    if IFS= read -r line <&4; then printf '%s\\n.\\n' "$line" >&3; else kill "$tool"; fi
+    if IFS= read -r line <&4; then printf '%s\\n%04096d\\n' "$line" 0 >&3; else kill "$tool"; fi
 } &
 reader=$!
 while test -n "$armed" && kill -0 "$tool" 2>/dev/null; do
@@ -61,6 +61,8 @@ tool=
 exit "$code"
 """
 _UNREACHABLE = re.compile(r"Failed to connect|Connection refused|ConnectException|ConnectIOException|UnknownHostException|Connection reset")
+_ENDED = re.compile(r"^node \S+: (\S+ ended with exit code \d+: )?")
+"""What an access says before a command's last words."""
 _REFUSED = re.compile(r"SecurityException|Authentication failed|Credentials required|Access denied|AccessControlException", re.IGNORECASE)
 
 
@@ -230,14 +232,9 @@ class ArmedCommand:
 
 def told(error: ToolError, label: str) -> MidtimeError:
     """What a nodetool that failed means, by its last words."""
-    said = error.message
+    said = _ENDED.sub("", error.message).partition("-- StackTrace --")[0].strip()
     if _REFUSED.search(said):
-        return StoreAccessError(f"node {label}: JMX refuses us: {_short(said)}", fix="name a connection with JMX's login in jmx_conn_id")
+        return StoreAccessError(f"node {label}: JMX refuses us: {said}", fix="name a connection with JMX's login in jmx_conn_id")
     if _UNREACHABLE.search(said):
-        return StoreUnreachableError(f"node {label}: Cassandra does not answer: {_short(said)}", fix="see that it runs, and that jmx_port is right")
-    return ToolError(_short(said), fix=error.fix)
-
-
-def _short(said: str) -> str:
-    """Without Java's stack trace."""
-    return said.partition("-- StackTrace --")[0].strip()
+        return StoreUnreachableError(f"node {label}: Cassandra does not answer: {said}", fix="see that it runs, and that jmx_port is right")
+    return ToolError(f"node {label}: {said}", fix=error.fix)

@@ -83,9 +83,7 @@ def status(said: str) -> tuple[RingMember, ...]:
             data_center = named["name"]
         elif member := _MEMBER.match(line):
             found.append(
-                RingMember(
-                    bare(member["host"]), member["id"], data_center, member["rack"].strip(), int(member["tokens"]), member["state"]
-                )
+                RingMember(bare(member["host"]), member["id"], data_center, member["rack"].strip(), int(member["tokens"]), member["state"])
             )
     if not found:
         raise _strange("status", said)
@@ -187,4 +185,6 @@ def bare(address: str) -> str:
 
 
 def _strange(command: str, said: str) -> ToolError:
-    return ToolError(f"nodetool {command} printed what cannot be read: {said.strip()[:200]!r}", fix="see whether that is a nodetool of 4.0 to 5.0")
+    return ToolError(
+        f"nodetool {command} printed what cannot be read: {said.strip()[:200]!r}", fix="see whether that is a nodetool of 4.0 to 5.0"
+    )

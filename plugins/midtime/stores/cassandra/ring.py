@@ -146,7 +146,9 @@ def _all_up(views: Mapping[str, View]) -> None:
             down.setdefault(f"node {label} does not gossip", set()).add(label)
     if down:
         told = "; ".join(f"{what} as seen by {', '.join(sorted(by))}" for what, by in down.items())
-        raise StoreUnreachableError(told, fix="a backup needs every node of every data centre up and normal (UN): start, finish or remove it")
+        raise StoreUnreachableError(
+            told, fix="a backup needs every node of every data centre up and normal (UN): start, finish or remove it"
+        )
 
 
 def _one_schema(views: Mapping[str, View]) -> str:
@@ -156,7 +158,9 @@ def _one_schema(views: Mapping[str, View]) -> str:
             found.setdefault(version, set()).update(hosts)
     if len(found) != 1 or UNREACHABLE in found:
         told = "; ".join(f"{version} on {', '.join(sorted(hosts))}" for version, hosts in sorted(found.items()))
-        raise StoreUnreachableError(f"the nodes do not agree on one schema: {told}", fix="wait until nodetool describecluster shows one version")
+        raise StoreUnreachableError(
+            f"the nodes do not agree on one schema: {told}", fix="wait until nodetool describecluster shows one version"
+        )
     return next(iter(found))
 
 
@@ -205,7 +209,9 @@ def _is_address(host: str) -> bool:
 def _node(member: Member, own: Info, ring: Mapping[str, RingMember], versions: Mapping[str, str]) -> RingNode:
     seen = ring[own.host_id]
     if (seen.data_center, seen.rack, seen.tokens) != (own.data_center, own.rack, len(own.tokens)):
-        raise StoreAccessError(f"node {member.label} and the others do not agree on its rack or tokens", fix="wait until gossip has settled")
+        raise StoreAccessError(
+            f"node {member.label} and the others do not agree on its rack or tokens", fix="wait until gossip has settled"
+        )
     version = versions.get(seen.host, "0")
     return RingNode(member.label, seen.host, own.host_id, own.data_center, own.rack, own.tokens, version, own.generation)
 
