@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from midtime.stores.cassandra.nodes.words import LastWords
 
 _SAY = 'echo "$$" >&2; LC_ALL=C; export LC_ALL; exec "$@"'
+# The input comes in pieces, each with its length before it, and 0 at its end. Who feeds it may outlive the command, but not be waited for.
+_SAY_AND_FEED = """echo "$$" >&2; LC_ALL=C; export LC_ALL; exec 3<&0
+while read -r size && test "$size" -gt 0; do head -c "$size"; done <&3 2>/dev/null | "$@" 3<&- &
+exec 3<&-; wait "$!" """
 # The whole group, if it is that of a session of its own: a shell's children too. Field 3 and 4 behind the name are group and session.
 _END = """test -r "/proc/$1/stat" || exit 0
 line=$(cat "/proc/$1/stat"); set -- "$1" ${line##*) }
@@ -18,6 +22,11 @@ kill -TERM -- "$target" || exit 0
 def saying_its_id(command: Sequence[str]) -> list[str]:
     """The same command; the first line of its standard error is its process id."""
     return ["sh", "-c", _SAY, "midtime", *command]
+
+
+def fed_in_pieces(command: Sequence[str]) -> list[str]:
+    """The same, for an access that cannot end a command's input: it comes in pieces, each after a line with its length, and 0 at the end."""
+    return ["sh", "-c", _SAY_AND_FEED, "midtime", *command]
 
 
 def ending(process_id: int) -> list[str]:

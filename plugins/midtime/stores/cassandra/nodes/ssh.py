@@ -55,6 +55,8 @@ class SshRunning(Running):
             chunk: bytes = self._channel.recv(size)
         except TimeoutError:
             raise silent(self._name, self._node.label, self.silence) from None
+        except (OSError, EOFError):
+            chunk = b""
         if not chunk and not self._channel.eof_received:
             self._look_at_connection()
         return chunk
