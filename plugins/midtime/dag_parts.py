@@ -130,6 +130,29 @@ def restore_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
     return {**_arguments(topology, "restore", doc), "schedule": None, "params": params, "max_active_runs": 1}
 
 
+def restore_node_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
+    """Arguments of ``<topology>__restore_node``: only ever started by a person or a program, never by a clock."""
+    stores = snapshotted(topology)
+    params = {
+        "restore_point": Param(
+            "latest",
+            type="string",
+            pattern=RESTORE_POINT_PATTERN,
+            title="Restore point",
+            description_md="`latest`: the newest one, also one that is not whole. Or the id of any other (`midtime list`).",
+        ),
+        "store": Param(stores[0], type="string", enum=stores, title="Store", description="The cluster that the node belongs to."),
+        "node": Param("", type="string", title="Node", description="Its address as the topology has it, or its pod's name."),
+        "approve": Param(
+            True,
+            type="boolean",
+            title="Ask for approval",
+            description="A person approves before anything is replaced. Without it the restore is refused.",
+        ),
+    }
+    return {**_arguments(topology, "restore_node", doc), "schedule": None, "params": params, "max_active_runs": 1}
+
+
 def drill_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
     """Arguments of ``<topology>__drill``."""
     params = {
@@ -190,7 +213,7 @@ def _targets_param(topology: Topology, otherwise: str) -> Param:
 def _arguments(topology: Topology, kind: str, doc: str | None) -> dict[str, Any]:
     return {
         "dag_id": f"{topology.name}__{kind}",
-        "description": topology.description or f"{kind.capitalize()} of {topology.name}",
+        "description": topology.description or f"{kind.capitalize().replace('_', ' ')} of {topology.name}",
         "catchup": False,
         "doc_md": _doc(topology, doc),
         "tags": ["midtime", kind, topology.name, *topology.tags],

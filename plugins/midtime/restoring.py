@@ -21,6 +21,8 @@ from midtime.stores.base import Target
 
 APPROVAL_TIME = timedelta(hours=24)
 """How long a plan waits for a person; its restore point is kept so long."""
+NODE = "restore_node"
+"""Kind of a plan that brings back one lost node: it needs no whole restore point."""
 ATTEMPT = "attempt"
 """XCom key of a drill that could not be planned: what its report is made of."""
 
@@ -45,8 +47,7 @@ class RestoreRequest(BaseModel):
         try:
             request = cls.model_validate(dict(conf))
         except ValidationError as error:
-            said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-            raise RequestError(f"the run's parameters are wrong: {said}", fix=f"allowed are {', '.join(cls.model_fields)}") from error
+            raise wrong_parameters(error, cls) from error
         if kind == "drill" and (meant := sorted(request.model_fields_set & {"in_place", "approve"})):
             raise RequestError(f"a drill knows no {' or '.join(meant)}", fix="leave it out, or run the restore instead")
         known = {store.name for store in topology.stores}
@@ -55,6 +56,12 @@ class RestoreRequest(BaseModel):
         if request.in_place and not request.approve:
             raise RequestError("a restore in place replaces live databases and is never done without approval", fix="set approve to true")
         return request
+
+
+def wrong_parameters(error: ValidationError, request: type[BaseModel]) -> RequestError:
+    """What to tell whoever wrote a run's conf."""
+    said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    return RequestError(f"the run's parameters are wrong: {said}", fix=f"allowed are {', '.join(request.model_fields)}")
 
 
 @dataclass(slots=True)
@@ -90,7 +97,7 @@ class Plan:
     """What a run is going to do. Small and plain: it travels as XCom."""
 
     kind: str
-    """``restore`` or ``drill``."""
+    """``restore``, ``drill`` or ``restore_node``."""
     restore_point: str
     midtime: datetime
     started_at: datetime
@@ -163,6 +170,8 @@ class Plan:
         return f"`{target.final}`" + (f", what is there is kept as `{target.aside}`" if target.aside else "")
 
     def _about_the_live(self) -> str:
+        if self.kind == NODE:
+            return "**What is on the node gives way**, as far as anything is left of it; it is kept aside."
         if self.will_be and not any("replacing" in answer for answer in self.will_be.values()):
             return "**Nothing is there now under these names**, so nothing gives way."
         return "**Live databases are replaced.** Everything that was committed after the midtime is in the kept copies only."
@@ -199,10 +208,15 @@ def make_plan(topology: Topology, request: RestoreRequest, point: RestorePoint, 
         )
         for backup in point.stores
     )
+    return new_plan(topology, kind, point, targets, run, in_place=request.in_place)
+
+
+def new_plan(topology: Topology, kind: str, point: RestorePoint, targets: tuple[Target, ...], run: str, *, in_place: bool) -> Plan:
+    """The plan of a run, with what it means to the products."""
     stops = tuple(product.label for product in topology.products if product.stop)
     by_hand = tuple(product.label for product in topology.products if not product.stop)
     lease = f"{kind}-{run_suffix(run)}"
-    return Plan(kind, point.id, point.midtime, utc_now(), request.in_place, targets, lease, stops=stops, stop_by_hand=by_hand)
+    return Plan(kind, point.id, point.midtime, utc_now(), in_place, targets, lease, stops=stops, stop_by_hand=by_hand)
 
 
 def _wish(topology: Topology, request: RestoreRequest, store: str, *, drill: bool) -> TargetWish | None:
@@ -222,7 +236,7 @@ def reserve(catalog: Catalog, plan: Plan, holder: str) -> Lease:
     lease = catalog.leases.acquire(plan.lease, holder, details=details, ttl=ttl)
     try:
         # Once more, and only now: retention marks a restore point first and reads the leases then, so one of the two sees the other.
-        catalog.resolve(plan.restore_point)
+        catalog.resolve(plan.restore_point, whole=plan.kind != NODE)
     except MidtimeError:
         catalog.leases.release(plan.lease, holder)
         raise

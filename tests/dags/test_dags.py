@@ -247,7 +247,7 @@ import json, runpy, socket, sys
 def refuse(*_, **__): raise AssertionError("network at parse time")
 socket.socket.connect = refuse
 socket.getaddrinfo = refuse
-heavy = ("boto3", "botocore", "azure", "kubernetes", "grpc", "psycopg", "s3fs", "adlfs", "croniter_", "rich.progress")
+heavy = ("boto3", "botocore", "azure", "cassandra", "kubernetes", "grpc", "paramiko", "psycopg", "s3fs", "adlfs", "croniter_", "rich.progress")
 before = set(sys.modules)
 import airflow.sdk
 from airflow.providers.standard.operators.empty import EmptyOperator

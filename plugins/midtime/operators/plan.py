@@ -11,10 +11,11 @@ from airflow.sdk.exceptions import AirflowSkipException, AirflowTaskTimeout
 from midtime.catalog.bases import look_at_artifacts
 from midtime.errors import ManifestError, RestorePointNotFoundError
 from midtime.model.restore_point import RestorePoint
+from midtime.node_restoring import NodeRequest, make_node_plan
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.preflight import require, restore_checks
 from midtime.products import require_stoppable
-from midtime.restoring import ATTEMPT, Attempt, RestoreRequest, make_plan, reserve
+from midtime.restoring import ATTEMPT, Attempt, Plan, RestoreRequest, make_plan, reserve
 from midtime.stores.base import WILL_BE
 
 if TYPE_CHECKING:
@@ -43,20 +44,26 @@ class PlanRestoreOperator(TopologyOperator):
         point = self.choose(request, context, attempt)
         attempt.restore_point, attempt.midtime = point.id, point.midtime
         look_at_artifacts(self.catalog, point)
-        run = run_name(context)
-        plan = make_plan(self.topology, request, point, kind=self.kind, run=run)
+        plan = make_plan(self.topology, request, point, kind=self.kind, run=run_name(context))
         plan = replace(plan, started_at=attempt.started_at, as_of=attempt.as_of)
+        try:
+            return self.reserved(plan, point, context)
+        except RestorePointNotFoundError as error:
+            self.log.warning("Choosing again: %s", error)  # one that was asked for by its id is refused by that
+            return self.plan(context, attempt)
+
+    def reserved(self, plan: Plan, point: RestorePoint, context: Context) -> dict[str, Any]:
+        """Ask every target, take the lease.
+
+        :raises RestorePointNotFoundError: retention was faster
+        """
         answers = require(restore_checks(self.topology, point, {target.store: target for target in plan.targets}))
         for check in answers:
             self.log.info("%s %s: %s", check.subject, check.question, check.detail)
         plan = replace(plan, will_be={check.subject: check.detail for check in answers if check.question == WILL_BE})
         if plan.replaces:
             require_stoppable(self.topology)
-        try:
-            reserve(self.catalog, plan, run)
-        except RestorePointNotFoundError as error:
-            self.log.warning("Choosing again: %s", error)  # one that was asked for by its id is refused by that
-            return self.plan(context, attempt)
+        reserve(self.catalog, plan, run_name(context))
         self.log.info("%s", plan.summary())
         return plan.to_dict()
 
@@ -67,6 +74,22 @@ class PlanRestoreOperator(TopologyOperator):
     def _conf(self, context: Context) -> dict[str, Any]:
         # A key that no param declares is not in `params`, and must not be ignored: it may be a misspelt in_place.
         return {**context["params"], **(context["dag_run"].conf or {})}
+
+
+class PlanNodeOperator(PlanRestoreOperator):
+    """
+    Decide how one lost node comes back, and find out whether it can, before anything is touched.
+
+    :return: the plan, see :class:`midtime.restoring.Plan`; its one target is the node
+    """
+
+    def work(self, context: Context) -> dict[str, Any]:
+        """Read the request, choose the restore point, ask the node and its neighbours, take the lease."""
+        request = NodeRequest.parse(self._conf(context), self.topology)
+        point = self.catalog.resolve(request.restore_point, whole=False)
+        point.store(request.store_of(self.topology))
+        look_at_artifacts(self.catalog, point)
+        return self.reserved(make_node_plan(self.topology, request, point, run=run_name(context)), point, context)
 
 
 class PlanDrillOperator(PlanRestoreOperator):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import midtime
 from midtime.catalog.bases import look_at_artifacts
+from midtime.catalog.pool import LISTINGS
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.errors import CatalogError, RestorePointNotFoundError, WindowVoidError
 from midtime.model.instants import from_rfc3339, restore_point_id, utc_now
@@ -18,9 +19,6 @@ from midtime.proof import proven_midtime, require_parts
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
-
-POOLED = "listings"
-"""Key of the details of a part whose content lies in the pool."""
 
 
 class PublishOperator(TopologyOperator):
@@ -56,7 +54,7 @@ class PublishOperator(TopologyOperator):
         with self.catalog.leases.held(BACKUP_LEASE, run_name(context)):
             if not self._published(point, context):
                 made = self._restore_point(point, context)
-                if any(POOLED in part.details for part in made.stores):
+                if any(LISTINGS in part.details for part in made.stores):
                     look_at_artifacts(self.catalog, made)  # what lies in the pool is no artifact of its own
                 self.catalog.publish(made)
         self.log.info("Published restore point %s", point)

@@ -49,7 +49,7 @@ class ReleaseRestoreOperator(TopologyOperator):
     What could not be put back keeps its working copies and the lease, and fails this task: ``midtime__sweep`` tries again. It does the same
     where this cannot run (the worker's machine is gone), once the lease has expired.
 
-    :param kind: ``restore`` or ``drill``
+    :param kind: ``restore``, ``restore_node`` or ``drill``
     """
 
     def __init__(self, *, kind: str, **kwargs: Any) -> None:

@@ -23,12 +23,12 @@ class RestoreOperator(TopologyOperator):
     Every artifact is fetched and compared with its SHA-256 before the first statement is run. Does not touch what is live; begun afresh
     when tried again.
 
-    :param store: the store's name
+    :param store: the store's name (templated)
     :param plan: what the planning task returned (templated)
     :return: ``{store, seconds, bytes}``
     """
 
-    template_fields: Sequence[str] = ("plan",)
+    template_fields: Sequence[str] = ("plan", "store")
     time_limit = None
 
     def __init__(self, *, store: str, plan: Any, **kwargs: Any) -> None:

@@ -75,6 +75,8 @@ class Target:
     """In place: the name under which what is replaced is kept."""
     port: int | None = None
     """Of a server of its own, where the store is restored into one."""
+    node: str | None = None
+    """The one node that is restored, where it is not the whole store."""
 
     def to_dict(self) -> dict[str, Any]:
         """For XCom and leases."""
@@ -311,6 +313,13 @@ class SnapshotStore(CopiedStore):
     @abstractmethod
     def collect(self, shelf: Shelf, midtime: datetime, seconds: float) -> StoreBackup:
         """The store's part of the restore point, made of what all uploads left at the destination."""
+
+    @abstractmethod
+    def node_target(self, label: str, *, run: str) -> Target:
+        """What a restore of one lost node is going to replace; nothing is touched. All that a restore does knows it by its ``node``.
+
+        :param run: six hexadecimal digits of the run
+        """
 
     @abstractmethod
     def forget(self, tag: str) -> None:
