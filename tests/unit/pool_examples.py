@@ -61,13 +61,18 @@ def add(catalog: Catalog, days: int, *contents: bytes) -> RestorePoint:
     return point
 
 
+def write_known(catalog: Catalog, days: int, *contents: bytes, run: str = "run") -> RestorePoint:
+    """All of a restore point but its manifest; what the pool has is not sent."""
+    known = Pool(catalog, STORE).known()
+    found = [known.get((sha256(content), len(content))) or put(catalog, content)[0] for content in contents]
+    return write(catalog, days, listing(found, contents), run=run)
+
+
 def back_up(catalog: Catalog, days: int, *contents: bytes, holder: str = "backup/1", run: str = "run") -> RestorePoint:
     """What a run does, as far as the pool is concerned: each task goes on with the lease, and finds at its end whether it was lost."""
     catalog.leases.acquire(BACKUP_LEASE, holder)
     with catalog.leases.held(BACKUP_LEASE, holder):
-        known = Pool(catalog, STORE).known()
-        names = [known.get((sha256(content), len(content))) or put(catalog, content)[0] for content in contents]
-        point = write(catalog, days, listing(names, contents), run=run)
+        point = write_known(catalog, days, *contents, run=run)
     with catalog.leases.held(BACKUP_LEASE, holder):
         catalog.publish(point)
     catalog.leases.release(BACKUP_LEASE, holder)

@@ -12,7 +12,7 @@ import pytest
 from midtime.catalog import objects
 from tests.unit.processes import PATIENCE
 
-OPERATIONS = ("create", "replace", "remove_tree", "read", "names")
+OPERATIONS = ("create", "replace", "remove_tree", "read", "names", "tree", "remove_all")
 
 
 class Killed(BaseException):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,7 +163,12 @@ class TestLook:
     def test_one_listing_whatever_the_number_of_files(self, any_catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
         point = add(any_catalog, 1, *(bytes([number]) for number in range(50)))
         looks = []
-        monkeypatch.setattr("midtime.catalog.artifacts.look", lambda path: looks.append(path) or objects.look(path))
+
+        def look(path: Any) -> backends.Look:
+            looks.append(path)
+            return objects.look(path)
+
+        monkeypatch.setattr("midtime.catalog.artifacts.look", look)
         look_at_artifacts(any_catalog, point)
         assert len(looks) == 1, "the listing's own"
 
