@@ -192,7 +192,8 @@ def drill_cluster(topology: Topology, store: str) -> Cluster:
 def _members(spec: Cassandra, access: Access, nodes: Sequence[CassandraNode]) -> Iterator[Member]:
     from midtime.stores.cassandra.nodes.opened import open_nodes  # what reaches them may take long to load
 
-    for node, said in open_nodes(access, nodes):
+    for node, listed in open_nodes(access, tuple(nodes), f"store {spec.name!r}"):
+        said = listed or CassandraNode(host=node.host)  # a pod, of which the topology says nothing
         yield Member(
             node,
             seed=said.seed,

@@ -90,6 +90,8 @@ def _tables(member: Member, tool: Tool, snapshot: Snapshot) -> dict[str, str]:
 def _on_disk(member: Member, tag: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for folder in member.node.shell(_FOLDERS, tag, *member.layout.data).split("\0")[:-1]:
+        if folder.split("/")[2] != "snapshots":
+            continue  # a keyspace or a table of that name
         if not (table := _TABLE.fullmatch(folder)):
             raise CopyError(f"node {member.label}: folder {folder!r} is that of no table", fix="see what it is; then run the backup again")
         name = f"{table['keyspace']}.{table['table']}"

@@ -10,7 +10,7 @@ from midtime.errors import MidtimeError
 from midtime.model.topology.cassandra import Cassandra, Directories
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.nodes.base import Node, Running
-from midtime.stores.cassandra.nodetool import Nodetool
+from midtime.stores.cassandra.nodetool import READY, Nodetool
 from midtime.stores.cassandra.ring import View, view
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -46,13 +46,17 @@ class Said(Running):
         said, self._rest = self._rest.encode(), ""
         return said
 
-    def wait(self, timeout: float) -> None: ...
+    def wait(self, timeout: float) -> None:
+        self._node.waited.append(timeout)
+        if self._node.ends_with and "snapshot" in self._command:
+            raise self._node.ends_with
 
     @property
     def alive(self) -> bool:
-        return True
+        return self._node.waiting
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self._node.closed += 1
 
 
 class FakeNode(Node):
@@ -60,7 +64,14 @@ class FakeNode(Node):
 
     def __init__(self, host: str, answers: dict[str, Answer]) -> None:
         super().__init__(host, host)
-        self.answers, self.commands, self.sent = answers, list[Sequence[str]](), list[bytes]()
+        self.answers, self.commands, self.sent, self.waited = answers, list[Sequence[str]](), list[bytes](), list[float]()
+        self.waiting, self.closed = True, 0
+        self.ends_with: MidtimeError | None = None
+        """How its armed snapshot ends."""
+
+    def told(self, word: str) -> list[Sequence[str]]:
+        """The commands with that word."""
+        return [command for command in self.commands if word in command]
 
     def start(self, command: Sequence[str]) -> Running:
         self.commands.append(command)
@@ -107,6 +118,9 @@ class Ring3:
                     "version": "ReleaseVersion: 5.0.4\n",
                     "listsnapshots": recorded("listsnapshots-5.0.txt"),
                     "tablestats": recorded("tablestats-5.0.json"),
+                    "flush": "",
+                    "clearsnapshot": "",
+                    "snapshot": READY,
                 },
             )
             for number, host in enumerate(HOSTS)
@@ -123,5 +137,6 @@ class Ring3:
         """Let a node, or all of them, say something else."""
         for node in self.nodes if number is None else [self.nodes[number]]:
             said = node.answers[key]
-            assert isinstance(said, str) and old in said, f"{old!r} is not in what {key} says"
+            assert isinstance(said, str)
+            assert old in said, f"{old!r} is not in what {key} says"
             node.answers[key] = said.replace(old, new)

@@ -1,0 +1,196 @@
+"""Snapshots of a real three-node cluster: taken, proven, copied and cleared; and everything that can go wrong on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from midtime.errors import StoreError, StoreUnreachableError, WindowVoidError
+from midtime.stores.base import ask
+from midtime.stores.cassandra.listing import ClusterFacts, NodeListing
+from midtime.stores.naming import snapshot_tag
+from tests.integration import cassandra_arming, cassandra_setting
+from tests.integration.cassandra_setting import NAME, STORE, Setting, frozen
+from tests.stack.cassandra import CassandraCluster
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def made(cassandra_cluster: CassandraCluster) -> Iterator[CassandraCluster]:
+    cassandra_setting.make(cassandra_cluster)
+    yield cassandra_cluster
+    for keyspace in ("snapped", "snapped_coordinator", "snapped_meta"):
+        cassandra_cluster.execute(f"DROP KEYSPACE {keyspace}")
+
+
+@pytest.fixture
+def setting(made: CassandraCluster, tmp_path: Path) -> Iterator[Setting]:
+    """No test leaves a snapshot of ours, or a nodetool that waits."""
+    setting = Setting(made, tmp_path)
+    yield setting
+    setting.wait_nodetools_gone()
+    assert setting.tags() == [set()] * 3
+
+
+def test_preflight_says_what_is_there(setting: Setting) -> None:
+    answers = {check.question: check for check in ask(STORE, setting.store().questions())}
+    assert all(check.ok for check in answers.values()), answers
+    assert "3 nodes, Cassandra 5.0.4" in answers["is reachable"].detail
+    assert "all up and normal" in answers["is whole"].detail
+    assert "snapped" in answers["has every namespace"].detail
+
+
+def test_snapshot_is_proven_copied_and_cleared(setting: Setting) -> None:
+    store, lines = setting.store(), list[str]()
+    setting.cluster.nodetool(1, "snapshot", "-t", "of somebody else", "snapped")
+    try:
+        with store.capture() as capture:
+            backup = store.copy(capture, setting.shelf, lines.append)
+        assert "of somebody else" in setting.cluster.nodetool(1, "listsnapshots")
+        store.forget(capture.tag)  # again
+    finally:
+        setting.cluster.nodetool(1, "clearsnapshot", "-t", "of somebody else")
+    folder = setting.shelf.folder / STORE
+    facts = ClusterFacts.unseal((folder / "cluster.json").read_bytes(), where="cluster.json")
+    assert [node.host for node in facts.nodes] == setting.cluster.hosts
+    assert {"snapped.acct", "snapped.empty", "snapped_coordinator.state", "system.paxos", "system_auth.roles"} <= facts.tables.keys()
+    ids = {
+        name: str(id_).replace("-", "")
+        for name, id_ in setting.cluster.execute("SELECT table_name, id FROM system_schema.tables WHERE keyspace_name = 'snapped'")
+    }
+    assert facts.tables["snapped.acct"] == ids["acct"]
+    schema = (folder / "schema.cql").read_text()
+    assert "CREATE KEYSPACE IF NOT EXISTS \"snapped\" WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': '3'};" in schema
+    assert "CREATE TABLE IF NOT EXISTS snapped.acct" in schema
+    assert "CREATE INDEX IF NOT EXISTS balances" in schema
+    assert backup.details["nodes"] == len(backup.details["listings"]) == 3
+    for path in backup.details["listings"]:
+        listing = NodeListing.unseal((setting.shelf.folder / path).read_bytes(), where=path)
+        assert any("/.balances/" in file.path for file in listing.files)
+        assert listing.tag == capture.tag
+
+
+def test_second_backup_sends_little(setting: Setting) -> None:
+    store = setting.store()
+    sent = []
+    for _ in range(2):
+        with store.capture() as capture:
+            backup = store.copy(capture, setting.shelf, print)
+        sent.append(backup.details["sent_bytes"])
+    assert sent[1] < sent[0] / 2, sent
+
+
+def test_armed_is_faster_than_three_cold_nodetools(setting: Setting) -> None:
+    keyspaces, cold, armed = setting.store().keyspaces, [], []
+    for round_ in range(3):
+        started = time.monotonic()
+        tools = [
+            subprocess.Popen(
+                [str(node.files.nodetool), "-p", str(node.jmx_port), "snapshot", "-t", f"cold{round_}", *keyspaces],
+                stdout=subprocess.DEVNULL,
+            )
+            for node in setting.cluster.nodes
+        ]
+        assert [tool.wait() for tool in tools] == [0, 0, 0]
+        cold.append(time.monotonic() - started)
+        store = setting.store()
+        with store.capture() as capture:
+            armed.append(capture.seconds)
+        store.forget(capture.tag)
+    for node in setting.cluster.nodes:
+        node.nodetool("clearsnapshot", "--all")
+    print(f"three cold nodetools {[round(each, 2) for each in cold]}, armed {[round(each, 2) for each in armed]} seconds")
+    assert min(armed) < 1.3 * min(cold)
+
+
+def test_killed_worker_leaves_neither_snapshot_nor_nodetool(setting: Setting, tmp_path: Path) -> None:
+    """SIGKILL between arming and the window."""
+    said = tmp_path / "topology.json"
+    said.write_text(setting.topology().model_dump_json(exclude_unset=True))
+    command = [sys.executable, cassandra_arming.__file__, str(said), STORE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": "plugins:."}) as worker:
+        assert worker.stdout
+        assert worker.stdout.readline() == b"armed\n"
+        worker.send_signal(signal.SIGKILL)
+
+
+def test_failed_window_leaves_no_snapshot(setting: Setting) -> None:
+    with pytest.raises(WindowVoidError), setting.store().arm() as armed:
+        armed.fix()
+        assert all(len(tags) == 1 for tags in setting.tags())
+        raise WindowVoidError("somebody unpaused")
+
+
+def test_tag_that_is_taken_meanwhile_fails_the_capture(setting: Setting) -> None:
+    tag = snapshot_tag(NAME, STORE, "run")
+    with pytest.raises(StoreError, match=f"{setting.cluster.hosts[1]}.*already exists"), setting.store().arm(tag) as armed:
+        setting.cluster.nodetool(1, "snapshot", "-t", tag, "snapped_meta")
+        armed.fix()
+
+
+def test_schema_change_in_mid_window_voids(setting: Setting) -> None:
+    store = setting.store()
+    with pytest.raises(WindowVoidError, match="the schema has changed"), store.arm() as armed:
+        setting.cluster.execute("ALTER TABLE snapped.empty WITH comment = 'changed'")
+        store.prove(armed.fix(), setting.shelf)
+
+
+def test_table_made_again_in_mid_window_voids(setting: Setting) -> None:
+    store = setting.store()
+    with pytest.raises(WindowVoidError, match="schema"), store.arm() as armed:
+        capture = armed.fix()
+        setting.cluster.execute("DROP TABLE snapped.empty")
+        setting.cluster.execute("CREATE TABLE snapped.empty (id int PRIMARY KEY)")
+        store.prove(capture, setting.shelf)
+    for node in setting.cluster.nodes:
+        node.nodetool("clearsnapshot", "--all")  # Cassandra's own, of the table that was dropped
+
+
+def test_node_that_does_nothing_costs_no_more_than_the_limit(setting: Setting) -> None:
+    store, node = setting.store(capture_limit="3s"), setting.cluster.node(2)
+    with store.arm() as armed, frozen(node):
+        started = time.monotonic()
+        with pytest.raises(StoreUnreachableError, match=f"{node.host} has not taken its snapshot within 3s"):
+            armed.fix()
+        assert time.monotonic() - started < 6
+    setting.cluster.wait_un()
+    store.forget(armed.tag)
+
+
+def test_node_that_dies_is_noticed_before_the_window_or_in_it(setting: Setting) -> None:
+    """Before: the preflight says which one; armed: nothing was released; and once released, the capture fails."""
+    node, store = setting.cluster.node(2), setting.store()
+    try:
+        with pytest.raises(StoreUnreachableError, match=node.host), store.arm() as armed:
+            armed.check()
+            node.kill()
+            armed.fix()
+        answers = list(ask(STORE, store.questions()))
+        assert (answers[-1].ok, node.host in answers[-1].detail) == (False, True)
+        with pytest.raises(StoreUnreachableError, match=node.host), store.arm():
+            pytest.fail("it was armed without a node")
+    finally:
+        node.start()
+        setting.cluster.wait_un()
+    with pytest.raises(WindowVoidError, match=f"{node.host} was restarted"), store.arm() as armed:
+        capture = armed.fix()
+        node.stop()
+        node.start()
+        setting.cluster.wait_un()
+        store.prove(capture, setting.shelf)
+
+
+def test_nodetool_that_dies_while_it_waits_is_noticed(setting: Setting) -> None:
+    with pytest.raises(StoreError, match=setting.cluster.hosts[0]), setting.store().arm() as armed:
+        armed.check()
+        os.kill(cassandra_setting.waiting_at(setting.cluster.node(0)), signal.SIGKILL)
+        time.sleep(1)
+        armed.check()
