@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Iterator
@@ -13,14 +14,16 @@ UP_AND_NORMAL = "UN"
 UNREACHABLE = "UNREACHABLE"
 """The "schema version" of nodes that do not answer."""
 # "Owns" is a percentage or a question mark; the load is a number with a unit, or a question mark.
-_MEMBER = re.compile(
-    r"^(?P<state>[UD?][NLJMS?])\s+(?P<host>\S+)\s+(?P<load>\?|[\d.,]+ \S+)\s+(?P<tokens>\d+)\s+(?P<owns>\S+)\s+(?P<id>[0-9a-f-]{36})\s+(?P<rack>\S.*?)\s*$"
-)
+_START = r"^(?P<state>[UD?][NLJMS?])\s+(?P<host>\S+)\s+(?P<load>\?|[\d.,]+ \S+)\s+"
+_ID, _RACK = r"(?P<id>[0-9a-f-]{36})\s+", r"(?P<rack>\S.*?)\s*$"
+_MEMBER = re.compile(rf"{_START}(?P<tokens>\d+)\s+(?P<owns>\S+)\s+{_ID}{_RACK}")
+# Where every node has one token, it stands there itself.
+_MEMBER_OF_ONE_TOKEN = re.compile(rf"{_START}(?P<owns>\S+)\s+{_ID}(?P<token>\S+)\s+{_RACK}")
 _DATA_CENTER = re.compile(r"^Datacenter:\s*(?P<name>\S.*?)\s*$")
 # Names of snapshots may have spaces: the sizes behind the table's name are what can be recognised.
 _SIZE = r"[\d.,]+ (?:bytes|[KMGTP]i?B)"
 _SNAPSHOT = re.compile(rf"^(?P<tag>\S.*?)\s+(?P<keyspace>\w+)\s+(?P<table>\w\S*)\s+{_SIZE}\s+{_SIZE}(?:\s.*)?$")
-_VERSIONED = re.compile(r"^(?P<version>\S+?):\s*\[(?P<hosts>[^\]]*)\]")
+_VERSIONED = re.compile(r"^(?P<version>\S+?):\s*\[(?P<hosts>.*)\]$")
 _KEYSPACE = re.compile(r"^(?P<name>\w+) -> Replication class: (?P<strategy>\S+)\s*\{(?P<options>[^}]*)\}")
 
 
@@ -81,10 +84,9 @@ def status(said: str) -> tuple[RingMember, ...]:
     for line in said.splitlines():
         if named := _DATA_CENTER.match(line):
             data_center = named["name"]
-        elif member := _MEMBER.match(line):
-            found.append(
-                RingMember(bare(member["host"]), member["id"], data_center, member["rack"].strip(), int(member["tokens"]), member["state"])
-            )
+        elif member := _MEMBER.match(line) or _MEMBER_OF_ONE_TOKEN.match(line):
+            tokens = int(member.groupdict().get("tokens", 1))
+            found.append(RingMember(bare(member["host"]), member["id"], data_center, member["rack"], tokens, member["state"]))
     if not found:
         raise _strange("status", said)
     return tuple(sorted(found))
@@ -177,11 +179,16 @@ def tablestats(said: str) -> frozenset[str]:
 
 
 def bare(address: str) -> str:
-    """An address without its port: ``10.0.0.1:7000``, ``[::1]:7000``, ``::1``, also with a name before a slash."""
+    """An address without its port, spelled in one way: ``10.0.0.1:7000``, ``[::1]:7000``, ``0:0:0:0:0:0:0:1``, also with a name before a slash."""
     address = address.rpartition("/")[2]
     if bracketed := re.fullmatch(r"\[(.+)\](:\d+)?", address):
-        return bracketed[1]
-    return re.sub(r":\d+$", "", address) if address.count(":") == 1 else address
+        address = bracketed[1]
+    elif address.count(":") == 1:
+        address = address.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
 
 
 def _strange(command: str, said: str) -> ToolError:

@@ -12,7 +12,7 @@ from midtime.errors import StoreAccessError, StoreUnreachableError
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.listing import NodeFacts
 from midtime.stores.cassandra.nodetool import Nodetool
-from midtime.stores.cassandra.nodetool_output import UNREACHABLE, UP_AND_NORMAL, Described, Info, Replication, RingMember
+from midtime.stores.cassandra.nodetool_output import UNREACHABLE, UP_AND_NORMAL, Described, Info, Replication, RingMember, bare
 
 T = TypeVar("T")
 
@@ -185,7 +185,7 @@ def _in_topology(cluster: Cluster, views: Mapping[str, View], ring: Mapping[str,
                 fix="correct their host or jmx_port",
             )
         listed[host_id] = member.label
-        if host_id in ring and _is_address(member.host) and ring[host_id].host != member.host:
+        if host_id in ring and _is_address(member.host) and ring[host_id].host != bare(member.host):
             raise StoreAccessError(
                 f"JMX of node {member.label} is that of {ring[host_id].host}", fix="correct host or jmx_port of the topology's nodes"
             )

@@ -39,6 +39,20 @@ def test_status_knows_data_centers_ipv6_unknown_loads_and_states() -> None:
     assert (found["10.0.0.3"].state, found["10.0.0.3"].data_center) == ("UJ", "us")
 
 
+def test_status_of_nodes_with_one_token_each_shows_it_instead_of_a_number() -> None:
+    said = f"""Datacenter: dc1
+--  Address    Load        Owns (effective)  Host ID                               Token                  Rack
+UN  127.0.0.1  1.5 MiB     ?                 {IDS[0]}  -9223372036854775808   r1
+UN  127.0.0.2  1.5 MiB     33.3%             {IDS[1]}  0                      r2
+"""
+    assert [(member.host, member.tokens, member.rack) for member in output.status(said)] == [("127.0.0.1", 1, "r1"), ("127.0.0.2", 1, "r2")]
+
+
+def test_describecluster_of_a_ring_of_ipv6() -> None:
+    said = recorded("describecluster-5.0.txt").replace("5.0.4: [127.0.0.1:7000", "5.0.4: [[2001:db8:0:0:0:0:0:1]:7000")
+    assert "2001:db8::1" in output.describecluster(said).versions["5.0.4"]
+
+
 def test_describecluster_of_a_real_ring() -> None:
     found = output.describecluster(recorded("describecluster-5.0.txt"))
     assert (found.name, found.partitioner) == ("Mid Time", "org.apache.cassandra.dht.Murmur3Partitioner")
@@ -93,7 +107,7 @@ def test_what_is_something_else_is_refused(read: object) -> None:
 
 @pytest.mark.parametrize(
     ("address", "host"),
-    [("127.0.0.1:7000", "127.0.0.1"), ("[::1]:7000", "::1"), ("2001:db8::1", "2001:db8::1"), ("name/10.0.0.1", "10.0.0.1")],
+    [("127.0.0.1:7000", "127.0.0.1"), ("[::1]:7000", "::1"), ("2001:db8:0:0::1", "2001:db8::1"), ("name/10.0.0.1", "10.0.0.1")],
 )
 def test_addresses_lose_their_ports(address: str, host: str) -> None:
     assert output.bare(address) == host
