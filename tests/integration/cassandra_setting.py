@@ -38,7 +38,7 @@ class Setting:
             "name": "bank",
             "destination": f"file://{self.folder}/restore-points",
             "products": [{"kind": "scalardb-server", "endpoints": {"static": ["127.0.0.1:1"]}}],
-            "scalardb": {"transaction_manager": "jdbc"},
+            "scalardb": {"transaction_manager": "single-crud-operation", "metadata_namespace": KEYSPACE},
             "stores": [self.cluster.topology_store(STORE, [KEYSPACE])],
         }
         if self.other:

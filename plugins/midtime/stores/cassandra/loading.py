@@ -6,7 +6,7 @@ What the cluster was is kept aside and comes back, as for one of the same size.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from midtime.catalog.pool import Pool
 from midtime.errors import RequestError, RestoreFailedError, ToolError
@@ -46,40 +46,50 @@ def require_loadable(cluster: Cluster) -> str:
 
 def load(moving: Moving, facts: BackupFacts, pool: Pool) -> None:
     """Stage, empty the cluster, make the schema, load."""
-    cluster, then = moving.cluster, facts.cluster()
+    cluster = moving.cluster
     require_loadable(cluster)
-    sources = {node.label: cluster.members[number % len(cluster.members)] for number, node in enumerate(then.nodes)}
-    tables: dict[str, list[str]] = {}
-    for label, member in sources.items():
-        wanted = [file for file in facts.listing(label).files if _loadable(file)]
-        Staging(member.node, (_folder(moving, member, label),), pool.root, cluster.owner or None, cluster.spec.uploads, table_path).bring(
-            wanted, moving.say
-        )
-        tables[label] = sorted({table_path(file).rpartition("/")[0] for file in wanted})
+    for member, wanted in shares(cluster, facts):
+        staging = Staging(member.node, (_folder(moving, member),), pool.root, cluster.owner or None, cluster.spec.uploads)
+        staging.bring(wanted, moving.say)
     moving.ready()
     ring = moving.forward({member.label: ("auto_bootstrap: false",) for member in cluster.members})
-    names = make_schema(cluster, facts.schema(), ring)
-    moving.say(f"Schema made: {counted(names, 'statement')}")
-    for label, member in sources.items():
-        for table in tables[label]:
-            _load(moving, member, f"{_folder(moving, member, label)}/{table}")
-        moving.say(f"Loaded: {counted(len(tables[label]), 'table')} of node {label}")
+    count = make_schema(cluster, facts.schema(), ring)
+    moving.say(f"Schema made: {counted(count, 'statement')}")
+    for member, wanted in shares(cluster, facts):
+        for table in sorted({file.path.rpartition("/")[0] for file in wanted}):
+            _load(moving, member, f"{_folder(moving, member)}/{table}")
+            moving.say(f"node {member.label}: {table} loaded")
 
 
-def _folder(moving: Moving, member: Member, label: str) -> str:
-    return f"{member.layout.data[0]}/{moving.target.working}/{LOADED}/{label}"
+def shares(cluster: Cluster, facts: BackupFacts) -> Iterator[tuple[Member, list[SnapshotFile]]]:
+    """Which files are loaded from which node: those of the backup's nodes, dealt out, under the names that the loader wants."""
+    nodes = [node.label for node in facts.cluster().nodes]
+    for number, member in enumerate(cluster.members):
+        mine = nodes[number :: len(cluster.members)]
+        if mine:
+            yield member, renamed((label, file) for label in mine for file in facts.listing(label).files if _loadable(file))
+
+
+def renamed(found: Iterable[tuple[str, SnapshotFile]]) -> list[SnapshotFile]:
+    """As ``keyspace/table/name``. SSTables of several nodes meet in one folder, so each gets a number of its own."""
+    numbers: dict[tuple[str, str, str], int] = {}
+    named = []
+    for label, file in found:
+        keyspace, table, name = file.path.split("/")
+        version, number, rest = name.split("-", 2)
+        own = numbers.setdefault((label, table, number), len(numbers) + 1)
+        named.append(file.model_copy(update={"path": f"{keyspace}/{table.rpartition('-')[0]}/{version}-{own}-{rest}"}))
+    return named
+
+
+def _folder(moving: Moving, member: Member) -> str:
+    return f"{member.layout.data[0]}/{moving.target.working}/{LOADED}"
 
 
 def _loadable(file: SnapshotFile) -> bool:
     """Not the system's, and no index of its own files: whoever receives rows indexes them."""
     parts = file.path.split("/")
-    return len(parts) == 3 and not SYSTEM.match(parts[0])
-
-
-def table_path(file: SnapshotFile) -> str:
-    """``keyspace/table/name``, as the loader wants it."""
-    keyspace, table, name = file.path.split("/")
-    return f"{keyspace}/{table.rpartition('-')[0]}/{name}"
+    return len(parts) == 3 and parts[2].count("-") > 1 and not SYSTEM.match(parts[0])
 
 
 def make_schema(cluster: Cluster, text: str, ring: Ring) -> int:

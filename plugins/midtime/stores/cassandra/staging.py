@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -54,7 +54,6 @@ class Staging:
     pool: ObjectStoragePath
     owner: str | None
     streams: int
-    path_of: Callable[[SnapshotFile], str] = lambda file: file.path
 
     def bring(self, listed: Sequence[SnapshotFile], say: Say) -> None:
         """Bring all files, whole; afterwards nothing else is there.
@@ -71,10 +70,9 @@ class Staging:
         say(f"node {self.node.label}: {len(wanted)} files are there, their SHA-256 as in the listing")
 
     def _place(self, file: SnapshotFile) -> Place:
-        path = self.path_of(file)
-        folder, name = posixpath.split(path)
+        folder, name = posixpath.split(file.path)
         family = f"{folder}/{'-'.join(name.split('-')[:3])}"
-        return self.roots[zlib.crc32(family.encode()) % len(self.roots)], path
+        return self.roots[zlib.crc32(family.encode()) % len(self.roots)], file.path
 
     def _missing(self, wanted: Mapping[Place, SnapshotFile]) -> dict[Place, SnapshotFile]:
         """What is not there as it should be. Files that nobody wants show that all of it is another's: then everything goes."""

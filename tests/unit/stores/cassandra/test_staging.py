@@ -139,6 +139,6 @@ class TestRefused:
 
     def test_no_room(self, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("midtime.stores.cassandra.nodes.files.free_bytes", lambda *_: 1000)
-        with pytest.raises(StagingSpaceError, match="node one: .*data1 has 1,000 bytes free"):
+        with pytest.raises(StagingSpaceError, match=r"node one: .*data1 has 1,000 bytes free"):
             room.bring()
         assert room.there() == {}

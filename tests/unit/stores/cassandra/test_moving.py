@@ -1,0 +1,162 @@
+"""A cluster on its way into place, or back: no node is started before all have the same, whoever dies when."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from midtime.errors import LeaseHeldError, RestoreFailedError
+from tests.unit.steps import Killed
+from tests.unit.stores.cassandra.moving_room import DRILL, IN_PLACE, LIVE, STAGED, WORKING, World
+
+
+@contextmanager
+def new_world() -> Iterator[World]:
+    with pytest.MonkeyPatch.context() as patch:
+        root = Path(tempfile.mkdtemp())
+        try:
+            yield World(root, patch)
+        finally:
+            shutil.rmtree(root)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with new_world() as world:
+        yield world
+
+
+class TestForward:
+    def test_seeds_first(self, world: World) -> None:
+        world.stage().forward()
+        assert world.live() == STAGED
+        assert [each for each in world.said if each.startswith(("stop ", "start "))] == [
+            *("stop node0", "stop node1", "start node0", "start node1"),
+        ]
+        assert not any(map(world.log, world.cluster.members)), "writes after the snapshot would be replayed"
+
+    def test_again(self, world: World) -> None:
+        world.stage().forward()
+        world.said.clear()
+        world.moving().forward()
+        assert world.said == []
+
+    def test_nothing_is_staged_any_more(self, world: World) -> None:
+        world.stage().drop()
+        with pytest.raises(RestoreFailedError, match="nothing is staged"):
+            world.moving().forward()
+        assert world.live() == LIVE
+        world.moving().back()
+        assert all(map(world.runs, world.cluster.members))
+
+
+class TestBack:
+    def test_after_all(self, world: World) -> None:
+        moving = world.stage()
+        moving.forward()
+        moving.back()
+        assert world.live() == LIVE
+        assert all(map(world.runs, world.cluster.members))
+        assert all(map(world.log, world.cluster.members))
+        moving.drop()
+        assert not list(world.root.rglob("midtime_*"))
+        assert not list(world.root.rglob(".midtime_*"))
+
+    def test_where_nothing_was_done(self, world: World) -> None:
+        world.stage().back()
+        assert world.said == []
+
+    def test_a_node_that_was_lost_stays_down(self, world: World) -> None:
+        """It would join as a new one."""
+        lost = world.cluster.members[1]
+        (world.folder(lost) / "running").unlink()
+        moving = world.stage()
+        moving.forward()
+        assert world.runs(lost)
+        moving.back()
+        assert not world.runs(lost)
+
+
+class TestConfigured:
+    LINES = ("initial_token: '-5,7'", "num_tokens: 2")
+
+    def test_there_and_back(self, world: World) -> None:
+        moving = world.stage(DRILL)
+        moving.forward({member.label: self.LINES for member in world.cluster.members})
+        for member in world.cluster.members:
+            assert (world.folder(member) / "cassandra.yaml").read_text() == "other: 1\n\ninitial_token: '-5,7'\nnum_tokens: 2\n"
+        world.moving(DRILL).back()
+        for member in world.cluster.members:
+            assert [path.name for path in world.folder(member).glob("cassandra.yaml*")] == ["cassandra.yaml"]
+            assert (world.folder(member) / "cassandra.yaml").read_text() == "num_tokens: 4\nother: 1\n"
+
+    def test_what_is_to_stay(self, world: World) -> None:
+        moving = world.stage(DRILL)
+        moving.forward({member.label: self.LINES for member in world.cluster.members})
+        assert not moving.kept
+        moving.keep()
+        assert moving.kept
+        moving.unkeep()
+        assert not moving.kept
+
+
+class TestKilled:
+    @pytest.mark.parametrize(("configured", "then"), [(False, "forward"), (False, "back"), (True, "back")])
+    def test_before_any_command(self, configured: bool, then: str) -> None:
+        number = 0
+        while True:
+            number += 1
+            with new_world() as world:
+                target = DRILL if configured else IN_PLACE
+                lines = {member.label: TestConfigured.LINES for member in world.cluster.members} if configured else None
+                moving = world.stage(target)
+                world.dies_at = world.commands + number
+                try:
+                    moving.forward(lines)
+                    break
+                except Killed:
+                    pass
+                after = world.moving(target)
+                after.forward(lines) if then == "forward" else after.back()
+                assert world.live() == (STAGED if then == "forward" else LIVE), number
+                assert all(map(world.runs, world.cluster.members)), number
+                if then == "back":
+                    assert (world.root / "node0/cassandra.yaml").read_text() == "num_tokens: 4\nother: 1\n"
+        assert number > 8
+
+    def test_on_the_way_back(self) -> None:
+        number = 0
+        while True:
+            number += 1
+            with new_world() as world:
+                moving = world.stage()
+                moving.forward()
+                world.dies_at = world.commands + number
+                try:
+                    moving.back()
+                    break
+                except Killed:
+                    world.moving().back()
+                assert world.live() == LIVE, number
+                assert all(map(world.runs, world.cluster.members)), number
+        assert number > 8
+
+
+class TestOneAtATime:
+    def test_another_run(self, world: World) -> None:
+        world.moving().claim()
+        world.moving().claim()
+        other = replace(IN_PLACE, working=WORKING.replace("abcdef", "123456"))
+        with pytest.raises(LeaseHeldError, match=f"node node0 is taken by another restore, {WORKING}"):
+            world.moving(other).claim()
+        world.moving(other).let_go()
+        with pytest.raises(LeaseHeldError):
+            world.moving(other).claim()
+        world.moving().drop()
+        world.moving(other).claim()
