@@ -1,0 +1,72 @@
+"""What can be verified of a set before a cluster of it is in place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from midtime import verification
+from midtime.model.restore_point import StoreBackup, TableContent
+from midtime.stores.base import Target
+from midtime.verification import Verification, verify_beforehand
+from tests.unit.builders import part, point, topology
+from tests.unit.fakes import FakeStore
+
+
+class Restored:
+    def __init__(self, content: tuple[TableContent, ...]) -> None:
+        self._content = content
+
+    def content(self) -> tuple[TableContent, ...]:
+        return self._content
+
+    def schema_differences(self) -> list[str]:
+        return []
+
+
+class ClusterOrNot(FakeStore):
+    """Store ``ring`` can be read in place only."""
+
+    lost = False
+
+    def verified_in_place(self, target: Target) -> bool:
+        return self.name == "ring" and target.aside is not None
+
+    @contextmanager
+    def restored(self, backup: StoreBackup, target: Target) -> Iterator[Any]:
+        assert not self.verified_in_place(target), "nothing is there yet"
+        yield Restored(() if self.lost else backup.tables)
+
+
+def targets(aside: str | None = "before") -> list[Target]:
+    return [Target(store, "c", "tmp", store, aside) for store in ("ring", "b")]
+
+
+@pytest.fixture(autouse=True)
+def stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    ClusterOrNot.install(monkeypatch)
+    ClusterOrNot.lost = False
+
+
+def test_the_others() -> None:
+    made = point(stores=(part("ring"), part("b")))
+    found = verify_beforehand(topology("ring", "b"), made, targets())
+    assert found.good
+    assert found.error() is None
+    assert found.summary().endswith("ring will be verified in place, and the whole set with it, before the products start")
+    assert (found.tables, found.rows) == (len(made.stores[1].tables), made.stores[1].rows)
+
+
+def test_what_differs_fails_at_once() -> None:
+    made = point(stores=(part("ring"), part("b")))
+    ClusterOrNot.lost = True
+    assert not verify_beforehand(topology("ring", "b"), made, targets()).good
+
+
+def test_a_drill_is_verified_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Verification(verdict=None, tables=7)
+    monkeypatch.setattr(verification, "verify", lambda *_: whole)
+    assert verify_beforehand(topology("ring", "b"), point(stores=(part("ring"), part("b"))), targets(None)) is whole
