@@ -19,8 +19,10 @@ HOST = "{host}"
 # Into a file, not a pipe: what a start leaves running may hold its output open for ever. And in a session of its own, if there is a tool
 # for it, so that nobody ends it with us.
 _ACT = """
+limit=$1; shift
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
+set -- timeout -k 5 "$limit" "$@"
 if command -v setsid >/dev/null; then set -- setsid --wait "$@"; fi
 code=0
 "$@" </dev/null >"$said" 2>&1 || code=$?
@@ -134,18 +136,19 @@ def act(member: Member, action: Action | None, verb: str) -> None:
     """
     if action is None or action.command is None:
         raise RequestError(f"node {member.label} has no command to {verb} it", fix="write `stop` and `start` into the topology")
-    command = [word.replace(HOST, member.host) for word in action.command]
+    seconds = _seconds(action)
+    command = [str(int(seconds) + 1), *(word.replace(HOST, member.host) for word in action.command)]
     try:
         if action.ssh_conn_id:
             from midtime.stores.cassandra.nodes.ssh import SshNode
 
             node = SshNode(member.label, member.host, SshAccess(conn_id=action.ssh_conn_id))
             try:
-                node.shell(_ACT, *command, timeout=_seconds(action))
+                node.shell(_ACT, *command, timeout=seconds)
             finally:
                 node.close()
         else:
-            member.node.shell(_ACT, *command, timeout=_seconds(action))
+            member.node.shell(_ACT, *command, timeout=seconds)
     except ToolError as error:
         raise RestoreFailedError(
             f"node {member.label}: {verb} failed: {error.message}", fix=f"{verb} it by hand, then run again"

@@ -30,6 +30,7 @@ case $working$aside in */*) refuse "a name is no path" ;; esac
 settle() { sync -f "$1" 2>/dev/null || sync; }
 mark() { settle "$1"; touch "$1/$2"; settle "$1"; }
 own() { if [ "$(id -u)" = 0 ] && [ -n "$owner" ]; then chown -R -- "$owner" "$1"; fi; }
+own_alone() { if [ "$(id -u)" = 0 ] && [ -n "$owner" ]; then chown -- "$owner" "$1"; fi; }  # Cassandra walks through it when it starts
 move_all() {
     for entry in "$1"/* "$1"/.*; do
         name=${entry##*/}
@@ -49,6 +50,7 @@ for folder; do
     kept=$folder/$aside
     [ ! -e "$kept/.midtime_moved" ] || continue
     mkdir -p -- "$kept"
+    own_alone "$kept"
     move_all "$folder" "$kept"
     mark "$kept" .midtime_moved
 done
