@@ -301,7 +301,7 @@ def test_in_any_order(clock: Clock) -> None:
     published = []
 
     @given(st.lists(moves, max_size=14))
-    @settings(max_examples=60, phases=[Phase.generate, Phase.shrink])
+    @settings(max_examples=40, phases=[Phase.generate, Phase.shrink])
     def plays(plan: list[tuple[int, int, str]]) -> None:
         memory.store.clear()
         catalog = Catalog("memory://any/destination", "bank")

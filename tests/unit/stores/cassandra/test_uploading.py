@@ -248,20 +248,21 @@ class TestMeanwhile:
             ring.sstable(f"nb-{number}-big-Data.db", b"%d" % number * (number + 1))
         ring.snapshot()
 
-    def test_killed_after_each_file_and_begun_again(self, ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("at", range(8))
+    def test_killed_after_each_file_and_begun_again(self, ring: Ring, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
         self.many(ring)
 
         def dies(number: int) -> None:
-            if number == 3:
+            if number == at:
                 raise KeyboardInterrupt(KILLED)
 
         with monkeypatch.context() as patch:
             before_each_put(patch, dies)
             with pytest.raises(KeyboardInterrupt):
                 ring.upload(uploads=1)
-        assert len(Pool(ring.catalog, "ring").known()) == 3
+        assert len(Pool(ring.catalog, "ring").known()) == at
         done = ring.upload()
-        assert done.sent_files == 5
+        assert done.sent_files == 8 - at
         assert len(ring.content(done.listing)) == 8
 
     def test_compacted_away(self, ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
