@@ -29,6 +29,10 @@ T = TypeVar("T")
 
 PAGE = 1_000
 TRIES = 6
+_IDS = [
+    "SELECT table_name, id FROM system_schema.tables WHERE keyspace_name = %s",
+    "SELECT view_name, id FROM system_schema.views WHERE keyspace_name = %s",
+]
 _SCHEMA = SimpleStatement("SELECT schema_version FROM system.local")
 AT_ONCE = 16
 """Statements in flight where there are many."""
@@ -118,9 +122,9 @@ class CqlSession:
         return {name for (name,) in self.rows("SELECT keyspace_name FROM system_schema.keyspaces")}
 
     def table_ids(self, keyspaces: Iterable[str]) -> dict[str, str]:
-        """``keyspace.table`` -> its id (UUID without dashes)."""
-        query = "SELECT table_name, id FROM system_schema.tables WHERE keyspace_name = %s"
-        return {f"{keyspace}.{name}": number.hex for keyspace in keyspaces for name, number in self.rows(query, (keyspace,))}
+        """``keyspace.table`` -> its id (UUID without dashes); a materialized view has files of its own, and is one of them."""
+        asked = [(keyspace, query) for keyspace in keyspaces for query in _IDS]
+        return {f"{keyspace}.{name}": number.hex for keyspace, query in asked for name, number in self.rows(query, (keyspace,))}
 
     def schema_versions(self) -> dict[str, str]:
         """Of every node that answers, in its own words, by its address: one and the same, once they agree."""

@@ -40,6 +40,9 @@ _OF_THE_DRIVER = (DriverException, ErrorMessage, *_ACCESS, *_AWAY)
 _NO_QUORUM = "Cannot achieve consistency"
 """With these words a cluster refuses a login that it could not read: too few of its nodes are up yet."""
 
+_TLS = ("CERTIFICATE", "WRONG_VERSION_NUMBER")
+"""Words of OpenSSL's: the driver makes an error of another class of them."""
+
 
 @contextmanager
 def cql_errors(where: str) -> Iterator[None]:
@@ -66,7 +69,8 @@ def store_error(where: str, error: BaseException) -> StoreError:
 
 
 def _refuses(error: BaseException) -> bool:
-    return isinstance(error, _ACCESS) and _NO_QUORUM not in str(error)
+    text = str(error)
+    return (isinstance(error, _ACCESS) and _NO_QUORUM not in text) or (isinstance(error, OSError) and any(word in text for word in _TLS))
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import chain, pairwise
+from itertools import chain, cycle, pairwise
 
 import pytest
 from hypothesis import given
@@ -77,6 +77,12 @@ def test_a_page_that_fails_is_asked_for_again_in_smaller_pieces() -> None:
     assert found == rows
     assert max(cluster.pages) == 1000
     assert cluster.pages[-1] == 62
+
+
+def test_failures_that_are_overcome_do_not_count() -> None:
+    rows = [(LAST, number) for number in range(4500)]
+    cluster = FakeCluster({"acct": rows}, chain([False] * (PARTS - 1), cycle([True, False])))
+    assert list(chain.from_iterable(_scan(cluster).pages())) == rows
 
 
 def test_it_is_not_asked_for_ever() -> None:
