@@ -101,7 +101,7 @@ def test_no_such_host(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def listening(certificate: str, key: str) -> Iterator[int]:
-    """Whoever is content with its certificate is hung up on. Its port; that nobody saw anything in plain text."""
+    """Whoever is content with its certificate is hung up on. Its port."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
@@ -123,8 +123,11 @@ def listening(certificate: str, key: str) -> Iterator[int]:
 
 
 @pytest.mark.parametrize(("known", "error"), [(True, StoreUnreachableError), (False, StoreAccessError)])
-def test_a_server_that_pretends(connection: Callable[[str], None], tmp_path: Path, known: bool, error: type[Exception]) -> None:
-    """A certificate of another authority ends it before the password is sent."""
+def test_a_server_that_pretends(
+    connection: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool, error: type[Exception]
+) -> None:
+    """A certificate of another authority ends it before the password is sent; that of ours does not."""
+    monkeypatch.setattr(cql_driver, "CONNECT_SECONDS", 1)
     mine, theirs = Authority(tmp_path), Authority(tmp_path, "other")
     trusted = mine if known else theirs
     connection(json.dumps({"conn_type": "cassandra", "login": "u", "password": "p", "extra": {"ssl_options": {"ca_certs": trusted.ca}}}))

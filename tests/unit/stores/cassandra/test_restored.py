@@ -70,7 +70,9 @@ def test_whom_it_asks(asked: list[Any], drill: dict[str, Any], aside: str | None
 
 def opened(**details: Any) -> RestoredCluster:
     ids = [("bank", "acct", FAKE), ("coordinator", "state", FAKE)]
-    return RestoredCluster(topology_of(), backup_of(**details), FakeCluster({"system_schema.tables": ids}))
+    return RestoredCluster(
+        topology_of(), backup_of(**details), FakeCluster({"system_schema.tables": ids, "system_schema.views": [("bank", "by_owner", FAKE)]})
+    )
 
 
 class Number:
@@ -81,9 +83,10 @@ FAKE = Number()
 
 
 def test_schema_differences() -> None:
-    same = {"bank.acct": "0a", "coordinator.state": "0a", "system.paxos": "0b"}
+    """A view has a snapshot of its own, as a table has."""
+    same = {"bank.acct": "0a", "bank.by_owner": "0a", "coordinator.state": "0a", "system.paxos": "0b"}
     assert opened(tables=same).schema_differences() == []
-    assert opened(tables={"bank.acct": "0a", "bank.gone": "0a"}).schema_differences() == [
+    assert opened(tables={"bank.acct": "0a", "bank.by_owner": "0a", "bank.gone": "0a"}).schema_differences() == [
         "bank.gone: missing",
         "coordinator.state: unexpected (not captured)",
     ]
