@@ -15,6 +15,8 @@ from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
 from midtime.stores.cassandra.ring import Ring, read_ring
 
 POLL_SECONDS = 1.0
+SLACK = 15.0
+"""Seconds that the node may take to say that a command took too long."""
 HOST = "{host}"
 # Into a file, not a pipe: what a start leaves running may hold its output open for ever. And in a session of its own, if there is a tool
 # for it, so that nobody ends it with us.
@@ -144,11 +146,11 @@ def act(member: Member, action: Action | None, verb: str) -> None:
 
             node = SshNode(member.label, member.host, SshAccess(conn_id=action.ssh_conn_id))
             try:
-                node.shell(_ACT, *command, timeout=seconds)
+                node.shell(_ACT, *command, timeout=seconds + SLACK)
             finally:
                 node.close()
         else:
-            member.node.shell(_ACT, *command, timeout=seconds)
+            member.node.shell(_ACT, *command, timeout=seconds + SLACK)
     except ToolError as error:
         raise RestoreFailedError(
             f"node {member.label}: {verb} failed: {error.message}", fix=f"{verb} it by hand, then run again"

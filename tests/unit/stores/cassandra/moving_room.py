@@ -24,6 +24,13 @@ DRILL = Target("ring", "drill", WORKING, WORKING)
 LIVE, STAGED = "live", "staged"
 
 
+def spec() -> Cassandra:
+    owner = f"{os.getuid()}:{os.getgid()}"
+    return Cassandra.model_validate(
+        {"name": "ring", "engine": "cassandra", "namespaces": ["bank"], "access": "local", "nodes": ["a"], "owner": owner}
+    )
+
+
 class World:
     """The nodes, and who dies when."""
 
@@ -31,10 +38,7 @@ class World:
         self.root, self.patch = root, patch
         self.commands, self.dies_at = 0, 0
         self.said: list[str] = []
-        owner = f"{os.getuid()}:{os.getgid()}"
-        body = {"name": "ring", "engine": "cassandra", "namespaces": ["bank"], "access": "local", "nodes": ["a"], "owner": owner}
-        spec = Cassandra.model_validate(body)
-        self.cluster = Cluster("ring", spec, [self._member(number) for number in range(2)], conn_id=None, jmx_conn_id=None)
+        self.cluster = Cluster("ring", spec(), [self._member(number) for number in range(2)], conn_id=None, jmx_conn_id=None)
         patch.setattr(lifecycle, "listens", self.runs)
         patch.setattr("midtime.stores.cassandra.moving.listens", self.runs)
         patch.setattr(lifecycle, "signs_of_life", lambda member: ["it runs"] if self.runs(member) else [])
