@@ -12,6 +12,7 @@ paused for longer, makes it red, which is an alarm: `docs/runbooks/stuck-pause.m
 
 * folders without a manifest in a destination, when no backup of that topology is alive
 * working copies (`midtime_tmp_...`) that the expired lease of a restore or drill names
+* snapshots on Cassandra's nodes that a backup has noted in the destination; a node that does not answer is named in the log, and asked again
 
 ## midtime__retention, every day
 
@@ -21,6 +22,8 @@ paused for longer, makes it red, which is an alarm: `docs/runbooks/stuck-pause.m
 * the newest that can be restored, and the newest that was drilled
 * one that a restore or a drill works with, also while that waits for approval
 * one that this Midtime does not understand
+
+Snapshots without a pause, which are only good to bring back one lost node, are counted by themselves and stand in for no whole restore point.
 
 The log says of each restore point why it goes or stays; `dry_run` only says it. Reports of drills outlive their restore point. Folders of
 backups that never ended go a day after the last write into them. Runbook: `docs/runbooks/retention.md`.

@@ -19,7 +19,7 @@ from midtime.errors import MidtimeError, StoreUnreachableError
 from midtime.model.instants import utc_now
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
-from midtime.stores.base import Armed, Say, Shelf, SnapshotStore
+from midtime.stores.base import WILL_BE, Armed, Question, Say, Shelf, SnapshotStore, Target
 from tests.unit.builders import LEDGER, part, topology
 from tests.unit.operators.tasks import ArmableStore
 
@@ -83,6 +83,27 @@ class Snapshotted(ArmableStore, SnapshotStore):
         if self.down:
             raise StoreUnreachableError(f"node {self.down} does not answer", fix="start it")
         self.standing.discard(tag)
+
+    def node_target(self, label: str, *, run: str) -> Target:
+        return Target(self.name, "ring", f"midtime_tmp_{run}", label, f"midtime_before_{run}", node=label)
+
+    def restore_questions(self, target: Target, backup: StoreBackup) -> Iterator[Question]:
+        yield "is still in the ring", self._answer
+        yield WILL_BE, lambda: f"node {target.node}, replacing what is there"
+
+    def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> None:
+        self.asked.append(f"restore {target.node}")
+
+    def place(self, backup: StoreBackup, target: Target) -> None:
+        self.asked.append(f"place {target.node}")
+        if f"place {target.node}" in self.failures:
+            raise self.failures[f"place {target.node}"]
+
+    def put_back(self, backup: StoreBackup, target: Target) -> None:
+        self.asked.append(f"back {target.node}")
+
+    def discard(self, target: Target) -> None:
+        self.asked.append(f"discard {target.node}")
 
     def _tag_of(self, shelf: Shelf) -> str:
         return str(json.loads(objects.read(shelf.folder / shelf.prefix / "cluster.json")))

@@ -41,9 +41,6 @@ def left(catalog: Catalog, run: str, store: str = "rows") -> Note:
 
 
 class TestSweep:
-    @pytest.mark.fault(
-        "The worker dies after a snapshot was taken", "the sweeper clears it on all nodes as soon as its run's lease is abandoned"
-    )
     def test_a_dead_runs(self, topology: Topology, catalog: Catalog) -> None:
         note = left(catalog, "dead")
         catalog.leases.acquire(BACKUP_LEASE, "dead", ttl=DEAD)

@@ -67,6 +67,13 @@ def test_people_see_what_it_is(two: Catalog, capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().out.count("not whole") == 2
 
 
+def test_retention_removes_no_whole_one_because_of_it(two: Catalog) -> None:
+    two.publish(days_later(2, whole=False))
+    rules = topology(destination=two.destination, retention={"keep_last": 1, "keep_days": 0})
+    assert list(Retention(rules, "retention/1").run().removed) == [TORN.id]
+    assert two.resolve("latest") == WHOLE
+
+
 def test_a_removed_one_is_no_loss_of_a_backfilled_drill(any_catalog: Catalog) -> None:
     any_catalog.publish(WHOLE)
     any_catalog.publish(TORN)

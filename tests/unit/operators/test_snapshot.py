@@ -121,9 +121,6 @@ def test_a_part_of_another_capture_is_refused(hub: Hub, key: str, wrong: str) ->
     assert len(Snapshotted.standing) == 1
 
 
-@pytest.mark.fault(
-    "A node is down when a backup's snapshots are cleared", "the backup is good; its note stays, and the sweeper tries again"
-)
 def test_a_node_that_does_not_answer_fails_no_backup(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     capture(hub)
     Snapshotted.down = RING[1]

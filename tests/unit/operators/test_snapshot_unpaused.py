@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from midtime.catalog import Catalog
-from midtime.errors import CatalogError, ManifestError, ProductRunningError, RequestError, RestorePointNotFoundError
+from midtime.errors import (
+    ArtifactError,
+    CatalogError,
+    ManifestError,
+    ProductRunningError,
+    RequestError,
+    RestorePointNotFoundError,
+    WindowVoidError,
+)
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import Topology
 from midtime.operators.collect import CollectOperator
@@ -57,17 +65,21 @@ class Chain:
         operator = SnapshotOperator(task_id="snapshot_rows", topology=self.topology, store="rows", midtime=midtime)
         return operator.work(self.context("snapshot_rows"))
 
-    def publish(self, captured: dict[str, Any], midtime: str) -> RestorePoint:
+    def copy(self, captured: dict[str, Any]) -> None:
         common: dict[str, Any] = {"topology": self.topology, "store": "rows", "capture": captured}
         sent = [UploadOperator(task_id="upload_rows", node=node, **common).work(self.context("upload_rows")) for node in RING]
         taken = self.hub.xcoms["snapshot_rows", "taken"]
         CollectOperator(task_id="collect_rows", taken=taken, uploads=sent, **common).work(self.context("collect_rows"))
+
+    def publish(self, captured: dict[str, Any], midtime: str) -> RestorePoint:
         publish = PublishSnapshotOperator(task_id="publish", topology=self.topology, captures=[captured], midtime=midtime)
         return Catalog(self.topology.destination, "bank").load(publish.work(self.context("publish")))
 
     def run(self) -> RestorePoint:
         midtime = self.preflight()
-        return self.publish(self.snapshot(midtime), midtime)
+        captured = self.snapshot(midtime)
+        self.copy(captured)
+        return self.publish(captured, midtime)
 
 
 def bank(folder: Path, address: str, *others: str) -> Topology:
@@ -137,6 +149,28 @@ def test_a_request_that_makes_no_sense(tmp_path: Path, address: str, conf: dict[
 
 def test_captures_of_another_run_are_not_published(tmp_path: Path, address: str) -> None:
     chain = Chain(bank(tmp_path, address))
-    captured = chain.snapshot(chain.preflight())
+    midtime = chain.preflight()
+    captured = chain.snapshot(midtime)
+    chain.copy(captured)
     with pytest.raises(CatalogError, match="the captures belong to"):
         chain.publish(captured, "2026-11-21T00:00:00Z")
+    with pytest.raises(WindowVoidError, match="rows: another try"):
+        chain.publish({**captured, "capture": "another"}, midtime)
+    assert chain.publish(captured, midtime)
+
+
+def test_content_that_is_not_in_the_pool_is_not_published(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = Chain(bank(tmp_path, address))
+    midtime = chain.preflight()
+    captured = chain.snapshot(midtime)
+    collect = Snapshotted.collect
+
+    def pooled(self: Snapshotted, shelf: Any, *said: Any) -> Any:
+        backup = collect(self, shelf, *said)
+        return backup.model_copy(update={"details": {**backup.details, "listings": ["rows/10.0.0.1/files.json"]}})
+
+    monkeypatch.setattr(Snapshotted, "collect", pooled)
+    chain.copy(captured)
+    with pytest.raises((ArtifactError, ManifestError)):
+        chain.publish(captured, midtime)
+    assert Catalog(chain.topology.destination, "bank").newest(1) == []
