@@ -84,6 +84,8 @@ def _failure(api: Api, pod: str, error: Exception) -> DiscoveryError:
         return DiscoveryError(f"{where} has no pod {api.namespace}/{pod} any more", fix="try again")
     if status:
         return DiscoveryError(f"{where} failed to run a command in pod {api.namespace}/{pod}: {status} {_said(error)}", fix="try again")
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return DiscoveryAccessError(f"{where} has a certificate that we do not trust: {error}", fix="correct the CA in its kubeconfig")
     return DiscoveryError(f"{where} does not answer: {error}", fix="see whether it runs and the worker reaches it, then try again")
 
 

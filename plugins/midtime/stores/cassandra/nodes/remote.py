@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from midtime.stores.cassandra.nodes.words import LastWords
 
 _SAY = 'echo "$$" >&2; LC_ALL=C; export LC_ALL; exec "$@"'
-# The input comes in pieces, each with its length before it, and 0 at its end. Who feeds it may outlive the command, but not be waited for.
+# The input comes in pieces, each with its length before it, and 0 at its end. Who feeds it says its own process id first, so that it
+# can be ended with the command, also if there is more input to come.
 _SAY_AND_FEED = """echo "$$" >&2; LC_ALL=C; export LC_ALL; exec 3<&0
-while read -r size && test "$size" -gt 0; do head -c "$size"; done <&3 2>/dev/null | "$@" 3<&- &
-exec 3<&-; wait "$!" """
+( exec <&3 3<&- 2>/dev/null; sh -c 'echo "$PPID"'; while read -r size && test "$size" -gt 0; do head -c "$size"; done ) |
+( exec 3<&-; read -r feeder; code=0; "$@" || code=$?; kill "$feeder" 2>/dev/null; exit "$code" )"""
 # The whole group, if it is that of a session of its own: a shell's children too. Field 3 and 4 behind the name are group and session.
 _END = """test -r "/proc/$1/stat" || exit 0
 line=$(cat "/proc/$1/stat"); set -- "$1" ${line##*) }
 if test "$4" = "$5" && test "$4" -gt 1; then target="-$4"; else target="$1"; fi
-kill -TERM -- "$target" || exit 0
-( sleep 2; kill -KILL -- "$target" ) > /dev/null 2>&1 < /dev/null &"""
+kill -s TERM -- "$target" || exit 0
+( sleep 2; kill -s KILL -- "$target" ) > /dev/null 2>&1 < /dev/null &"""
 
 
 def saying_its_id(command: Sequence[str]) -> list[str]:

@@ -111,6 +111,8 @@ class SshConnection:
             )
         if isinstance(error, AuthenticationException):
             return StoreAccessError(f"{where} refuses to log us in: {error}", fix="correct the connection's login and key")
+        if isinstance(error, FileNotFoundError | PermissionError) and error.filename:
+            return StoreAccessError(f"{where} needs a file that cannot be read here: {error}", fix="correct `key_file` of the connection")
         if isinstance(error, IncompatiblePeer):
             return StoreAccessError(f"{where} speaks no algorithm that we speak: {error}", fix="allow one on the node")
         said = str(error) or type(error).__name__
