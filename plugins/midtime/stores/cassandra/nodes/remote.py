@@ -8,10 +8,10 @@ from midtime.stores.cassandra.nodes.words import LastWords
 
 _SAY = 'echo "$$" >&2; LC_ALL=C; export LC_ALL; exec "$@"'
 # The input comes in pieces, each with its length before it, and 0 at its end. Who feeds it says its own process id first, so that it
-# can be ended with the command, also if there is more input to come.
-_SAY_AND_FEED = """echo "$$" >&2; LC_ALL=C; export LC_ALL; exec 3<&0
-( exec <&3 3<&- 2>/dev/null; sh -c 'echo "$PPID"'; while read -r size && test "$size" -gt 0; do head -c "$size"; done ) |
-( exec 3<&-; read -r feeder; code=0; "$@" || code=$?; kill "$feeder" 2>/dev/null; exit "$code" )"""
+# can be ended with the command, also if there is more input to come; the outer shell would complain of that, and is not listened to.
+_SAY_AND_FEED = """echo "$$" >&2; LC_ALL=C; export LC_ALL; exec 3<&0 4>&2 2>/dev/null
+( exec <&3 3<&- 4>&-; sh -c 'echo "$PPID"'; while read -r size && test "$size" -gt 0; do head -c "$size"; done ) |
+( exec 3<&- 2>&4 4>&-; read -r feeder; code=0; "$@" || code=$?; kill "$feeder" 2>/dev/null; exit "$code" )"""
 # The whole group, if it is that of a session of its own: a shell's children too. Field 3 and 4 behind the name are group and session.
 _END = """test -r "/proc/$1/stat" || exit 0
 line=$(cat "/proc/$1/stat"); set -- "$1" ${line##*) }

@@ -101,7 +101,7 @@ class SshConnection:
         return hook
 
     def _failure(self, error: Exception) -> StoreError:
-        from paramiko import AuthenticationException, BadHostKeyException, IncompatiblePeer
+        from paramiko import AuthenticationException, BadHostKeyException, IncompatiblePeer  # type: ignore[import-untyped]
 
         where = f"node {self.label}: SSH to {self.host} (connection {self.conn_id!r})"
         if isinstance(error, BadHostKeyException) or "not found in known_hosts" in str(error):
