@@ -105,6 +105,7 @@ class Moving:
         """The same, up to the start."""
         states = self.cluster.each(lambda member: self.swap(member).look())
         if set(states.values()) != {Progress.PLACED}:
+            self.cluster.each(lambda member: self.swap(member).require_staged())
             running = self.life.running()
             if set(states.values()) == {Progress.UNTOUCHED}:
                 self._note(running)

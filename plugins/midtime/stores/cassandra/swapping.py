@@ -42,10 +42,15 @@ move_all() {
 }
 """
 
-_FORWARD = """
+_STAGED = """
 for folder; do
     [ -e "$folder/$aside/.midtime_moved" ] || [ -e "$folder/$working/.midtime_staged" ] || refuse "nothing is staged in $folder/$working"
 done
+"""
+
+_FORWARD = (
+    _STAGED
+    + """
 for folder; do
     kept=$folder/$aside
     [ ! -e "$kept/.midtime_moved" ] || continue
@@ -65,6 +70,7 @@ for folder; do
     mark "$kept" .midtime_placed
 done
 """
+)
 
 _BACK = """
 for folder; do
@@ -148,6 +154,13 @@ class Swap:
         :raises RestoreFailedError: a part of it is in place, and another is not
         """
         self._run(_DROP)
+
+    def require_staged(self) -> None:
+        """Whether :meth:`forward` may begin, or go on.
+
+        :raises RestoreFailedError: nothing is staged
+        """
+        self._run(_STAGED)
 
     def forward(self) -> None:
         """What is live is set aside, what is staged is moved in. Goes on wherever an earlier try was; Cassandra is stopped meanwhile.
