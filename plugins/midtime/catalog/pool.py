@@ -14,9 +14,9 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from midtime.catalog import artifacts, objects
 from midtime.errors import CopyError, ManifestError
@@ -44,7 +44,7 @@ class Listed(Artifact):
 
     model_config = ConfigDict(extra="ignore")
 
-    content: str
+    content: Annotated[str, Field(pattern=rf"^[0-9a-f]{{2}}/{_NAME.pattern}$")]
     """Name in the pool."""
 
 

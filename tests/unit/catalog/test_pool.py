@@ -154,6 +154,11 @@ class TestLook:
         with pytest.raises(ManifestError, match="was edited"):
             artifacts_of(any_catalog, point)
 
+    def test_a_listing_that_names_what_is_no_content(self, any_catalog: Catalog) -> None:
+        point = write(any_catalog, 1, listing(["../../elsewhere"], [CONTENT]))
+        with pytest.raises(ManifestError, match="breaks the manifest's rules"):
+            artifacts_of(any_catalog, point)
+
     def test_a_listing_that_is_no_artifact(self, any_catalog: Catalog) -> None:
         text = listing(put(any_catalog, CONTENT), [CONTENT])
         point = days_later(1, stores=(backup_of(text).model_copy(update={"artifacts": ()}),))
