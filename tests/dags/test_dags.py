@@ -120,7 +120,7 @@ def test_a_window_is_not_tried_again(dags: dict[str, Any]) -> None:
 
 def test_the_coordinators_store_is_captured_first(dags: dict[str, Any]) -> None:
     tasks = dags["duo__backup"].task_dict
-    assert (tasks["dump_points"].after, tasks["dump_accounts"].after) == ((), ["dump_points"])
+    assert (tasks["dump_points"].after, tasks["dump_accounts"].after) == ([], ["dump_points"])
 
 
 def test_a_slow_sweep_keeps_no_other_from_unpausing(dags: dict[str, Any]) -> None:

@@ -240,7 +240,7 @@ class CopiedStore(ABC):
     def restored(self, backup: StoreBackup, target: Target) -> AbstractContextManager[RestoredSet]:
         """Open what was restored under the working name."""
 
-    def verified_in_place(self, target: Target) -> bool:  # noqa: ARG002 - most never are
+    def verified_in_place(self, target: Target) -> bool:
         """Whether what is restored can be read only where :meth:`place` puts it: then it is placed first, and the whole set verified after that."""
         return False
 
