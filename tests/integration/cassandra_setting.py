@@ -120,7 +120,7 @@ CAPTURED = {-1: "once"} | dict.fromkeys(range(ROWS), "captured")
 
 @contextmanager
 def connected(setting: Setting, patch: Any) -> Iterator[Setting]:
-    patch.setenv("AIRFLOW_CONN_RING_CQL", setting.cluster.conn_uri)
+    patch.setenv("AIRFLOW_CONN_RING_CQL", setting.cluster.conn_uri())
     if setting.other:
-        patch.setenv("AIRFLOW_CONN_RING_DRILL", setting.other.conn_uri)
+        patch.setenv("AIRFLOW_CONN_RING_DRILL", setting.other.conn_uri())
     yield setting
