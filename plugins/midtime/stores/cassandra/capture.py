@@ -66,7 +66,7 @@ class ArmedSnapshots(Armed):
         command.wait_ready()
 
     def check(self) -> None:
-        """Whether all of them still wait."""
+        """Whether all of them still wait: one does not when its node's server has ended."""
         for command in self.commands.values():
             if not command.alive:
                 command.wait(BRIEFLY)

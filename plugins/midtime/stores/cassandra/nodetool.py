@@ -2,7 +2,7 @@
 
 The login for JMX is in no argument and no file. nodetool reads its password from a file before it connects, and that file is a FIFO in a
 private folder; what goes into it comes through our own channel to the node. By the same way a snapshot is *armed*: the JVM of nodetool is
-started and waits for the password, and goes on when that is sent. Should we die before, it is ended, and no snapshot is taken.
+started and waits for the password, and goes on when that is sent. Should we die before, or the server, it is ended, and no snapshot is taken.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ LONG = 3600.0
 READY = "midtime: ready"
 # The FIFO is held open for both ends, also by nodetool itself, so that it never ends: an empty password would be taken for none, and
 # nodetool would go on. Java reads on until its buffer is full: hence the zeros. Killing `timeout` kills the JVM below a script, too.
+# A nodetool that waits is not connected: whether the server is still there is told by its port.
 _WITH_LOGIN = """
-limit=$1 armed=$2; shift 2
+limit=$1 armed=$2 port=$3; shift 3
 umask 077
 folder=$(mktemp -d "${TMPDIR:-/tmp}/midtime_tmp_login.XXXXXXXXXX")
-tool= reader=
-trap 'kill $tool $reader 2>/dev/null || :; rm -rf "$folder"' EXIT
+tool= reader= watcher=
+trap 'kill $tool $reader $watcher 2>/dev/null || :; rm -rf "$folder"' EXIT
 trap 'exit 143' HUP INT TERM
 mkfifo "$folder/login"
 exec 3<>"$folder/login"
@@ -48,13 +49,19 @@ exec 4<&0
     if IFS= read -r line <&4; then printf '%s\\n%04096d\\n' "$line" 0 >&3; else kill "$tool"; fi
 } &
 reader=$!
-while test -n "$armed" && kill -0 "$tool" 2>/dev/null; do
-    if find /proc/[0-9]*/fd ! -name 3 -lname "$folder/login" 2>/dev/null | grep -q .; then
-        echo "$armed"
-        break
+listening() { grep -qs "^ *[0-9]*: [0-9A-F]*:$(printf %04X "$port") [0-9A-F]*:0000 0A " /proc/net/tcp /proc/net/tcp6; }
+waits() { find /proc/[0-9]*/fd ! -name 3 -lname "$folder/login" 2>/dev/null | grep -q .; }
+briefly() { sleep "$1" </dev/null >/dev/null 2>&1 3>&- 4>&-; }
+if test -n "$armed"; then
+    until waits || ! kill -0 "$tool" 2>/dev/null; do briefly 0.05; done
+    if listening; then
+        while briefly 0.5; do
+            listening || { echo "Connection refused: nothing listens at port $port any more" >&2; kill "$tool"; exit; }
+        done &
+        watcher=$!
     fi
-    sleep 0.05
-done
+    if kill -0 "$tool" 2>/dev/null; then echo "$armed"; fi
+fi
 code=0
 wait "$tool" || code=$?
 tool=
@@ -180,7 +187,7 @@ class Nodetool:
 
     def _with_login(self, login: Login, limit: float, armed: str, words: Sequence[str]) -> list[str]:
         tool = (*self._base, "-u", login.user, "-pwf", "@login@", *words)
-        return ["sh", "-euc", _WITH_LOGIN, "midtime", str(int(limit) + 1), armed, *tool]
+        return ["sh", "-euc", _WITH_LOGIN, "midtime", str(int(limit) + 1), armed, str(self._member.jmx_port), *tool]
 
 
 class ArmedCommand:

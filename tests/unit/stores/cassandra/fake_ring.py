@@ -56,7 +56,7 @@ class Said(Running):
         return self._node.waiting
 
     def close(self) -> None:
-        self._node.closed += 1
+        self._node.closed += "snapshot" in self._command
 
 
 class FakeNode(Node):

@@ -44,6 +44,8 @@ def test_flush_may_be_left_out_and_so_may_the_time_to_live() -> None:
     with arm(three):
         assert not three.nodes[0].told("flush")
         assert three.nodes[0].told("snapshot")[0][-5:] == ["snapshot", "-t", TAG, "bank", "system"]
+        assert [node.closed for node in three.nodes] == [0, 0, 0]
+    assert all(node.closed for node in three.nodes)
 
 
 def test_4_0_knows_no_time_to_live() -> None:

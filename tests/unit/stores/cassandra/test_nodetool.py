@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -135,6 +136,20 @@ def test_nodetool_that_ends_while_it_waits_is_seen(scratch: Path, armed: ArmedCo
     assert not armed.alive
     with pytest.raises(ToolError):
         armed.release()
+
+
+def test_server_that_ends_while_nodetool_waits_is_seen(scratch: Path) -> None:
+    """nodetool itself notices nothing: it connects only when it is let go."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        member = member_of(LocalNode("n1", "127.0.0.1"), nodetool=arming.nodetool(scratch), jmx_port=server.getsockname()[1])
+        armed = Nodetool(member).armed_snapshot("tag", ["bank"], timedelta(0), 60)
+        armed.wait_ready(20)
+        time.sleep(1)
+        assert armed.alive
+    with closing(armed), pytest.raises(StoreUnreachableError, match="nothing listens at port"):
+        armed.wait(5)
+    assert gone(scratch)
+    assert not done_in(scratch)
 
 
 def test_nodetool_that_does_not_start_is_told_at_once(scratch: Path) -> None:
