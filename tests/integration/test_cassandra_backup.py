@@ -30,7 +30,7 @@ pytestmark = pytest.mark.integration
 def made(cassandra_cluster: CassandraCluster) -> Iterator[CassandraCluster]:
     cassandra_captures.make(cassandra_cluster)
     yield cassandra_cluster
-    for keyspace in ("snapped", "snapped_coordinator", "snapped_meta"):
+    for keyspace in cassandra_captures.KEYSPACES:
         cassandra_cluster.execute(f"DROP KEYSPACE {keyspace}")
 
 
