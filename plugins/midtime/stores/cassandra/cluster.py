@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, cast
 
 import yaml
 
-from midtime.errors import MidtimeError, RequestError, StoreAccessError
+from midtime.errors import MidtimeError, RequestError, StoreAccessError, StoreError
 from midtime.model.topology import Topology
 from midtime.model.topology.cassandra import Access, Cassandra, CassandraNode, Directories
 from midtime.model.topology.commands import Action
@@ -77,6 +77,14 @@ class Member:
             said.cdc_raw or config.get("cdc_raw_directory"),
             said.config,
         )
+
+    @cached_property
+    def local_system_folder(self) -> str:
+        """Where it has its own tables, if not beside the others; empty, too, where its configuration cannot be read."""
+        try:
+            return str(self._config().get("local_system_data_file_directory") or "")
+        except StoreError:
+            return ""
 
     def _config(self) -> dict[str, Any]:
         where = self.directories.config

@@ -26,8 +26,8 @@ from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
 from midtime.stores.cassandra.nodetool_output import UP_AND_NORMAL
 from midtime.stores.cassandra.proving import SYSTEM
 from midtime.stores.cassandra.restore_checks import require_apart, require_rights, require_version
+from midtime.stores.cassandra.restoring import staging_of
 from midtime.stores.cassandra.ring import numbers
-from midtime.stores.cassandra.staging import Staging
 from midtime.stores.cassandra.swapping import KEPT, Progress
 from midtime.stores.naming import working_name
 
@@ -72,9 +72,7 @@ class OneNode:
         check_pooled(pool, (file.pooled for file in listing.files))
         with self._opened(target, say) as (_, moving):
             moving.claim()
-            member = moving.cluster.members[0]
-            roots = tuple(f"{folder}/{target.working}" for folder in member.layout.data)
-            Staging(member.node, roots, pool.root, self.spec.owner or None, self.spec.uploads).bring(listing.files, say)
+            staging_of(moving, moving.cluster.members[0], pool.root).bring(listing.files, say)
             moving.ready()
 
     def place(self, target: Target, say: Say) -> None:

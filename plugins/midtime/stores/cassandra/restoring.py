@@ -123,8 +123,10 @@ def stage(moving: Moving, pool: Pool, listings: Mapping[str, NodeListing], wante
 
 def staging_of(moving: Moving, member: Member, pool: ObjectStoragePath) -> Staging:
     """Where one node's files are brought."""
-    roots = tuple(f"{folder}/{moving.target.working}" for folder in member.layout.data)
-    return Staging(member.node, roots, pool, moving.cluster.owner or None, moving.cluster.spec.uploads)
+    own, data = member.local_system_folder, member.layout.data
+    roots = [f"{folder}/{moving.target.working}" for folder in data if folder != own]
+    system = f"{own}/{moving.target.working}" if own in data else ""
+    return Staging(member.node, tuple(roots), pool, moving.cluster.owner or None, moving.cluster.spec.uploads, system)
 
 
 def place(topology: Topology, backup: StoreBackup, target: Target) -> None:

@@ -37,6 +37,8 @@ done
 """
 _NOT_DATA = ("manifest.json", "schema.cql")
 """Written beside a table's files by the snapshot, for people."""
+LOCAL = ("system/", "system_schema/")
+"""Begin the paths of a node's own tables."""
 Place = tuple[str, str]
 """A folder, and the path of a file below it."""
 
@@ -47,6 +49,7 @@ class Staging:
 
     :param roots: one folder in each data directory; SSTables are spread over them, all components of one into the same
     :param streams: files that are fetched at once
+    :param system_root: that of the directory where the node has its own tables, if it has one for these alone
     """
 
     node: Node
@@ -54,6 +57,12 @@ class Staging:
     pool: ObjectStoragePath
     owner: str | None
     streams: int
+    system_root: str = ""
+
+    @property
+    def all_roots(self) -> tuple[str, ...]:
+        """Each once."""
+        return tuple(dict.fromkeys([*self.roots, self.system_root or self.roots[0]]))
 
     def bring(self, listed: Sequence[SnapshotFile], say: Say) -> None:
         """Bring all files, whole; afterwards nothing else is there.
@@ -71,14 +80,16 @@ class Staging:
 
     def _place(self, file: SnapshotFile) -> Place:
         folder, name = posixpath.split(file.path)
+        if file.path.startswith(LOCAL):  # since 4.1 the node looks for them nowhere else
+            return self.system_root or self.roots[0], file.path
         family = f"{folder}/{'-'.join(name.split('-')[:3])}"
         return self.roots[zlib.crc32(family.encode()) % len(self.roots)], file.path
 
     def _missing(self, wanted: Mapping[Place, SnapshotFile]) -> dict[Place, SnapshotFile]:
         """What is not there as it should be. Files that nobody wants show that all of it is another's: then everything goes."""
-        seen = {(file.root, file.path): file.size for file in files.find(self.node, self.roots)}
+        seen = {(file.root, file.path): file.size for file in files.find(self.node, self.all_roots)}
         if {place for place in seen if not place[1].startswith(".midtime_")} - wanted.keys():
-            for root in self.roots:
+            for root in self.all_roots:
                 files.remove_tree(self.node, root)
             return dict(wanted)
         whole = set(self._whole([place for place, file in wanted.items() if seen.get(place) == file.size], wanted))
@@ -93,10 +104,10 @@ class Staging:
             yield from ((root, path) for path in paths if found[path] == wanted[root, path].sha256)
 
     def _require_room(self, missing: Mapping[Place, SnapshotFile]) -> None:
-        folders = [posixpath.dirname(root) for root in self.roots]
+        folders = [posixpath.dirname(root) for root in self.all_roots]
         devices = self.node.shell(f"owner=$1; shift\n{_ROOM}", self.owner or "", *folders).split()
         for device in dict.fromkeys(devices):
-            mine = [root for root, each in zip(self.roots, devices, strict=True) if each == device]
+            mine = [root for root, each in zip(self.all_roots, devices, strict=True) if each == device]
             needed = sum(file.size for (root, _), file in missing.items() if root in mine)
             free = files.free_bytes(self.node, posixpath.dirname(mine[0]))
             if needed and free < needed + RESERVE:

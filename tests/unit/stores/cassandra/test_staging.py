@@ -74,6 +74,16 @@ def test_components_stay_together_and_all_directories_are_used(room: Room) -> No
     assert set().union(*where.values()) == set(room.roots)
 
 
+def test_a_nodes_own_tables_stay_where_it_looks_for_them(room: Room, tmp_path: Path) -> None:
+    room.files = [room.pooled(f"system/local-{number}/nb-1-big-Data.db") for number in range(9)] + room.files
+    room.bring()
+    assert not Path(room.roots[1], "system").exists()
+    apart = f"{tmp_path}/node/own/{WORKING}"
+    room.bring(system_root=apart)
+    assert len(list(Path(apart).rglob("*.db"))) == 9
+    assert not Path(apart, "bank").exists()
+
+
 @pytest.fixture
 def fetched(room: Room, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     room.bring()
