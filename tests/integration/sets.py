@@ -32,6 +32,7 @@ from midtime.verify.verdict import Verdict
 from tests.integration.captures import Arming
 from tests.stack.airflow import REPOSITORY
 from tests.stack.bank import Bank
+from tests.stack.cassandra import CassandraCluster
 from tests.stack.processes import Processes, poll
 from tests.stack.scalardb import Place, ScalarDB
 
@@ -98,6 +99,7 @@ class Sets:
     :param products: as the topology has them
     :param coordinators: the stores that have one; by default the first, and none where there is no Consensus Commit
     :param pause: the topology's section of that name
+    :param drilled: where the stores of this name are restored to: in whole clusters of their own
     :param declared: what else the topology says of ScalarDB
     """
 
@@ -112,8 +114,10 @@ class Sets:
         coordinators: Sequence[str] = (),
         *,
         pause: Mapping[str, Any] | None = None,
+        drilled: Mapping[str, CassandraCluster] | None = None,
         **declared: Any,
     ) -> None:
+        self.drilled = dict(drilled or {})
         default = () if "transaction_manager" in declared else (next(iter(places)),)
         self.places, self.coordinators = dict(places), tuple(coordinators) or default
         self._body = {
@@ -124,6 +128,7 @@ class Sets:
             "scalardb": {"coordinators": [{"store": name} for name in self.coordinators], "clock_bound": "0s", **declared},
             "stores": [place.store(namespace) for namespace, place in self.places.items()],
             "pause": pause or {},
+            "drill": {"targets": {name: cluster.drill_target() for name, cluster in self.drilled.items()}},
         }
         self.topology = Topology.model_validate(self._body)
         self._catalog = Catalog(self.topology.destination, self.topology.name)
@@ -178,7 +183,7 @@ class Sets:
             targets = {}
             for name, part in taken.parts.items():
                 store = open_store(self.topology, name)
-                targets[name] = store.target(None, run=uuid.uuid4().hex[:6], drill=True, in_place=False)
+                targets[name] = store.target(self.topology.drill.targets.get(name), run=uuid.uuid4().hex[:6], drill=True, in_place=False)
                 stack.callback(store.discard, targets[name])
                 store.restore(part.backup, self._shelf(part.point, name), targets[name], lambda _: None)
             yield Restored(self, taken, targets)
@@ -198,6 +203,8 @@ class Restored:
 
     def execute(self, store: str, statement: str) -> list[tuple[Any, ...]]:
         """Run SQL in a restored store; ``{namespace}`` and ``{coordinator}`` stand for what they are called there."""
+        if store in self.sets.drilled:
+            return self.sets.drilled[store].execute(statement.format(namespace=store, coordinator="coordinator"))
         place, working = self.sets.places[store], self.targets[store].working
         if place.engine == "postgresql":
             return Place(place.server, working).execute(statement.format(namespace=store, coordinator="coordinator"))
@@ -229,9 +236,10 @@ class Restored:
         return sum(int(new if state in (None, COMMITTED) or tx_id in committed else old) for new, old, state, tx_id in records)
 
     def _committed(self, store: str) -> Iterator[str]:
-        children = "tx_child_ids" if self.sets.grouped else "''"
-        for tx_id, found in self.execute(store, f"SELECT tx_id, {children} FROM {{coordinator}}.state WHERE tx_state = {COMMITTED}"):
-            yield from (tx_id, *(f"{tx_id}:{child}" for child in (found or "").split(",")))
+        children = ", tx_child_ids" if self.sets.grouped else ""
+        for tx_id, state, *found in self.execute(store, f"SELECT tx_id, tx_state{children} FROM {{coordinator}}.state"):
+            if state == COMMITTED:
+                yield from (tx_id, *(f"{tx_id}:{child}" for each in found for child in (each or "").split(",")))
 
 
 @contextmanager
@@ -242,7 +250,8 @@ def connected(folder: Path, places: Mapping[str, Place]) -> Iterator[None]:
         patch.setenv("MIDTIME_STAGING", str(folder / "staging"))
         for namespace, place in places.items():
             patch.setenv(f"AIRFLOW_CONN_{namespace.upper()}_DB", place.conn_uri)
-            patch.setenv("PATH", str(place.server.bin_dir), prepend=":")
+            if not isinstance(place.server, CassandraCluster):
+                patch.setenv("PATH", str(place.server.bin_dir), prepend=":")
         yield
 
 

@@ -99,6 +99,11 @@ class Stack:
         return self._started(CassandraCluster(self.processes, "cassandra-drill"), CassandraCluster.start)
 
     @cached_property
+    def lone_cassandra(self) -> CassandraCluster:
+        """A single node, into which a set can be loaded without a restart."""
+        return self._started(CassandraCluster(self.processes, "cassandra-lone", nodes=1), CassandraCluster.start)
+
+    @cached_property
     def metadata(self) -> Postgres:
         """Airflow's own server."""
         server = self._started(Postgres(self.processes, "metadata"), Postgres.start)

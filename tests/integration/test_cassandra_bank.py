@@ -1,0 +1,63 @@
+"""The proof of issue 7: a bank between a Cassandra of three nodes and a PostgreSQL, or within the Cassandra alone, that never stops.
+
+With the window every set is whole and its sum exact; the same captures without it are torn, and verification says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.rounds import Rounds
+from tests.integration.sets import Sets, customers, sets_of
+from tests.stack.bank import Bank
+from tests.stack.cassandra import CassandraCluster
+from tests.stack.scalardb import Place
+from tests.stack.stack import Stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+ROUNDS = 3
+MANY_ROUNDS = 10
+
+
+@pytest.fixture(scope="module")
+def beside(stack: Stack) -> CassandraCluster:
+    """Where drills go: a single node, so that nothing has to be restarted for each."""
+    return stack.lone_cassandra
+
+
+@pytest.fixture(scope="module")
+def proof(stack: Stack, beside: CassandraCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sets, Bank]]:
+    """Cassandra, with the Coordinator, and PostgreSQL under one ScalarDB, and its bank under load."""
+    folder, (ring, *_) = tmp_path_factory.mktemp("ring-sets"), stack.ring_places
+    server, bank = stack.ring_scalardb, stack.ring_bank
+    with sets_of(folder, stack.ring_places, [server], drilled={ring: beside}) as sets, customers(stack.processes, server, bank, sets.commits):
+        yield sets, bank
+
+
+@pytest.mark.parametrize("rounds", [ROUNDS, pytest.param(MANY_ROUNDS, marks=pytest.mark.long)])
+def test_whole_in_a_window_and_torn_without(proof: tuple[Sets, Bank], rounds: int, capsys: pytest.CaptureFixture[str]) -> None:
+    sets, bank = proof
+    seen = Rounds(sets, list(sets.places), bank.expected_total)
+    seen.run(rounds)
+    with capsys.disabled():
+        print(f"\n{seen}")
+    seen.require()
+
+
+def test_a_cluster_alone(stack: Stack, beside: CassandraCluster, tmp_path: Path) -> None:
+    """No other database: its nodes are captured each on its own, so a pause is needed all the same."""
+    places = {"bank_alone": Place(stack.cassandra)}
+    server = stack.scalardb_over(places, "scalardb-alone")
+    bank = stack.bank_over(server, places)
+    try:
+        with sets_of(tmp_path, places, [server], drilled={"bank_alone": beside}) as sets:
+            with customers(stack.processes, server, bank, sets.commits):
+                seen = Rounds(sets, list(sets.places), bank.expected_total)
+                seen.run(1)
+    finally:
+        server.close()
+    assert not seen.spoilt, seen
+    assert not seen.missed, seen
