@@ -33,7 +33,10 @@ def proof(stack: Stack, beside: CassandraCluster, tmp_path_factory: pytest.TempP
     """Cassandra, with the Coordinator, and PostgreSQL under one ScalarDB, and its bank under load."""
     folder, (ring, *_) = tmp_path_factory.mktemp("ring-sets"), stack.ring_places
     server, bank = stack.ring_scalardb, stack.ring_bank
-    with sets_of(folder, stack.ring_places, [server], drilled={ring: beside}) as sets, customers(stack.processes, server, bank, sets.commits):
+    with (
+        sets_of(folder, stack.ring_places, [server], drilled={ring: beside}) as sets,
+        customers(stack.processes, server, bank, sets.commits),
+    ):
         yield sets, bank
 
 
@@ -53,10 +56,12 @@ def test_a_cluster_alone(stack: Stack, beside: CassandraCluster, tmp_path: Path)
     server = stack.scalardb_over(places, "scalardb-alone")
     bank = stack.bank_over(server, places)
     try:
-        with sets_of(tmp_path, places, [server], drilled={"bank_alone": beside}) as sets:
-            with customers(stack.processes, server, bank, sets.commits):
-                seen = Rounds(sets, list(sets.places), bank.expected_total)
-                seen.run(1)
+        with (
+            sets_of(tmp_path, places, [server], drilled={"bank_alone": beside}) as sets,
+            customers(stack.processes, server, bank, sets.commits),
+        ):
+            seen = Rounds(sets, list(sets.places), bank.expected_total)
+            seen.run(1)
     finally:
         server.close()
     assert not seen.spoilt, seen
