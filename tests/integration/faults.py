@@ -18,6 +18,8 @@ from typing import Any
 from midtime.model.instants import RESTORE_POINT_ID
 
 FOLDER = "MIDTIME_TEST_FAULTS"
+SENT = 5
+"""How many objects an upload has sent into a pool when it comes to ``sending``."""
 
 
 def stop_at(place: str, topology: str) -> None:
@@ -100,14 +102,14 @@ def install() -> None:
 
 
 def note_process(task: str, topology: str) -> None:
-    """Write down the process of a task, for a test that wants to kill it."""
+    """Write down the process of a task, ``<task>`` or of a mapped one ``<task>.<node>``, for a test that wants to kill it."""
     (Path(os.environ[FOLDER]) / f"{topology}.{task}.pid").write_text(str(os.getpid()))
 
 
 def _noted(work: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(work)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        note_process(self.task_id, self.topology.name)
+        note_process(".".join(filter(None, [self.task_id, getattr(self, "node", "")])), self.topology.name)
         return work(self, *args, **kwargs)
 
     return wrapper
@@ -127,6 +129,41 @@ def install_in_windows() -> None:
     begins.take_leases = _stopping("pausing", begins.take_leases, lambda self: self.topology.name)
 
 
+def sent(folder: Path, topology: str, process: int) -> Path:
+    """Where an upload writes down the content that it has sent, a line for each object."""
+    return folder / f"{topology}.sent.{process}"
+
+
+def _sending(put: Callable[..., str]) -> Callable[..., str]:
+    @wraps(put)
+    def wrapper(self: Any, sha256: str, *args: Any) -> str:
+        done = sent(Path(os.environ[FOLDER]), self.catalog.topology, os.getpid())
+        if done.exists() and done.read_text().count("\n") >= SENT:
+            stop_at("sending", self.catalog.topology)
+        name = put(self, sha256, *args)
+        with done.open("a") as file:
+            file.write(f"{sha256}\n")
+        return name
+
+    return wrapper
+
+
+def install_in_snapshots() -> None:
+    """The places of a cluster's backup, ``prove_<store>`` and ``sending``; and ``report``, where a drill's targets are still there."""
+    from midtime.catalog.pool import Pool
+    from midtime.operators import snapshot, upload, verify
+
+    snapshots: Any = snapshot.WindowedSnapshotOperator
+    snapshots.keep = _stopping_at("prove", snapshots.keep, store=lambda operator: str(operator.store))
+    uploads: Any = upload.UploadOperator
+    uploads.work = _noted(uploads.work)
+    pools: Any = Pool
+    pools.put = _sending(pools.put)
+    reports: Any = verify.ReportDrillOperator
+    reports.work = _stopping("report", reports.work, lambda self, _: self.topology.name)
+
+
 if FOLDER in os.environ:
     install()
     install_in_windows()
+    install_in_snapshots()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -161,6 +163,13 @@ class Installation:
 
     def succeeded(self, dag_id: str, run_id: str, *, timeout: float = 180) -> None:
         assert self.airflow.wait_run(dag_id, run_id, timeout) == "success", self.airflow.failure_report(dag_id, run_id)
+
+    def midtime(self, *arguments: str) -> str:
+        """What the command says, with Airflow's own environment; it must succeed."""
+        command = [str(Path(sys.executable).with_name("midtime")), *arguments]
+        done = subprocess.run(command, env=self.airflow.environment(), capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def stop_at(self, topology: str, place: str) -> Path:
         """From now on tasks of this topology stop there (``faults.py``)."""

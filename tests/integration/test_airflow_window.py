@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from midtime.model.restore_point import State
 from midtime.model.topology import Topology
 from midtime.model.window import Window
 from tests.integration.fixtures import Installation
-from tests.integration.windows import WindowedTopologies
+from tests.integration.windows import WindowedTopologies, require_whole_evidence
 from tests.stack.bank import Bank
 from tests.stack.processes import poll
 from tests.stack.scalardb import Place, ScalarDB
@@ -75,7 +74,7 @@ def test_a_window_by_hand(installation: Installation, duo: Topology, mixed_bank:
     assert point.midtime == from_rfc3339(airflow.xcom("duo__backup", run_id, "midtime", "midtime")) == window.middle
     assert before < window.start < window.end < datetime.now(UTC)
     assert [table.rows for store in point.stores for table in store.tables if table.name.endswith(".mark")] == [1, 1]
-    _evidence_is_whole(point.evidence, duo)
+    require_whole_evidence(point.evidence, duo, [f"dump_{IN_POSTGRES}", f"dump_{IN_MARIADB}"])
     assert all(store.fence["before"] < store.fence["after"] for store in point.stores)
     assert mixed_bank.longest_gap(began) < 15
     assert "2 of 2 endpoints are not paused" in str(airflow.xcom("duo__backup", run_id, "unpause"))
@@ -92,25 +91,6 @@ def test_a_window_by_hand(installation: Installation, duo: Topology, mixed_bank:
     assert _money(places) == mixed_bank.expected_total == mixed_bank.total()
     for place in places.values():
         _no_secret(installation, run_id, place.server.password)
-
-
-def _evidence_is_whole(evidence: dict[str, Any], topology: Topology) -> None:
-    """Every poll of every endpoint, before, in and after; who unpaused, and how long it took."""
-    assert evidence["kind"] == "pause window"
-    assert [endpoint["address"] for endpoint in evidence["endpoints"]] == sorted(topology.products[0].endpoints.static or ())
-    length = (from_rfc3339(evidence["window"]["end"]) - from_rfc3339(evidence["window"]["start"])).total_seconds()
-    for endpoint in evidence["endpoints"]:
-        assert endpoint["pause"]["answered_ms"] > endpoint["pause"]["sent_ms"] >= 0
-        assert [poll["paused"] for poll in endpoint["polls"]] == [False] + [True] * (len(endpoint["polls"]) - 1)
-        assert len(endpoint["polls"]) >= 3
-        assert endpoint["unpause"]["calls"] == 1
-        assert endpoint["unpause"]["open_ms"] / 1000 >= length
-    assert evidence["unpaused"]["by"] == "the pausing task"
-    assert 0 < length < evidence["seconds_paused"] < evidence["limits"]["deadline"]
-    assert {said["store"] for said in evidence["captures"].values()} == {IN_POSTGRES, IN_MARIADB}
-    # The Coordinator's store first: each begins after the window was open, the second after the first had reported.
-    first, second = (evidence["captures"][f"dump_{store}"] for store in (IN_POSTGRES, IN_MARIADB))
-    assert from_rfc3339(evidence["window"]["start"]) < from_rfc3339(first["begun"]) < from_rfc3339(second["begun"])
 
 
 def _money(places: dict[str, Place]) -> int:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +21,7 @@ import pytest
 
 from midtime.catalog.pause_leases import PauseLeases
 from midtime.catalog.turns import Turns
+from midtime.model.instants import from_rfc3339
 from midtime.model.topology import Topology
 from midtime.pausing import journal_of
 from midtime.scalar.double import Double
@@ -208,10 +207,7 @@ class Windowed:
         assert self.ended(run) == "success", self.report(run)
         point = self.installation.airflow.xcom(self.dag_id, run, "publish")
         assert point in self.restore_points()
-        command = [str(Path(sys.executable).with_name("midtime")), "verify", point, "--topology", self.topology.name]
-        environment = self.installation.airflow.environment()
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stdout + done.stderr
+        self.installation.midtime("verify", point, "--topology", self.topology.name)
         evidence = self.installation.catalog(self.topology).resolve(point).evidence
         assert all(seen["polls"][0]["paused"] is False for seen in evidence["endpoints"])
         assert all(said["paused"] for seen in evidence["endpoints"] for said in seen["polls"][1:])
@@ -220,6 +216,27 @@ class Windowed:
     def next_one_is_good(self) -> None:
         """Lease and turn were given back, the products take part again: just run it again."""
         self.require_good(self.back_up())
+
+
+def require_whole_evidence(evidence: Mapping[str, Any], topology: Topology, captures: Sequence[str]) -> None:
+    """Every poll of every endpoint, before, in and after; who unpaused, and how long it took.
+
+    :param captures: tasks, that of the Coordinator's store first: each begins after the window was open, the second after the first had reported
+    """
+    assert evidence["kind"] == "pause window"
+    assert [endpoint["address"] for endpoint in evidence["endpoints"]] == sorted(topology.products[0].endpoints.static or ())
+    length = (from_rfc3339(evidence["window"]["end"]) - from_rfc3339(evidence["window"]["start"])).total_seconds()
+    for endpoint in evidence["endpoints"]:
+        assert endpoint["pause"]["answered_ms"] > endpoint["pause"]["sent_ms"] >= 0
+        assert [poll["paused"] for poll in endpoint["polls"]] == [False] + [True] * (len(endpoint["polls"]) - 1)
+        assert len(endpoint["polls"]) >= 3
+        assert endpoint["unpause"]["calls"] == 1
+        assert endpoint["unpause"]["open_ms"] / 1000 >= length
+    assert evidence["unpaused"]["by"] == "the pausing task"
+    assert 0 < length < evidence["seconds_paused"] < evidence["limits"]["deadline"]
+    assert evidence["captures"].keys() == set(captures)
+    begun = [from_rfc3339(evidence["window"]["start"]), *(from_rfc3339(evidence["captures"][task]["begun"]) for task in captures)]
+    assert begun == sorted(set(begun))
 
 
 def _held(lease: Any) -> bool:
