@@ -168,11 +168,12 @@ def died(setting: Setting, point: RestorePoint, target: Target, verb: str, word:
 
 
 STEPS = [
-    ("restore", "tar --extract", 2, "place"),
+    ("restore", "tar --extract", 2, "put_back"),
     ("place", "midtime_moved", 5, "place"),
     *(
         pytest.param(*step, marks=pytest.mark.long)
         for step in [
+            ("restore", "tar --extract", 2, "place"),
             ("place", "midtime_moved", 5, "put_back"),
             ("place", " stop ", 2, "place"),
             ("place", " stop ", 3, "put_back"),
