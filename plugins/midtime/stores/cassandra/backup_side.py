@@ -100,8 +100,9 @@ class CassandraBackup(SnapshotStore):
             source = uploading.Source(member.node, host_id, facts.tag, member.layout.data)
             known = uploading.remembered(catalog, self.name, label, host_id)
             pool, spec = Pool(catalog, self.name), self.spec
-            done = uploading.upload_node(source, pool, known, uploads=spec.uploads, throttle=spec.throttle, say=say)
-        _write(shelf, f"{label}/{LISTING}", done.listing.seal())
+            tables = [f"{name.replace('.', '/', 1)}-{id_}" for name, id_ in facts.tables.items()]
+            done = uploading.upload_node(source, pool, known, uploads=spec.uploads, throttle=spec.throttle, say=say, tables=tables)
+        _list(shelf, f"{label}/{LISTING}", done.listing)
         total = sum(file.size for file in done.listing.files)
         return {"files": len(done.listing.files), "bytes": total, "sent_files": done.sent_files, "sent_bytes": done.sent_bytes}
 
@@ -173,6 +174,16 @@ class CassandraBackup(SnapshotStore):
 def _write(shelf: Shelf, name: str, content: bytes) -> None:
     with new_artifact(shelf.folder, f"{shelf.prefix}/{name}") as writer:
         writer.write(content)
+
+
+def _list(shelf: Shelf, name: str, listing: NodeListing) -> None:
+    """Of two tries that live at once the first one's listing stays: when the other one wakes up, a manifest may name it already."""
+    path, content = shelf.folder / shelf.prefix / name, listing.seal()
+    try:
+        objects.create(path, content)
+    except FileExistsError:
+        if NodeListing.unseal(objects.read(path), where=str(path)).tag != listing.tag:
+            objects.replace(path, content)
 
 
 def _read(shelf: Shelf, name: str) -> bytes:

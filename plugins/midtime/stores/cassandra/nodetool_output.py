@@ -19,6 +19,7 @@ _ID, _RACK = r"(?P<id>[0-9a-f-]{36})\s+", r"(?P<rack>\S.*?)\s*$"
 _MEMBER = re.compile(rf"{_START}(?P<tokens>\d+)\s+(?P<owns>\S+)\s+{_ID}{_RACK}")
 # Where every node has one token, it stands there itself.
 _MEMBER_OF_ONE_TOKEN = re.compile(rf"{_START}(?P<owns>\S+)\s+{_ID}(?P<token>\S+)\s+{_RACK}")
+_ANY_MEMBER = re.compile(r"^[UD?][NLJMS?]\s")
 _DATA_CENTER = re.compile(r"^Datacenter:\s*(?P<name>\S.*?)\s*$")
 # Names of snapshots may have spaces: the sizes behind the table's name are what can be recognised.
 _SIZE = r"[\d.,]+ (?:bytes|[KMGTP]i?B)"
@@ -78,7 +79,7 @@ class Described:
 def status(said: str) -> tuple[RingMember, ...]:
     """All nodes of all data centres, sorted.
 
-    :raises ToolError: there are none in it
+    :raises ToolError: there are none in it, or one of them cannot be read
     """
     found, data_center = [], ""
     for line in said.splitlines():
@@ -87,6 +88,8 @@ def status(said: str) -> tuple[RingMember, ...]:
         elif member := _MEMBER.match(line) or _MEMBER_OF_ONE_TOKEN.match(line):
             tokens = int(member.groupdict().get("tokens", 1))
             found.append(RingMember(bare(member["host"]), member["id"], data_center, member["rack"], tokens, member["state"]))
+        elif _ANY_MEMBER.match(line):
+            raise _strange("status", line)  # such as a node whose id nobody knows yet: it must not be passed over
     if not found:
         raise _strange("status", said)
     return tuple(sorted(found))

@@ -7,7 +7,8 @@ what Cassandra compacts away meanwhile stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -23,8 +24,8 @@ from midtime.stores.cassandra.nodes.base import Node
 from midtime.stores.cassandra.nodes.files import FileSeen
 from midtime.stores.cassandra.sending import Hashed, Progress, Sender, Throttle
 
-SNAPSHOTS = "snapshots"
-OF_EACH_SNAPSHOT = ("manifest.json", "schema.cql")
+SNAPSHOTS, MANIFEST = "snapshots", "manifest.json"
+OF_EACH_SNAPSHOT = (MANIFEST, "schema.cql")
 """Files that Cassandra writes anew for each snapshot of a table, perhaps one in each data directory."""
 HASH_FILES, HASH_BYTES = 2000, 16 << 30
 """At most so much is hashed between two lines of progress."""
@@ -60,7 +61,14 @@ class Uploaded:
 
 
 def upload_node(
-    source: Source, pool: Pool, known_files: Mapping[Identity, str], *, uploads: int, throttle: int | None, say: Say
+    source: Source,
+    pool: Pool,
+    known_files: Mapping[Identity, str],
+    *,
+    uploads: int,
+    throttle: int | None,
+    say: Say,
+    tables: Iterable[str] = (),
 ) -> Uploaded:
     """Bring all content of a snapshot into the pool. Killed and called again, it sends only what is not there yet.
 
@@ -68,12 +76,14 @@ def upload_node(
     :param known_files: what :func:`remembered` says
     :param uploads: streams at once
     :param throttle: bytes a second, over all streams
+    :param tables: ``keyspace/table-id`` of all that was proven to be in it
     :raises ToolError: the snapshot is not there (any more)
-    :raises CopyError: a file was changed meanwhile
+    :raises CopyError: a file was changed meanwhile, or a part of the snapshot is gone
     """
     seen = see(source)
     known = pool.known()
     with _still_there(source, seen):
+        _require_whole(source, seen, tables)
         hashed = _hashed(source, seen, known_files, known, say)
         missing = {(sha256, seen[path].size): Hashed(seen[path], sha256) for path, sha256 in hashed.items()}
         missing = {content: file for content, file in missing.items() if content not in known}
@@ -126,6 +136,33 @@ def _require_same(source: Source, path: str, first: FileSeen, other: FileSeen) -
             f"{source.subject}: {path} lies in {first.root} and in {other.root}, with different content",
             fix="find out which of the two Cassandra uses, and remove the other one",
         )
+
+
+def _require_whole(source: Source, seen: Mapping[str, FileSeen], tables: Iterable[str]) -> None:
+    """Whether all is there that the snapshot's own manifests name: a disk that is not mounted any more looks like an empty folder."""
+    manifests = sorted({*(f"{table}/{MANIFEST}" for table in tables), *(path for path in seen if path.endswith(f"/{MANIFEST}"))})
+    if lost := [path for path in manifests if path not in seen]:
+        raise _incomplete(source, lost)
+    sent = b"".join(f"{seen[path].root}/{seen[path].path}".encode() + b"\0" for path in manifests)
+    said = source.node.output(["xargs", "-0", "-r", "cat", "--"], sent=sent, timeout=files.WALK)
+    for path in manifests:
+        own, said = said[: seen[path].size], said[seen[path].size :]
+        try:
+            named = json.loads(own)["files"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CopyError(
+                f"{source.subject}: {path} of snapshot {source.tag} cannot be read ({error})", fix="start a new backup"
+            ) from error
+        if lost := [name for each in named if (name := f"{path.removesuffix(MANIFEST)}{each}") not in seen]:
+            raise _incomplete(source, lost)
+
+
+def _incomplete(source: Source, lost: Sequence[str]) -> CopyError:
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return CopyError(
+        f"{source.subject}: snapshot {source.tag} lacks {lost[0]}{more}",
+        fix="see whether all data directories are mounted, and named in `directories.data`; then start a new backup",
+    )
 
 
 def _hashed(

@@ -83,6 +83,19 @@ def test_listing_that_is_missing_or_of_another_snapshot_is_refused(three: Ring3,
         store.collect(shelf, utc_now(), 1)
 
 
+def test_try_that_wakes_up_late_leaves_the_listing_of_the_other_one_alone(three: Ring3, store: CassandraStore, shelf: Shelf) -> None:
+    store.prove(taken(three), shelf)
+    for label in HOSTS:
+        list_files(shelf, label)
+    artifacts = store.collect(shelf, utc_now(), 1).artifacts
+    late = NodeListing(store="ring", label=HOSTS[0], host_id=IDS[0], tag=TAG, files=())
+    backup_side._list(shelf, f"{HOSTS[0]}/files.json", late)
+    assert store.collect(shelf, utc_now(), 1).artifacts == artifacts
+    backup_side._list(shelf, f"{HOSTS[0]}/files.json", late.model_copy(update={"tag": "another"}))
+    with pytest.raises(ArtifactError, match="lists snapshot another"):
+        store.collect(shelf, utc_now(), 1)
+
+
 def test_nothing_is_written_of_a_snapshot_that_is_not_proven(three: Ring3, store: CassandraStore, shelf: Shelf) -> None:
     capture = taken(three)
     three.replace(

@@ -39,6 +39,12 @@ def test_status_knows_data_centers_ipv6_unknown_loads_and_states() -> None:
     assert (found["10.0.0.3"].state, found["10.0.0.3"].data_center) == ("UJ", "us")
 
 
+def test_status_passes_over_no_node_that_it_cannot_read() -> None:
+    said = TWO_CENTERS.replace(IDS[2], "null")
+    with pytest.raises(ToolError, match=r"UJ  10\.0\.0\.3"):
+        output.status(said)
+
+
 def test_status_of_nodes_with_one_token_each_shows_it_instead_of_a_number() -> None:
     said = f"""Datacenter: dc1
 --  Address    Load        Owns (effective)  Host ID                               Token                  Rack

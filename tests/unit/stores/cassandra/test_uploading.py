@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -52,7 +53,7 @@ class Ring:
         live.write_bytes(content)
         return live
 
-    def snapshot(self, tag: str = TAG) -> None:
+    def snapshot(self, tag: str = TAG, files: Sequence[str] = ()) -> None:
         """Hard links, as Cassandra makes them; and two files of its own."""
         self.tag = tag
         for root in self.data:
@@ -63,13 +64,14 @@ class Ring:
                 os.link(live, link)
         own = Path(self.data[0]) / TABLE / "snapshots" / tag
         own.mkdir(parents=True, exist_ok=True)
-        (own / "manifest.json").write_text(f'{{"files": [], "tag": "{tag}"}}')
+        (own / "manifest.json").write_text(json.dumps({"files": list(files), "tag": tag}))
         (own / "schema.cql").write_text("CREATE TABLE")
 
-    def upload(self, *, uploads: int = 2, throttle: int | None = None) -> Uploaded:
+    def upload(self, *, uploads: int = 2, throttle: int | None = None, tables: Sequence[str] = (TABLE,)) -> Uploaded:
         self.read.clear()
         known = remembered(self.catalog, "ring", LABEL, "host-1")
-        return upload_node(self.source, Pool(self.catalog, "ring"), known, uploads=uploads, throttle=throttle, say=self.said.append)
+        pool = Pool(self.catalog, "ring")
+        return upload_node(self.source, pool, known, uploads=uploads, throttle=throttle, say=self.said.append, tables=tables)
 
     def publish(self, done: Uploaded, days: int = 1) -> None:
         path, text = f"ring/{LABEL}/files.json", done.listing.seal()
@@ -148,6 +150,28 @@ class TestFirst:
     def test_a_snapshot_that_is_not_there(self, ring: Ring) -> None:
         ring.sstable("nb-1-big-Data.db", b"data")
         with pytest.raises(ToolError, match=f"snapshot {TAG} is not there"):
+            ring.upload()
+
+    def test_a_data_directory_that_is_not_mounted(self, ring: Ring) -> None:
+        ring.sstable("nb-1-big-Data.db", b"data")
+        ring.sstable(".by_owner/nb-1-big-Data.db", b"index", data=1)
+        ring.snapshot(files=["nb-1-big-Data.db", ".by_owner/nb-1-big-Data.db"])
+        assert len(ring.upload().listing.files) == 4
+        shutil.rmtree(ring.data[1])
+        with pytest.raises(CopyError, match=rf"lacks {TABLE}/\.by_owner/nb-1-big-Data\.db"):
+            ring.upload()
+
+    def test_a_table_that_is_gone_from_the_snapshot(self, ring: Ring) -> None:
+        ring.sstable("nb-1-big-Data.db", b"data")
+        ring.snapshot()
+        with pytest.raises(CopyError, match=r"lacks bank/gone-1/manifest\.json and 1 more"):
+            ring.upload(tables=(TABLE, "bank/gone-1", "bank/gone-2"))
+
+    def test_a_manifest_that_is_none(self, ring: Ring) -> None:
+        ring.sstable("nb-1-big-Data.db", b"data")
+        ring.snapshot()
+        (Path(ring.data[0]) / TABLE / "snapshots" / TAG / "manifest.json").write_text("[]")
+        with pytest.raises(CopyError, match=r"manifest\.json of snapshot .* cannot be read"):
             ring.upload()
 
     def test_the_small_ones_of_each_data_directory(self, ring: Ring) -> None:
