@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from midtime import products
-from midtime.catalog import Catalog, Lease
+from midtime.catalog import Catalog, Lease, given_up
 from midtime.catalog.leases import WORKING
 from midtime.catalog.placings import SETTLED, PlacingJournal, State, journal_of
 from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError
@@ -101,6 +101,9 @@ class Placing:
 
     def _ask(self) -> None:
         """Once more whether each store can be placed: the plan may be a day old."""
+        for store, target in self.targets.items():
+            if target.node:
+                self.catalog.resolve_for_node(self._point.id, store)
         found = {
             store: open_store(self.topology, store).restore_questions(target, self._point.store(store))
             for store, target in self.targets.items()
@@ -227,6 +230,9 @@ class Placing:
 
     def _start(self, over: State) -> None:
         """Products, on a set that is whole; and see that they serve."""
+        replaced = [store for store, target in self.targets.items() if target.aside and not target.node]
+        if replaced and over is State.DONE:
+            given_up.note(self.catalog, self.lease.name, replaced, self._point)
         if self.replaces:
             products.start_all(self.topology)
             for line in products.require_serving(self.topology):

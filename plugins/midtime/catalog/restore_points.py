@@ -5,13 +5,13 @@ A folder without a manifest is a backup in the making, or what is left of one (:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from midtime.catalog import artifacts, drill_reports, history, objects
+from midtime.catalog import artifacts, drill_reports, given_up, history, objects
 from midtime.catalog.expiry import Expiring
 from midtime.catalog.folders import EXPIRED, INVALID, MANIFEST, RESTORABLE
 from midtime.catalog.half_written import BACKUP_LEASE, SWEEPER
@@ -124,7 +124,7 @@ class Catalog(Expiring):
         :raises ManifestError: the named one cannot be restored
         """
         if wanted == "latest":
-            return history.newest_at(self, at) if at else self._latest(whole=whole)
+            return history.newest_at(self, at) if at else self._latest(lambda point: point.whole or not whole)
         beside = self._beside(wanted)
         point = self.load(wanted)
         if EXPIRED in beside:
@@ -144,10 +144,25 @@ class Catalog(Expiring):
             )
         return point
 
-    def _latest(self, *, whole: bool) -> RestorePoint:
+    def resolve_for_node(self, wanted: str, store: str) -> RestorePoint:
+        """The restore point from which one lost node of a store comes back, whole or not.
+
+        :param wanted: an id, or ``latest``: the newest that the store has not given up
+        :raises RestorePointNotFoundError: there is none, or retention is about to remove it
+        :raises ManifestError: the named one cannot be restored, or has been given up by a restore in place
+        """
+        gone = list(given_up.all_of(self))
+        if wanted == "latest":
+            return self._latest(lambda point: not any(each.holds(store, point) for each in gone))
+        point = self.resolve(wanted, whole=False)
+        if held := next((each for each in gone if each.holds(store, point)), None):
+            raise given_up.refuse(held, store, point)
+        return point
+
+    def _latest(self, accepts: Callable[[RestorePoint], bool]) -> RestorePoint:
         for entry in self.entries():
             point = entry.restore_point
-            if point and entry.state in (State.RESTORABLE, State.DRILLED) and (point.whole or not whole):
+            if point and entry.state in (State.RESTORABLE, State.DRILLED) and accepts(point):
                 return point
         raise RestorePointNotFoundError(f"{self.topology} has no restorable restore point", fix=f"run {self.topology}__backup first")
 

@@ -86,8 +86,9 @@ class PlanNodeOperator(PlanRestoreOperator):
     def work(self, context: Context) -> dict[str, Any]:
         """Read the request, choose the restore point, ask the node and its neighbours, take the lease."""
         request = NodeRequest.parse(self._conf(context), self.topology)
-        point = self.catalog.resolve(request.restore_point, whole=False)
-        point.store(request.store_of(self.topology))
+        store = request.store_of(self.topology)
+        point = self.catalog.resolve_for_node(request.restore_point, store)
+        point.store(store)
         look_at_artifacts(self.catalog, point)
         return self.reserved(make_node_plan(self.topology, request, point, run=run_name(context)), point, context)
 
