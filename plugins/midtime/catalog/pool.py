@@ -188,6 +188,18 @@ def users_of(catalog: Folders, point: RestorePoint, names: Iterable[str]) -> Map
     return users
 
 
+def distrust(catalog: Folders, point: RestorePoint, damaged: Iterable[str]) -> None:
+    """Let no new backup use content that was read and found damaged: the next one sends it again, instead of being damaged as well.
+
+    :param damaged: names, among which may be others than of content
+    """
+    wrong = set(map(leaf, damaged))
+    for store, needed in contents_of(catalog, point).items():
+        pool = Pool(catalog, store)
+        if found := wrong & {leaf(each.path) for each in needed} - pool.condemned():
+            pool.condemn(found)
+
+
 def check_pooled(pool: Pool, needed: Iterable[Artifact]) -> None:
     """A quick look at content, by one listing of the pool.
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import chain
 
 from midtime.catalog import Catalog, Entry, artifacts
 from midtime.catalog.bases import artifacts_of
-from midtime.catalog.pool import users_of
+from midtime.catalog.pool import distrust, users_of
 from midtime.cli import screen
 from midtime.cli.drills import drills
 from midtime.cli.recover import recover
 from midtime.cli.topologies import catalog as catalog_of
 from midtime.cli.topologies import folder, wanted
 from midtime.cli.unpause import unpause
-from midtime.errors import ArtifactError, ManifestError, RequestError, RestorePointNotFoundError
+from midtime.errors import ArtifactError, DestinationError, ManifestError, RequestError, RestorePointNotFoundError
 from midtime.model.instants import RESTORE_POINT_ID
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import load_named
@@ -60,7 +61,9 @@ def show(arguments: argparse.Namespace) -> bool:
 
 
 def verify(arguments: argparse.Namespace) -> bool:
-    """``midtime verify``: size and SHA-256 of every artifact, those of the bases and pools included."""
+    """``midtime verify``: size and SHA-256 of every artifact, those of the bases and pools included. Of what is damaged in a pool it notes that
+    no new backup may use it.
+    """
     catalog, entry = _find(arguments)
     if entry.restore_point is None:
         return _verified(arguments, entry.id, 0, 0, [entry.reason])
@@ -74,6 +77,9 @@ def verify(arguments: argparse.Namespace) -> bool:
     with screen.progress(f"reading {point.id}", size, quiet=arguments.json) as advance:
         wrong = {artifact.path: error for each, folder in parts for artifact, error in artifacts.damaged(each, folder, progress=advance)}
     users = users_of(catalog, point, wrong) if wrong else {}
+    with suppress(DestinationError):  # whoever may only read is told the same
+        if wrong:
+            distrust(catalog, point, wrong)
     said = [f"{error.message} ({users[path]})" if path in users else error.message for path, error in wrong.items()]
     return _verified(arguments, point.id, len(files), size, said)
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from midtime.catalog import Catalog, objects
-from midtime.catalog.pool import Pool
+from midtime.catalog.pool import Pool, leaf
+from tests.unit.builders import sha256
 from tests.unit.cli.conftest import Files, Midtime
 from tests.unit.pool_examples import LISTING, STORE, add, names
 
@@ -46,6 +47,20 @@ def test_damaged_content(midtime: Midtime, files: Files, damage: Callable[[Catal
     assert said in error
     assert name in error
     assert "(file bank/t-1/0-Data.db of node n1)" in error
+
+
+@pytest.mark.parametrize("damage", [flip, truncate])
+def test_damaged_content_is_used_by_no_new_backup(midtime: Midtime, files: Files, damage: Callable[[Catalog, str], None]) -> None:
+    _, catalog = files.add("bank")
+    point = add(catalog, 1, CONTENT, b"other")
+    pool = Pool(catalog, STORE)
+    name = pool.known()[sha256(CONTENT), len(CONTENT)]
+    damage(catalog, name)
+    assert not midtime("verify", point.id).good
+    assert pool.condemned() == {leaf(name)}
+    assert list(pool.known()) == [(sha256(b"other"), 5)]
+    assert not midtime("verify", point.id).good
+    assert len(list(pool.batches())) == 1, "once is enough"
 
 
 def test_a_listing_that_is_gone_or_edited(midtime: Midtime, files: Files) -> None:
