@@ -80,11 +80,24 @@ class Member:
 
     @cached_property
     def local_system_folder(self) -> str:
-        """Where it has its own tables, if not beside the others; empty, too, where its configuration cannot be read."""
+        """Where it has its own tables, if not beside the others.
+
+        :raises StoreError: its configuration cannot be read, and it matters: what lies in a folder of another kind is not found
+        """
         try:
             return str(self._config().get("local_system_data_file_directory") or "")
         except StoreError:
+            if len(self.layout.data) > 1:
+                raise
             return ""
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The data directories of its ``cassandra.yaml``, whatever the topology says; empty where it says nothing, or cannot be read."""
+        try:
+            return self._data(self._config())
+        except StoreError:
+            return ()
 
     def _config(self) -> dict[str, Any]:
         where = self.directories.config
@@ -193,6 +206,15 @@ def drill_cluster(topology: Topology, store: str) -> Cluster:
     spec, wish = cast(Cassandra, topology.store(store)), topology.drill.targets.get(store)
     if wish is None or not (wish.nodes or wish.access):
         raise RequestError(f"the topology names no cluster to drill store {store!r} on", fix=f"write drill.targets.{store}.nodes")
+    live = {(node.host, node.jmx_port) for node in spec.nodes}
+    if (wish.access is None or wish.access == spec.access) and spec.access.kubernetes:
+        shared = ["the pods of its selector"]
+    else:
+        shared = [node.host for node in wish.nodes or () if (node.host, node.jmx_port) in live]
+    if shared:
+        raise RequestError(
+            f"drill.targets.{store} is the live cluster: {', '.join(shared)}", fix="name another cluster: what is in it is replaced"
+        )
     members = list(_members(spec, wish.access or spec.access, wish.nodes or ()))
     return Cluster(store, spec, members, conn_id=wish.conn_id or wish.to, jmx_conn_id=spec.jmx_conn_id)
 

@@ -82,6 +82,18 @@ def same_nodes(cluster: Cluster, facts: ClusterFacts) -> Pairs:
     return then
 
 
+def require_other(ring: Ring, facts: ClusterFacts) -> None:
+    """The cluster that shall be filled is not the one that was backed up, under whatever addresses.
+
+    :raises StoreAccessError: it is
+    """
+    if same := {node.host_id for node in facts.nodes} & {node.host_id for node in ring.nodes}:
+        raise StoreAccessError(
+            f"drill.targets.{facts.store} is the very cluster that was backed up: its host ids are {', '.join(sorted(same))}",
+            fix="name another cluster: what is in it is replaced",
+        )
+
+
 def matching_nodes(ring: Ring, facts: ClusterFacts) -> Pairs:
     """Another cluster of the same size: nodes that were in one rack get to be in one rack.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from midtime.errors import LeaseHeldError, ToolError
+from midtime.errors import LeaseHeldError, RestoreFailedError, ToolError
 from midtime.stores.base import Say, Target
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.lifecycle import Lifecycle, listens
@@ -18,8 +18,11 @@ from midtime.stores.naming import WORKING_PREFIX
 LOCK = f"{WORKING_PREFIX}lock"
 # A link, because it appears with its content, or not at all.
 _CLAIM = """
-folder=$1 lock=$1/$2 run=$3
-mkdir -p -- "$folder"
+folder=$1 lock=$1/$2 run=$3 owner=$4
+if [ ! -d "$folder" ]; then
+    mkdir -p -- "$folder"
+    if [ "$(id -u)" = 0 ] && [ -n "$owner" ]; then chown -- "$owner" "$folder"; fi
+fi
 ln -sT -- "$run" "$lock" 2>/dev/null || :
 readlink -- "$lock"
 """
@@ -31,9 +34,10 @@ _FINAL = ".midtime_final"
 _MARK = 'mkdir -p -- "$1"; touch -- "$1/$2"; sync -f "$1" 2>/dev/null || sync'
 _HAS = 'if [ -e "$1/$2" ]; then echo yes; fi'
 _UNMARK = 'rm -f -- "$1/$2"'
-# The former file keeps its name until it is whole under the other, and so does the new one.
+# The former file keeps its name until it is whole under the other, and so does the new one. A link to it stays one.
 _CONFIGURE = """
-config=$1 former=$1.$2 keys=$3
+config=$(readlink -f -- "$1") keys=$3
+former=$config.$2
 if [ ! -e "$former" ]; then cp -p -- "$config" "$former.new"; mv -- "$former.new" "$former"; fi
 cp -p -- "$former" "$config.new"
 { grep -Ev "^($keys)[[:space:]]*:" "$former" || :; echo; cat; } >"$config.new"
@@ -41,7 +45,8 @@ mv -- "$config.new" "$config"
 sync -f "$config" 2>/dev/null || sync
 """
 _CONFIGURE_BACK = """
-config=$1 former=$1.$2
+config=$(readlink -f -- "$1")
+former=$config.$2
 rm -f -- "$config.new" "$former.new"
 if [ -e "$former" ]; then mv -- "$former" "$config"; sync -f "$config" 2>/dev/null || sync; fi
 """
@@ -79,7 +84,7 @@ class Moving:
         self.cluster.each(lambda member: member.node.shell(_LET_GO, member.layout.data[0], LOCK, self.target.working))
 
     def _claim(self, member: Member) -> None:
-        holder = member.node.shell(_CLAIM, member.layout.data[0], LOCK, self.target.working).strip()
+        holder = member.node.shell(_CLAIM, member.layout.data[0], LOCK, self.target.working, self.cluster.owner).strip()
         if holder != self.target.working:
             raise LeaseHeldError(
                 f"node {member.label} is taken by another restore, {holder}",
@@ -106,11 +111,11 @@ class Moving:
         states = self.cluster.each(lambda member: self.swap(member).look())
         if set(states.values()) != {Progress.PLACED}:
             self.cluster.each(lambda member: self.swap(member).require_staged())
-            running = self.life.running()
             if set(states.values()) == {Progress.UNTOUCHED}:
-                self._note(running)
-            self.life.stop(running)
+                self._note(self.life.running())
+            self.life.stop(self.cluster.members)  # one that is just being restarted shows no life
             self.cluster.each(lambda member: self.swap(member).forward())
+            self._require_down()
             self.say(f"All nodes: what was live is kept as {self.aside}, what was staged is in its place")
         if configured is not None:
             self.cluster.each(lambda member: self._configure(member, configured[member.label]))
@@ -124,7 +129,7 @@ class Moving:
             if not ran:
                 return
         else:
-            self.life.stop(self.life.running())
+            self.life.stop(self.cluster.members)
             self.cluster.each(lambda member: member.node.shell(_CONFIGURE_BACK, member.layout.config, self.aside))
             self.cluster.each(lambda member: self.swap(member).back())
             self.say("All nodes: what was kept aside is live again")
@@ -140,6 +145,14 @@ class Moving:
         """
         self.cluster.each(lambda member: self.swap(member).drop())
         self.let_go()
+
+    def _require_down(self) -> None:
+        """A server that somebody started meanwhile has files open that were moved away, and would be taken for one that we started."""
+        if came := self.life.running():
+            raise RestoreFailedError(
+                f"{', '.join(member.label for member in came)} was started by somebody while the files were moved",
+                fix="see what starts it (systemd's Restart=, an operator) and let `stop` prevent that, then run again",
+            )
 
     def _note(self, running: Sequence[Member]) -> None:
         """Which nodes ran: those that did not, a lost one perhaps, must not be started on the way back."""

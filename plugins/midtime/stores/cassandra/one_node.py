@@ -6,13 +6,13 @@ of which one node lives in the past proves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import cast
 
 from midtime.catalog import Catalog
 from midtime.catalog.pool import Pool, check_pooled
-from midtime.errors import StoreAccessError, StoreUnreachableError, TargetExistsError
+from midtime.errors import RequestError, StoreAccessError, StoreUnreachableError, TargetExistsError
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.topology.cassandra import Cassandra
@@ -23,7 +23,7 @@ from midtime.stores.cassandra.lifecycle import require_actions, signs_of_life
 from midtime.stores.cassandra.listing import NodeFacts
 from midtime.stores.cassandra.moving import Moving
 from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
-from midtime.stores.cassandra.nodetool_output import UP_AND_NORMAL
+from midtime.stores.cassandra.nodetool_output import UP_AND_NORMAL, Replication
 from midtime.stores.cassandra.proving import SYSTEM
 from midtime.stores.cassandra.restore_checks import require_apart, require_rights, require_version
 from midtime.stores.cassandra.restoring import staging_of
@@ -82,7 +82,7 @@ class OneNode:
             whole = Moving(cluster, target, say)
             ring = whole.life.wait_whole()
             tool = self._tool(cluster, moving.cluster.members[0])
-            keyspaces = [name for name in self.topology.all_namespaces(self.store) if name not in SYSTEM]
+            keyspaces = self._keyspaces
             for keyspace in (*keyspaces, "system_auth"):
                 tool.repair("-full", keyspace)
                 say(f"node {self.label}: {keyspace} repaired")
@@ -108,6 +108,10 @@ class OneNode:
             alone = Cluster(self.store, self.spec, [cluster.member(self.label)], conn_id=cluster.conn_id, jmx_conn_id=cluster.jmx_conn_id)
             yield cluster, Moving(alone, target, say, alone=True)
 
+    @property
+    def _keyspaces(self) -> list[str]:
+        return [name for name in self.topology.all_namespaces(self.store) if name not in SYSTEM]
+
     def _tool(self, cluster: Cluster, member: Member) -> Nodetool:
         return Nodetool(member, jmx_login(cluster.jmx_conn_id))
 
@@ -131,6 +135,7 @@ class OneNode:
                     continue
                 tool = self._tool(cluster, member)
                 self._require_others_up(tool, member, source)
+                require_copies(tool.describecluster().keyspaces, self._keyspaces)
                 require_version(tool.version(), facts)
         return f"host id {source.host_id}, all others are up and normal"
 
@@ -151,3 +156,17 @@ class OneNode:
             if moving.swap(member).look() is not Progress.UNTOUCHED:
                 raise TargetExistsError(f"node {self.label} has {moving.aside} already", fix="remove it once nobody needs it")
         return f"node {self.label}, replacing what is there, which is kept as {moving.aside}; then repaired by the others"
+
+
+def require_copies(replication: Mapping[str, Replication], keyspaces: Iterable[str]) -> None:
+    """Whether others have what the node has missed since its snapshot.
+
+    :raises RequestError: nobody else has it: the node would come back in the past, and nothing could bring it up to date
+    """
+    for keyspace in keyspaces:
+        options = replication[keyspace].options if keyspace in replication else ()
+        counts = [int(value.partition("/")[0]) for _, value in options if value.partition("/")[0].isdigit()]
+        if counts and sum(counts) < 2:
+            raise RequestError(
+                f"keyspace {keyspace} has one replica: what was written since the snapshot is nowhere else", fix="restore the whole set"
+            )

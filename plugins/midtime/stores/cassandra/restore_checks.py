@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cached_property
+from posixpath import normpath
 
 from midtime.errors import MidtimeError, RequestError, StagingSpaceError, StoreAccessError, TargetExistsError, ToolError
 from midtime.model.restore_point import StoreBackup
@@ -13,16 +14,16 @@ from midtime.model.words import counted
 from midtime.stores.base import WILL_BE, Question, Target
 from midtime.stores.cassandra.checks import UNTOUCHED
 from midtime.stores.cassandra.cluster import Cluster, Member, drill_cluster
-from midtime.stores.cassandra.facts import BackupFacts, matching_nodes, same_nodes
+from midtime.stores.cassandra.facts import BackupFacts, matching_nodes, require_other, same_nodes
 from midtime.stores.cassandra.lifecycle import require_actions, signs_of_life
 from midtime.stores.cassandra.listing import ClusterFacts
 from midtime.stores.cassandra.moving import LOCK, Moving
 from midtime.stores.cassandra.nodes import files
 from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
-from midtime.stores.cassandra.nodetool_output import RingMember
+from midtime.stores.cassandra.nodetool_output import RingMember, bare
 from midtime.stores.cassandra.proving import SYSTEM
 from midtime.stores.cassandra.restored import cluster_of
-from midtime.stores.cassandra.ring import numbers, read_ring
+from midtime.stores.cassandra.ring import is_address, numbers, read_ring
 from midtime.stores.cassandra.staging import RESERVE
 from midtime.stores.cassandra.swapping import Progress
 
@@ -104,6 +105,7 @@ class RestoreChecks:
         login = jmx_login(self.cluster.jmx_conn_id)
         ring = read_ring(self.cluster, lambda member: Nodetool(member, login))
         require_version(ring.version, self.facts)
+        require_other(ring, self.facts)
         if len(ring.nodes) != len(self.facts.nodes):
             self._require_loadable()
             return f"{len(ring.nodes)} of {len(self.facts.nodes)} nodes: loaded by sstableloader"
@@ -118,7 +120,8 @@ class RestoreChecks:
     def _same_ring(self) -> str:
         """Whoever answers knows the ring; nobody may be in it who does not get the backup's identity."""
         pairs = same_nodes(self.cluster, self.facts)
-        known = {node.host: node for node in pairs.values()}
+        now = {member.label: member.host for member in self.cluster.members}  # a pod's address changes
+        known = {bare(now[label]) if is_address(now[label]) else node.host: node for label, node in pairs.items()}
         fresh = []
         for seen, version in self._views():
             if strangers := sorted(member.host for member in seen if member.host not in known):
@@ -212,11 +215,18 @@ def _existing(member: Member) -> set[str]:
 
 
 def require_apart(member: Member) -> None:
-    """What is below a data directory would be moved with it.
+    """What is below a data directory would be moved with it; what is no data directory of the server's would not be found there.
 
-    :raises RequestError: a folder lies in another one
+    :raises RequestError: a folder lies in another one, or the topology names other data directories than the server has
     """
     at = member.layout
+    served, own = {*map(normpath, member.served)}, member.local_system_folder
+    # A container's server knows its folders under other names than its host.
+    if (served and len(served) != len({*map(normpath, at.data)})) or (own and own not in at.data):
+        raise RequestError(
+            f"node {member.label}: directories.data is {', '.join(at.data)}, and {at.config} has {', '.join(sorted(served))}",
+            fix="correct directories in the topology, or leave `data` out",
+        )
     folders = [*at.data, at.commitlog, at.hints, at.saved_caches, *([at.cdc_raw] if at.cdc_raw else [])]
     for folder in folders:
         for other in folders:

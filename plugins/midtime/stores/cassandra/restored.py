@@ -37,12 +37,17 @@ class RestoredCluster:
     def schema_differences(self) -> Sequence[str]:
         """Tables that were captured and are not there, and the other way round."""
         said: Mapping[str, str] = self.backup.details.get("tables", {})
-        captured = {table for table in said if table.partition(".")[0] in self._keyspaces}
+        captured = {table: number for table, number in said.items() if table.partition(".")[0] in self._keyspaces}
         if not captured:
             return ()
-        found = self.session.table_ids(self._keyspaces).keys()
-        missing = [f"{table}: missing" for table in sorted(captured - found)]
-        return [*missing, *(f"{table}: unexpected (not captured)" for table in sorted(found - captured))]
+        found = self.session.table_ids(self._keyspaces)
+        missing = [f"{table}: missing" for table in sorted(captured.keys() - found.keys())]
+        others = [table for table in sorted(captured.keys() & found.keys()) if captured[table] != found[table]]
+        return [
+            *missing,
+            *(f"{table}: another table of that name (id {found[table]}, captured {captured[table]})" for table in others),
+            *(f"{table}: unexpected (not captured)" for table in sorted(found.keys() - captured.keys())),
+        ]
 
     def records(self) -> CassandraRecords:
         """The records."""

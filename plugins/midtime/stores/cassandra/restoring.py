@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from midtime.catalog import Catalog
 from midtime.catalog.pool import Pool, check_pooled
-from midtime.errors import RequestError
+from midtime.errors import RequestError, RestoreFailedError
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.topology.cassandra import Cassandra
@@ -21,13 +21,14 @@ from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores.base import Say, Shelf, Target
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.cql import session_to
-from midtime.stores.cassandra.facts import BackupFacts, matching_nodes, same_nodes
+from midtime.stores.cassandra.facts import BackupFacts, Pairs, matching_nodes, require_other, same_nodes
 from midtime.stores.cassandra.listing import NodeFacts, NodeListing, SnapshotFile
 from midtime.stores.cassandra.moving import Moving
+from midtime.stores.cassandra.nodes import files
 from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
 from midtime.stores.cassandra.restore_checks import drill_questions, questions
 from midtime.stores.cassandra.restored import PATIENCE, addresses, cluster_of
-from midtime.stores.cassandra.ring import read_ring
+from midtime.stores.cassandra.ring import Ring, read_ring
 from midtime.stores.cassandra.staging import Staging
 from midtime.stores.cassandra.swapping import KEPT
 from midtime.stores.naming import working_name
@@ -84,26 +85,39 @@ def restore(topology: Topology, backup: StoreBackup, shelf: Shelf, target: Targe
 
 
 def _fill(moving: Moving, facts: BackupFacts, pool: Pool) -> None:
-    cluster, then = moving.cluster, facts.cluster()
+    cluster, then, login = moving.cluster, facts.cluster(), jmx_login(moving.cluster.jmx_conn_id)
+    ring = read_ring(cluster, lambda member: Nodetool(member, login))
+    require_other(ring, then)
     if len(cluster.members) != len(then.nodes):
         from midtime.stores.cassandra import loading
 
         loading.load(moving, facts, pool)
         return
-    login = jmx_login(cluster.jmx_conn_id)
-    pairs = matching_nodes(read_ring(cluster, lambda member: Nodetool(member, login)), then)
+    pairs = matching_nodes(ring, then)
     stage(
         moving,
         pool,
         {label: facts.listing(source.label) for label, source in pairs.items()},
         lambda file: not file.path.startswith(IDENTITY),
     )
-    moving.forward({label: _as_node(source) for label, source in pairs.items()})
+    require_tokens(moving.forward({label: _as_node(source) for label, source in pairs.items()}), pairs)
     _read_back(cluster, facts.backup, moving.say)
 
 
 def _as_node(source: NodeFacts) -> tuple[str, ...]:
     return f"initial_token: '{','.join(source.tokens)}'", f"num_tokens: {len(source.tokens)}", "auto_bootstrap: false"
+
+
+def require_tokens(ring: Ring, pairs: Pairs) -> None:
+    """A node with other tokens is asked for other rows than it has, and nothing that is verified later would miss them.
+
+    :raises RestoreFailedError: one has others
+    """
+    if others := [node.label for node in ring.nodes if {*node.tokens} != {*pairs[node.label].tokens}]:
+        raise RestoreFailedError(
+            f"{', '.join(others)} came up with other tokens than the backup's",
+            fix="see whether the node's server reads the cassandra.yaml of directories.config, and who else writes it",
+        )
 
 
 def stage(moving: Moving, pool: Pool, listings: Mapping[str, NodeListing], wanted: Callable[[SnapshotFile], bool] = lambda _: True) -> None:
@@ -115,6 +129,9 @@ def stage(moving: Moving, pool: Pool, listings: Mapping[str, NodeListing], wante
     check_pooled(pool, (file.pooled for listed in chosen.values() for file in listed))
 
     def one(member: Member) -> None:
+        for folder in moving.swap(member).folders:  # an earlier try that ran and was put back has left its log: no log of other files
+            if folder not in member.layout.data:
+                files.remove_tree(member.node, f"{folder}/{moving.target.working}")
         staging_of(moving, member, pool.root).bring(chosen[member.label], moving.say)
 
     moving.cluster.each(one)
@@ -138,7 +155,7 @@ def place(topology: Topology, backup: StoreBackup, target: Target) -> None:
         if not target.aside:
             moving.keep()
             return
-        moving.forward()
+        require_tokens(moving.forward(), same_nodes(cluster, BackupFacts.found(topology, backup).cluster()))
         _read_back(cluster, backup, log.info)
 
 

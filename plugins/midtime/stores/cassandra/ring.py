@@ -185,7 +185,7 @@ def _in_topology(cluster: Cluster, views: Mapping[str, View], ring: Mapping[str,
                 fix="correct their host or jmx_port",
             )
         listed[host_id] = member.label
-        if host_id in ring and _is_address(member.host) and ring[host_id].host != bare(member.host):
+        if host_id in ring and is_address(member.host) and ring[host_id].host != bare(member.host):
             raise StoreAccessError(
                 f"JMX of node {member.label} is that of {ring[host_id].host}", fix="correct host or jmx_port of the topology's nodes"
             )
@@ -198,7 +198,8 @@ def _in_topology(cluster: Cluster, views: Mapping[str, View], ring: Mapping[str,
         raise StoreAccessError(f"the ring has no node {', '.join(lost)}", fix="remove it from the topology, or let it join")
 
 
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
+    """Whether it is an address, not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -42,6 +42,14 @@ move_all() {
 }
 """
 
+# A script survives whoever started it: the other way must not begin while it is at work.
+_TURN = """
+if [ -d "$1" ] && command -v flock >/dev/null; then
+    exec 9<"$1"
+    flock -w 60 9 || refuse "another swap is at work on $1"
+fi
+"""
+
 _STAGED = """
 for folder; do
     [ -e "$folder/$aside/.midtime_moved" ] || [ -e "$folder/$working/.midtime_staged" ] || refuse "nothing is staged in $folder/$working"
@@ -49,7 +57,8 @@ done
 """
 
 _FORWARD = (
-    _STAGED
+    _TURN
+    + _STAGED
     + """
 for folder; do
     kept=$folder/$aside
@@ -72,7 +81,9 @@ done
 """
 )
 
-_BACK = """
+_BACK = (
+    _TURN
+    + """
 for folder; do
     kept=$folder/$aside
     [ -e "$kept/.midtime_moved" ] || continue
@@ -92,6 +103,7 @@ for folder; do
     rmdir -- "$kept"
 done
 """
+)
 
 _READY = """
 for folder; do
@@ -101,13 +113,16 @@ for folder; do
 done
 """
 
-_DROP = """
+_DROP = (
+    _TURN
+    + """
 for folder; do
     if [ -d "$folder/$aside" ] && [ ! -e "$folder/$aside/.midtime_placed" ]; then refuse "$folder is half swapped"; fi
 done
 for folder; do rm -f -- "$folder/$working/.midtime_staged"; done
 for folder; do rm -rf -- "${folder:?}/$working"; done
 """
+)
 
 _LOOK = """
 for folder; do

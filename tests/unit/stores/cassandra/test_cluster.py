@@ -46,6 +46,17 @@ def test_layout_that_nobody_says_is_told(tmp_path: Path) -> None:
         node_with(tmp_path / "none.yaml").layout  # noqa: B018
 
 
+def test_where_a_node_has_its_own_tables_is_never_guessed(tmp_path: Path) -> None:
+    """SSTables in a folder of the other kind are not found, and nobody misses them."""
+    config = tmp_path / "cassandra.yaml"
+    said = {"commitlog": "/c", "hints": "/h", "saved_caches": "/s", "cdc_raw": "/r"}
+    assert node_with(config, data=["/d1"], **said).local_system_folder == ""
+    with pytest.raises(ToolError, match="No such file"):
+        node_with(config, data=["/d1", "/own"], **said).local_system_folder  # noqa: B018 - it is read
+    config.write_text(yaml.safe_dump(YAML))
+    assert node_with(config, data=["/d1", "/own"], **said).local_system_folder == "/own"
+
+
 def test_each_names_all_that_failed_and_keeps_the_kind() -> None:
     cluster = Ring3().cluster
 
@@ -84,3 +95,22 @@ def test_drill_cluster_takes_from_the_store_what_its_target_leaves_out() -> None
         (member,) = cluster.members
     assert (member.host, member.seed, member.jmx_port, member.nodetool) == ("10.9.0.1", True, 7200, ("/opt/nodetool",))
     assert (cluster.conn_id, cluster.name) == ("other", "ring")
+
+
+@pytest.mark.parametrize("node", [HOSTS[1], {"host": HOSTS[1], "seed": True}])
+def test_the_live_cluster_is_no_drill_cluster(node: object) -> None:
+    said = topology().model_dump(mode="json", exclude_unset=True)
+    said["drill"] = {"targets": {"ring": {"conn_id": "other", "nodes": ["10.9.0.1", node]}}}
+    with pytest.raises(RequestError, match=rf"is the live cluster: {HOSTS[1]}"):
+        drill_cluster(type(topology()).model_validate(said), "ring")
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_the_live_clusters_pods_are_no_drill_cluster(again: bool) -> None:
+    """Where a target says nothing of its access, the store's counts, and finds the live pods."""
+    said = topology().model_dump(mode="json", exclude_unset=True)
+    del said["stores"][0]["nodes"]
+    said["stores"][0]["access"] = access = {"kubernetes": {"namespace": "live", "selector": "app=cassandra"}}
+    said["drill"] = {"targets": {"ring": {"conn_id": "other", **({"access": access} if again else {"nodes": ["10.9.0.1"]})}}}
+    with pytest.raises(RequestError, match="is the live cluster: the pods of its selector"):
+        drill_cluster(type(topology()).model_validate(said), "ring")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from midtime.errors import LeaseHeldError, RestoreFailedError
+from midtime.stores.cassandra.swapping import Swap
 from tests.unit.steps import Killed
 from tests.unit.stores.cassandra.moving_room import DRILL, IN_PLACE, LIVE, STAGED, WORKING, World
 
@@ -54,6 +55,26 @@ class TestForward:
         assert world.live() == LIVE
         assert world.said == [], "not even stopped"
 
+    def test_what_seems_to_be_down_is_stopped_too(self, world: World) -> None:
+        """A server that is just being restarted shows no life."""
+        (world.folder(world.cluster.members[1]) / "running").unlink()
+        world.stage().forward()
+        assert "stop node1" in world.said
+
+    def test_started_by_somebody_while_files_move(self, world: World) -> None:
+        """It has files open that were moved away, and listens like one that we started."""
+        moving = world.stage()
+        forward, (first, _) = Swap.forward, world.cluster.members
+
+        def and_started(swap: Swap) -> None:
+            forward(swap)
+            (world.folder(first) / "running").touch()
+
+        world.patch.setattr(Swap, "forward", and_started)
+        with pytest.raises(RestoreFailedError, match="node0 was started by somebody while the files were moved"):
+            moving.forward()
+        assert not any(each.startswith("start ") for each in world.said)
+
 
 class TestBack:
     def test_after_all(self, world: World) -> None:
@@ -94,6 +115,19 @@ class TestConfigured:
         for member in world.cluster.members:
             assert [path.name for path in world.folder(member).glob("cassandra.yaml*")] == ["cassandra.yaml"]
             assert (world.folder(member) / "cassandra.yaml").read_text() == "num_tokens: 4\nother: 1\n"
+
+    def test_a_link_to_the_configuration(self, world: World) -> None:
+        folder = world.folder(world.cluster.members[0])
+        (folder / "real").mkdir()
+        (folder / "cassandra.yaml").rename(folder / "real/cassandra.yaml")
+        (folder / "cassandra.yaml").symlink_to(folder / "real/cassandra.yaml")
+        moving = world.stage(DRILL)
+        moving.forward({member.label: self.LINES for member in world.cluster.members})
+        assert "initial_token" in (folder / "real/cassandra.yaml").read_text()
+        moving.back()
+        assert (folder / "cassandra.yaml").is_symlink()
+        assert (folder / "cassandra.yaml").read_text() == "num_tokens: 4\nother: 1\n"
+        assert [path.name for path in (folder / "real").iterdir()] == ["cassandra.yaml"]
 
     def test_what_is_to_stay(self, world: World) -> None:
         moving = world.stage(DRILL)

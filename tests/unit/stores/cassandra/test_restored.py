@@ -90,6 +90,9 @@ def test_schema_differences() -> None:
         "bank.gone: missing",
         "coordinator.state: unexpected (not captured)",
     ]
+    assert opened(tables={**same, "bank.acct": "0c"}).schema_differences() == [
+        "bank.acct: another table of that name (id 0a, captured 0c)",
+    ]
     assert opened().schema_differences() == (), "older backups do not say"
 
 

@@ -10,7 +10,7 @@ from midtime.errors import RequestError, StoreAccessError
 from midtime.model.topology import Target as TargetWish
 from midtime.model.topology import Topology
 from midtime.stores.base import Target
-from midtime.stores.cassandra.facts import matching_nodes
+from midtime.stores.cassandra.facts import matching_nodes, require_other
 from midtime.stores.cassandra.listing import ClusterFacts, NodeFacts, SnapshotFile
 from midtime.stores.cassandra.loading import capped, renamed, statements
 from midtime.stores.cassandra.restoring import target_of
@@ -88,6 +88,13 @@ class TestPairs:
     def test_another_layout(self, now: Ring) -> None:
         with pytest.raises(StoreAccessError, match=r"is laid out as .*, and the backup's was dc1: 1\+1"):
             matching_nodes(now, facts(node("a", "r1"), node("b", "r2")))
+
+
+def test_the_live_cluster_is_not_filled() -> None:
+    """Whatever it is called."""
+    with pytest.raises(StoreAccessError, match=r"drill\.targets\.ring is the very cluster that was backed up: its host ids are b"):
+        require_other(ring(node("x", "1"), node("b", "1")), facts(node("a", "1"), node("b", "1")))
+    require_other(ring(node("x", "1")), facts(node("a", "1")))
 
 
 class TestSchema:

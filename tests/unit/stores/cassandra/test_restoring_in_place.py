@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,14 @@ from midtime.errors import ArtifactError, LeaseHeldError, RestoreFailedError, St
 from midtime.model.restore_point import Artifact, Sealed, StoreBackup
 from midtime.stores.base import Shelf, Target
 from midtime.stores.cassandra import restoring
+from midtime.stores.cassandra.lifecycle import Lifecycle
 from midtime.stores.cassandra.listing import NodeListing, SnapshotFile
 from tests.unit.builders import part, point
 from tests.unit.stores.cassandra.moving_room import IN_PLACE, LIVE, World
 from tests.unit.stores.cassandra.test_moving import new_world
-from tests.unit.stores.cassandra.test_restoring import facts, node, topology
+from tests.unit.stores.cassandra.test_restoring import facts, node, ring, topology
 
+RING = ring(node("node0", "r"), node("node1", "r"))
 OTHER = Target(**{**IN_PLACE.to_dict(), "working": "midtime_tmp_999999_1234_ring", "aside": "midtime_before_999999"})
 
 
@@ -71,6 +74,7 @@ def backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backup]:
         monkeypatch.setattr(restoring, "cluster_of", lambda *_: world.cluster)
         monkeypatch.setattr(World, "content", lambda world, member: "old" if world.log(member) else "new")
         monkeypatch.setattr("tests.unit.stores.cassandra.moving_room.LIVE", "old")
+        monkeypatch.setattr(Lifecycle, "wait_whole", lambda _: RING)
         yield Backup(world, Catalog(f"file://{tmp_path}", "bank"))
 
 
@@ -92,6 +96,27 @@ def test_placed_for_good(backup: Backup) -> None:
     assert backup.placed()
     assert {path.name for path in backup.world.root.rglob("midtime_*")} == {IN_PLACE.aside}
     backup.restore(OTHER)
+
+
+def test_a_node_with_other_tokens(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for rows that it has not."""
+    backup.restore()
+    changed = replace(RING, nodes=(RING.nodes[0], replace(RING.nodes[1], tokens=("7",))))
+    monkeypatch.setattr(Lifecycle, "wait_whole", lambda _: changed)
+    with pytest.raises(RestoreFailedError, match="node1 came up with other tokens"):
+        restoring.place(backup.topology, backup.part, IN_PLACE)
+
+
+def test_staged_again_without_the_log_of_an_earlier_try(backup: Backup) -> None:
+    backup.restore()
+    restoring.place(backup.topology, backup.part, IN_PLACE)
+    for member in backup.world.cluster.members:
+        (backup.world.folder(member) / "commitlog/log").write_text("of the earlier try")
+    moving = backup.world.moving()
+    moving.back()
+    backup.restore()
+    moving.swap_in()
+    assert not any(map(backup.world.log, backup.world.cluster.members))
 
 
 def test_another_restore_waits(backup: Backup) -> None:

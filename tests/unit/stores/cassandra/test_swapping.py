@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midtime.errors import RestoreFailedError, TargetExistsError
+from midtime.stores.cassandra import swapping
 from midtime.stores.cassandra.swapping import Progress
 from tests.unit.stores.cassandra.swap_room import ASIDE, LIVE, WORKING, Room
 
@@ -124,6 +127,22 @@ class TestKilled:
 
 
 class TestRefused:
+    @pytest.mark.parametrize("way", ["forward", "back", "drop"])
+    def test_an_earlier_script_is_still_at_work(self, room: Room, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It survives whoever started it."""
+        scripts = {name: getattr(swapping, name).replace("flock -w 60", "flock -n") for name in ("_FORWARD", "_BACK", "_DROP")}
+        for name, script in scripts.items():
+            monkeypatch.setattr(swapping, name, script)
+        before = room.files()
+        with subprocess.Popen(["flock", str(room.root / "commitlog"), "sh", "-c", "echo; read line"], stdin=PIPE, stdout=PIPE) as earlier:
+            assert earlier.stdout
+            earlier.stdout.readline()
+            with pytest.raises(RestoreFailedError, match="another swap is at work"):
+                getattr(room.swap, way)()
+            earlier.communicate(b"\n")
+        assert room.files() == before
+        getattr(room.swap, way)()
+
     def test_something_appeared_in_between(self, room: Room) -> None:
         """Somebody started Cassandra on a node that was being swapped."""
         while (room.root / "data1/bank").exists():

@@ -1,0 +1,90 @@
+"""What is asked of a cluster before it is replaced, and of one lost node."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from midtime.errors import RequestError, StoreAccessError
+from midtime.model.topology.cassandra import Directories
+from midtime.stores.base import Target
+from midtime.stores.cassandra.cluster import Cluster
+from midtime.stores.cassandra.listing import ClusterFacts, NodeFacts
+from midtime.stores.cassandra.nodes.local import LocalNode
+from midtime.stores.cassandra.nodetool_output import Replication
+from midtime.stores.cassandra.one_node import require_copies
+from midtime.stores.cassandra.restore_checks import RestoreChecks, require_apart
+from tests.unit.stores.cassandra.fake_ring import HOSTS, IDS, FakeNode, Ring3, member_of, spec_of
+
+THEN = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+"""Addresses that pods had at the backup."""
+
+
+def checks_of(three: Ring3, labels: tuple[str, ...], *, ids: tuple[str, ...] = IDS) -> RestoreChecks:
+    """For nodes that have these names for ever, and the ring's addresses now."""
+    for node, label in zip(three.nodes, labels, strict=True):
+        node.label = label
+    cluster = Cluster("ring", spec_of(), [member_of(node) for node in three.nodes], conn_id=None, jmx_conn_id=None)
+    checks = RestoreChecks(cast(Any, None), Target("ring", "", "midtime_tmp_x", "ring", "midtime_before_x"), cast(Any, None), ExitStack())
+    nodes = tuple(
+        NodeFacts(label=label, host=host, host_id=id_, data_center="dc1", rack="r", tokens=("1",), version="5.0.4", schema_version="s")
+        for label, host, id_ in zip(labels, THEN, ids, strict=True)
+    )
+    facts = ClusterFacts(store="ring", name="c", partitioner="p", tag="t", keyspaces=(), tables={}, nodes=nodes)
+    checks.__dict__ |= {"cluster": cluster, "facts": facts}
+    return checks
+
+
+class TestSameRing:
+    def test_pods_with_other_addresses(self) -> None:
+        assert checks_of(Ring3(), ("pod-0", "pod-1", "pod-2")).layout() == "the 3 nodes of the backup"
+
+    def test_one_that_was_replaced(self) -> None:
+        said = checks_of(Ring3(), ("pod-0", "pod-1", "pod-2"), ids=(*IDS[:2], "former")).layout()
+        assert said == f"the 3 nodes of the backup; {HOSTS[2]} was replaced since and becomes who it was"
+
+    def test_a_node_that_would_stay_what_it_is(self) -> None:
+        three = Ring3()
+        checks = checks_of(three, ("pod-0", "pod-1", "pod-2"))
+        cast(FakeNode, checks.cluster.members[2].node).host = "10.0.0.3"
+        with pytest.raises(StoreAccessError, match=rf"nodes that the backup does not hold: {HOSTS[2]}"):
+            checks.layout()
+
+
+@pytest.mark.parametrize(
+    ("data", "good"), [(["/d1", "/d2/"], True), (["/srv/1", "/srv/2"], True), (["/d1"], False), (["/d1", "/d2", "/d3"], False)]
+)
+def test_data_directories_are_the_servers(data: list[str], good: bool, tmp_path: Path) -> None:
+    """What is staged elsewhere is never looked at."""
+    config = tmp_path / "cassandra.yaml"
+    config.write_text(yaml.safe_dump({"data_file_directories": ["/d1", "/d2"]}))
+    said = Directories.model_validate(
+        {"config": str(config), "data": data, "commitlog": "/c", "hints": "/h", "saved_caches": "/s", "cdc_raw": "/r"}
+    )
+    member = member_of(LocalNode("n1", "10.0.0.1"), directories=said)
+    if good:
+        require_apart(member)
+        return
+    with pytest.raises(RequestError, match=r"node n1: directories\.data is .*, and .*cassandra\.yaml has /d1, /d2"):
+        require_apart(member)
+
+
+def test_its_own_tables_lie_in_a_folder_that_is_swapped(tmp_path: Path) -> None:
+    """Or paxos would keep its state of now, and the node its name."""
+    config = tmp_path / "cassandra.yaml"
+    config.write_text(yaml.safe_dump({"data_file_directories": ["/d1"], "local_system_data_file_directory": "/own"}))
+    said = {"config": str(config), "commitlog": "/c", "hints": "/h", "saved_caches": "/s", "cdc_raw": "/r"}
+    require_apart(member_of(LocalNode("n1", "10.0.0.1"), directories=Directories.model_validate({**said, "data": ["/d1", "/own"]})))
+    with pytest.raises(RequestError, match=r"has /d1, /own"):
+        require_apart(member_of(LocalNode("n1", "10.0.0.1"), directories=Directories.model_validate({**said, "data": ["/d1", "/d2"]})))
+
+
+def test_a_node_whose_data_nobody_else_has() -> None:
+    one, two = (Replication("NetworkTopologyStrategy", (("dc1", count),)) for count in ("1", "2"))
+    require_copies({"bank": two, "other": one}, ["bank"])
+    with pytest.raises(RequestError, match="keyspace bank has one replica"):
+        require_copies({"bank": one}, ["bank"])
