@@ -115,7 +115,7 @@ def armed_snapshots(cluster: Cluster, tool: Tool, tag: str, keyspaces: Sequence[
     cluster.each(lambda member: _require_unused(member, tool(member), tag))
     try:
         if spec.flush:
-            cluster.each(lambda member: tool(member).flush())
+            cluster.each(lambda member: tool(member).flush(seconds))  # by then nobody waits for us any more
         cluster.each(lambda member: armed.start(member, tool(member), ttl, seconds))
         yield armed
     except BaseException:

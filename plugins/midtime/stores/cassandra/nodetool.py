@@ -144,9 +144,9 @@ class Nodetool:
         """``keyspace.table`` of all tables."""
         return output.tablestats(self.run("tablestats", "-F", "json", *keyspaces))
 
-    def flush(self) -> None:
+    def flush(self, timeout: float = LONG) -> None:
         """Write all memtables out: nodetool flushes all keyspaces in one call, or one a call."""
-        self.run("flush", timeout=LONG)
+        self.run("flush", timeout=timeout)
 
     def clear(self, tag: str, timeout: float = SHORT) -> None:
         """Remove that snapshot. Nothing happens if it is not there."""

@@ -11,6 +11,7 @@ import pytest
 
 from midtime.errors import CopyError, StoreUnreachableError, TargetExistsError, ToolError, WindowVoidError
 from midtime.stores.cassandra.capture import ArmedSnapshots, armed_snapshots
+from midtime.stores.cassandra.nodetool import Nodetool
 from tests.unit.stores.cassandra.fake_ring import HOSTS, Ring3
 
 TAG = "midtime-books-ring-012345-6789"
@@ -37,6 +38,13 @@ def test_all_nodes_flush_then_wait_and_nothing_is_sent_before_the_window() -> No
     assert all(b"".join(node.sent) == b"midtime midtime\n" for node in three.nodes)
     assert (capture.tag, capture.keyspaces, capture.ring.name) == (TAG, ("bank", "system"), "Mid Time")
     assert cleared(three) == [0, 0, 0]  # it is needed
+
+
+def test_flush_gets_no_more_time_than_the_window_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    three, given = Ring3(), list[float]()
+    monkeypatch.setattr(Nodetool, "flush", lambda _, timeout: given.append(timeout))
+    with armed_snapshots(three.cluster, three.tool, TAG, ["bank"], timedelta(minutes=2)):
+        assert given == [120 + three.cluster.spec.capture_limit.total_seconds()] * 3
 
 
 def test_flush_may_be_left_out_and_so_may_the_time_to_live() -> None:
