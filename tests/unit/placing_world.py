@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from midtime import products
-from midtime.catalog import Catalog, Lease, objects
+from midtime.catalog import Catalog, Lease, given_up, objects
 from midtime.catalog.placings import Entry
 from midtime.errors import ProductRunningError, StoreUnreachableError, TargetExistsError
 from midtime.model.instants import run_suffix, utc_now
@@ -169,6 +169,7 @@ class Run:
         def start(_: Topology) -> None:
             with world.act("start", ProductRunningError):
                 assert len(set(world.live.values())) == 1, "started on a mixed set"
+                assert [each.stores for each in given_up.all_of(self.catalog)] == [world.stores] * (world.whole() == NEW)
                 world.running = True
 
         def serving(_: Topology) -> Iterator[str]:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from midtime import products
-from midtime.catalog import Catalog
-from midtime.errors import ManifestError, RequestError, RestoreFailedError, RestorePointNotFoundError, StoreUnreachableError
+from midtime.catalog import Catalog, given_up, objects
+from midtime.errors import CatalogError, ManifestError, RequestError, RestoreFailedError, RestorePointNotFoundError, StoreUnreachableError
+from midtime.model.instants import utc_now
 from midtime.model.topology import Topology
 from midtime.operators.plan import PlanNodeOperator
 from midtime.operators.release import ReleaseRestoreOperator
@@ -135,6 +136,42 @@ def test_a_restore_point_that_is_not_there(topology: Topology, catalog: Catalog)
     catalog.invalidate(WHOLE.id, "torn")
     with pytest.raises(ManifestError, match="invalid"):
         plan(topology, restore_point=WHOLE.id)
+
+
+class TestGivenUp:
+    """Since a restore in place, which went back behind the newest restore point."""
+
+    @pytest.fixture(autouse=True)
+    def replaced(self, topology: Topology, catalog: Catalog) -> None:
+        given_up.note(catalog, "restore-abcdef", ["rows"], WHOLE)
+        given_up.note(catalog, "restore-abcdef", ["rows"], TORN)  # said again by a retry: the first time counts
+
+    def test_it_is_passed_over(self, topology: Topology) -> None:
+        assert plan(topology)["restore_point"] == WHOLE.id
+
+    def test_it_is_refused(self, topology: Topology, catalog: Catalog) -> None:
+        with pytest.raises(ManifestError, match="of a time that store rows has given up"):
+            plan(topology, restore_point=TORN.id)
+        assert catalog.leases.names() == []
+        assert catalog.resolve(TORN.id, whole=False) == TORN  # to whom it is of use otherwise
+
+    def test_what_is_taken_since_is_good(self, topology: Topology, catalog: Catalog) -> None:
+        since = days_later((utc_now() - WHOLE.midtime).days + 1, stores=ROWS)
+        catalog.publish(since)
+        assert plan(topology)["restore_point"] == since.id
+
+    def test_a_note_that_nobody_can_read(self, topology: Topology, catalog: Catalog) -> None:
+        objects.replace(catalog.root / ".given_up" / "restore-abcdef.json", b"{")
+        with pytest.raises(CatalogError, match="unreadable"):
+            plan(topology)
+
+
+def test_given_up_while_the_plan_waited_for_its_approval(topology: Topology, catalog: Catalog) -> None:
+    made = plan(topology)
+    given_up.note(catalog, "restore-abcdef", ["rows"], WHOLE)
+    with pytest.raises(ManifestError, match="given up"):
+        place(topology, made)
+    assert Snapshotted.asked == [f"restore {NODE}"]
 
 
 def test_nothing_is_reserved_when_the_ring_says_no(topology: Topology, catalog: Catalog) -> None:

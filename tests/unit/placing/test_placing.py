@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from midtime.catalog import given_up
 from midtime.errors import (
     LeaseHeldError,
     MidtimeError,
@@ -38,6 +39,7 @@ class TestForward:
         beside.place()
         assert beside.acts == "ask a, ask b, ask c, place a, place b, place c"
         assert states(beside)[-2:] == ["placed", "done"]
+        assert list(given_up.all_of(beside.catalog)) == []
 
     def test_again_after_success(self, run: Run) -> None:
         """Killed after the last entry, before Airflow heard of it."""
