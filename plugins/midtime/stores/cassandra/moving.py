@@ -91,6 +91,18 @@ class Moving:
                 fix=f"wait for its end, or for midtime__sweep if it died; the lock is {member.layout.data[0]}/{LOCK}",
             )
 
+    def require_untouched(self) -> None:
+        """Nothing is staged where placing has begun: the marks of its way back lie among what is staged.
+
+        :raises RestoreFailedError: it has
+        """
+        begun = self.cluster.each(lambda member: self.swap(member).look() is not Progress.UNTOUCHED)
+        if any(begun.values()):
+            raise RestoreFailedError(
+                f"placing has begun on {', '.join(label for label, yes in begun.items() if yes)}",
+                fix="clear `place` alone, which goes on; or let `release` or midtime__sweep put back what was there",
+            )
+
     # -- forward and back --------------------------------------------------------------------------------------------------------------
 
     def ready(self) -> None:

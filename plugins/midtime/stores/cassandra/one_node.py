@@ -6,6 +6,7 @@ of which one node lives in the past proves nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import cast
@@ -26,7 +27,7 @@ from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
 from midtime.stores.cassandra.nodetool_output import UP_AND_NORMAL, Replication
 from midtime.stores.cassandra.proving import SYSTEM
 from midtime.stores.cassandra.restore_checks import require_apart, require_rights, require_version
-from midtime.stores.cassandra.restoring import staging_of
+from midtime.stores.cassandra.restoring import clear_logs, staging_of
 from midtime.stores.cassandra.ring import numbers
 from midtime.stores.cassandra.swapping import KEPT, Progress
 from midtime.stores.naming import working_name
@@ -72,6 +73,8 @@ class OneNode:
         check_pooled(pool, (file.pooled for file in listing.files))
         with self._opened(target, say) as (_, moving):
             moving.claim()
+            moving.require_untouched()
+            clear_logs(moving, moving.cluster.members[0])
             staging_of(moving, moving.cluster.members[0], pool.root).bring(listing.files, say)
             moving.ready()
 
@@ -82,7 +85,7 @@ class OneNode:
             whole = Moving(cluster, target, say)
             ring = whole.life.wait_whole()
             tool = self._tool(cluster, moving.cluster.members[0])
-            keyspaces = self._keyspaces
+            keyspaces = repaired(ring.keyspaces, self._keyspaces)
             for keyspace in (*keyspaces, "system_auth"):
                 tool.repair("-full", keyspace)
                 say(f"node {self.label}: {keyspace} repaired")
@@ -170,3 +173,8 @@ def require_copies(replication: Mapping[str, Replication], keyspaces: Iterable[s
             raise RequestError(
                 f"keyspace {keyspace} has one replica: what was written since the snapshot is nowhere else", fix="restore the whole set"
             )
+
+
+def repaired(known: Iterable[str], ours: Iterable[str]) -> list[str]:
+    """The topology's keyspaces first, then those of others: no backup holds them, so the node has come up without its part of them."""
+    return [*ours, *sorted(name for name in {*known} - {*ours} if not re.match(r"system(_|$)", name))]

@@ -77,6 +77,7 @@ def restore(topology: Topology, backup: StoreBackup, shelf: Shelf, target: Targe
         moving = Moving(cluster, target, say)
         moving.claim()
         if target.aside:
+            moving.require_untouched()
             pairs = same_nodes(cluster, facts.cluster())
             stage(moving, pool, {label: facts.listing(source.label) for label, source in pairs.items()})
             return
@@ -129,13 +130,18 @@ def stage(moving: Moving, pool: Pool, listings: Mapping[str, NodeListing], wante
     check_pooled(pool, (file.pooled for listed in chosen.values() for file in listed))
 
     def one(member: Member) -> None:
-        for folder in moving.swap(member).folders:  # an earlier try that ran and was put back has left its log: no log of other files
-            if folder not in member.layout.data:
-                files.remove_tree(member.node, f"{folder}/{moving.target.working}")
+        clear_logs(moving, member)
         staging_of(moving, member, pool.root).bring(chosen[member.label], moving.say)
 
     moving.cluster.each(one)
     moving.ready()
+
+
+def clear_logs(moving: Moving, member: Member) -> None:
+    """An earlier try that ran and was put back has left its commit log, which is none of what is staged anew."""
+    for folder in moving.swap(member).folders:
+        if folder not in member.layout.data:
+            files.remove_tree(member.node, f"{folder}/{moving.target.working}")
 
 
 def staging_of(moving: Moving, member: Member, pool: ObjectStoragePath) -> Staging:

@@ -16,7 +16,7 @@ from midtime.stores.cassandra.cluster import Cluster
 from midtime.stores.cassandra.listing import ClusterFacts, NodeFacts
 from midtime.stores.cassandra.nodes.local import LocalNode
 from midtime.stores.cassandra.nodetool_output import Replication
-from midtime.stores.cassandra.one_node import require_copies
+from midtime.stores.cassandra.one_node import repaired, require_copies
 from midtime.stores.cassandra.restore_checks import RestoreChecks, require_apart
 from tests.unit.stores.cassandra.fake_ring import HOSTS, IDS, FakeNode, Ring3, member_of, spec_of
 
@@ -88,3 +88,9 @@ def test_a_node_whose_data_nobody_else_has() -> None:
     require_copies({"bank": two, "other": one}, ["bank"])
     with pytest.raises(RequestError, match="keyspace bank has one replica"):
         require_copies({"bank": one}, ["bank"])
+
+
+def test_what_is_repaired_on_one_node() -> None:
+    """Also what is not ours: it has lost its part of it."""
+    known = ["system", "system_auth", "system_schema", "bank", "systematic", "others"]
+    assert repaired(known, ["coordinator", "bank"]) == ["coordinator", "bank", "others", "systematic"]

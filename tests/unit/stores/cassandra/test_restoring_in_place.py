@@ -119,6 +119,14 @@ def test_staged_again_without_the_log_of_an_earlier_try(backup: Backup) -> None:
     assert not any(map(backup.world.log, backup.world.cluster.members))
 
 
+def test_nothing_is_staged_where_placing_has_begun(backup: Backup) -> None:
+    """The marks that tell which nodes ran would be lost."""
+    backup.restore()
+    backup.world.moving().swap_in()
+    with pytest.raises(RestoreFailedError, match="placing has begun on node0, node1"):
+        backup.restore()
+
+
 def test_another_restore_waits(backup: Backup) -> None:
     backup.restore()
     with pytest.raises(LeaseHeldError):
