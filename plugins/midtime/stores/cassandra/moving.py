@@ -12,7 +12,7 @@ from midtime.stores.base import Say, Target
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.lifecycle import Lifecycle, listens
 from midtime.stores.cassandra.ring import Ring
-from midtime.stores.cassandra.swapping import KEPT, Progress, Swap
+from midtime.stores.cassandra.swapping import KEPT, PATIENCE, Progress, Swap
 from midtime.stores.naming import WORKING_PREFIX
 
 LOCK = f"{WORKING_PREFIX}lock"
@@ -142,7 +142,7 @@ class Moving:
                 return
         else:
             self.life.stop(self.cluster.members)
-            self.cluster.each(lambda member: member.node.shell(_CONFIGURE_BACK, member.layout.config, self.aside))
+            self.cluster.each(lambda member: member.node.shell(_CONFIGURE_BACK, member.layout.config, self.aside, timeout=PATIENCE))
             self.cluster.each(lambda member: self.swap(member).back())
             self.say("All nodes: what was kept aside is live again")
         self.life.start(ran)
@@ -170,7 +170,7 @@ class Moving:
         """Which nodes ran: those that did not, a lost one perhaps, must not be started on the way back."""
         labels = {member.label for member in running}
         self.cluster.each(
-            lambda member: member.node.shell(_MARK, self._working(member), _RAN) if member.label in labels else None,
+            lambda member: member.node.shell(_MARK, self._working(member), _RAN, timeout=PATIENCE) if member.label in labels else None,
         )
 
     def _noted(self, mark: str, where: str = "") -> list[Member]:
@@ -187,7 +187,7 @@ class Moving:
             return  # an earlier try's start
         text, keys = "".join(f"{line}\n" for line in lines), "|".join(line.partition(":")[0] for line in lines)
         try:
-            member.node.shell(_CONFIGURE, member.layout.config, self.aside, keys, sent=text.encode())
+            member.node.shell(_CONFIGURE, member.layout.config, self.aside, keys, sent=text.encode(), timeout=PATIENCE)
         except ToolError as error:
             raise type(error)(f"node {member.label}: cannot write {member.layout.config}: {error.message}", fix=error.fix) from error
 
@@ -195,7 +195,7 @@ class Moving:
 
     def keep(self) -> None:
         """What is in place on another cluster stays there."""
-        self.cluster.each(lambda member: member.node.shell(_MARK, f"{member.layout.data[0]}/{self.aside}", _FINAL))
+        self.cluster.each(lambda member: member.node.shell(_MARK, f"{member.layout.data[0]}/{self.aside}", _FINAL, timeout=PATIENCE))
 
     def unkeep(self) -> None:
         """It goes when it is discarded."""

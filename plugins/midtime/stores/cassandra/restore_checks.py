@@ -147,12 +147,13 @@ class RestoreChecks:
         """What becomes of what is there."""
         moving = Moving(self.cluster, self.target, lambda _: None)
         for member in self.cluster.members:
-            if moving.swap(member).look() is not Progress.UNTOUCHED:
+            holder = member.node.shell('readlink -- "$1" || :', f"{member.layout.data[0]}/{LOCK}").strip()
+            filled = not self.target.aside and holder == self.target.working  # by this very run, which is asked again before it places
+            if moving.swap(member).look() not in {Progress.UNTOUCHED, Progress.PLACED if filled else Progress.UNTOUCHED}:
                 raise TargetExistsError(
                     f"node {member.label} has {moving.aside} in its folders already",
                     fix="remove it once nobody needs it, or start a new run",
                 )
-            holder = member.node.shell('readlink -- "$1" || :', f"{member.layout.data[0]}/{LOCK}").strip()
             if holder and holder != self.target.working:
                 raise TargetExistsError(f"node {member.label} is taken by another restore, {holder}", fix="wait for its end")
         kept = f"replacing what is there, which is kept as {moving.aside} on each node"

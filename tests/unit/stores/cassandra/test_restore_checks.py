@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import yaml
 
-from midtime.errors import RequestError, StoreAccessError
+from midtime.errors import RequestError, StoreAccessError, TargetExistsError
 from midtime.model.topology.cassandra import Directories
 from midtime.stores.base import Target
 from midtime.stores.cassandra.cluster import Cluster
@@ -19,6 +21,8 @@ from midtime.stores.cassandra.nodetool_output import Replication
 from midtime.stores.cassandra.one_node import repaired, require_copies
 from midtime.stores.cassandra.restore_checks import RestoreChecks, require_apart
 from tests.unit.stores.cassandra.fake_ring import HOSTS, IDS, FakeNode, Ring3, member_of, spec_of
+from tests.unit.stores.cassandra.moving_room import IN_PLACE, WORKING, World
+from tests.unit.stores.cassandra.test_moving import new_world
 
 THEN = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
 """Addresses that pods had at the backup."""
@@ -71,6 +75,39 @@ def test_data_directories_are_the_servers(data: list[str], good: bool, tmp_path:
         return
     with pytest.raises(RequestError, match=r"node n1: directories\.data is .*, and .*cassandra\.yaml has /d1, /d2"):
         require_apart(member)
+
+
+class TestFate:
+    STAYS = Target("ring", "drill", WORKING, "ring_restored")
+
+    @pytest.fixture
+    def world(self) -> Iterator[World]:
+        with new_world() as world:
+            yield world
+
+    def fate(self, world: World, target: Target) -> str:
+        checks = RestoreChecks(cast(Any, None), target, cast(Any, None), ExitStack())
+        checks.__dict__ |= {"cluster": world.cluster}
+        return checks.fate()
+
+    def test_another_cluster_is_asked_again_when_it_is_filled(self, world: World) -> None:
+        assert "for you to remove" in self.fate(world, self.STAYS)
+        moving = world.stage(self.STAYS)
+        moving.claim()
+        moving.forward()
+        assert "for you to remove" in self.fate(world, self.STAYS)
+        with pytest.raises(TargetExistsError, match="is taken by another restore"):
+            self.fate(world, replace(self.STAYS, working=WORKING.replace("abcdef", "123456")))
+        moving.let_go()
+        with pytest.raises(TargetExistsError, match="in its folders already"):
+            self.fate(world, self.STAYS)
+
+    def test_in_place_nothing_may_be_there(self, world: World) -> None:
+        moving = world.stage()
+        moving.claim()
+        moving.forward()
+        with pytest.raises(TargetExistsError, match="in its folders already"):
+            self.fate(world, IN_PLACE)
 
 
 def test_its_own_tables_lie_in_a_folder_that_is_swapped(tmp_path: Path) -> None:
