@@ -57,7 +57,7 @@ class Setting:
         return [{path.name for path in _snapshots(node) if path.name.startswith("midtime-")} for node in self.cluster.nodes]
 
     def wait_nodetools_gone(self) -> None:
-        poll("no nodetool waits", lambda: not _waiting() or None, 15)
+        poll("no nodetool waits", lambda: not any(_waiting(node) for node in self.cluster.nodes) or None, 15)
 
 
 def make(cluster: CassandraCluster) -> None:
@@ -78,21 +78,21 @@ def _snapshots(node: CassandraNode) -> Iterator[Path]:
         yield from Path(data).glob("*/*/snapshots/*")
 
 
-def _waiting() -> list[int]:
-    """Processes that hold the FIFO of a login."""
+def _waiting(node: CassandraNode) -> list[int]:
+    """Processes that hold the FIFO of a login to that node."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*/fd"):
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if any("midtime_tmp_login" in os.readlink(link) for link in folder.iterdir()):
-                found.append(int(folder.parent.name))
+            told = str(node.jmx_port).encode() in (process / "cmdline").read_bytes().split(b"\0")
+            if told and any("midtime_tmp_login" in os.readlink(link) for link in (process / "fd").iterdir()):
+                found.append(int(process.name))
     return found
 
 
 def waiting_at(node: CassandraNode) -> int:
     """The JVM of the nodetool that waits to be let go at a node."""
-    for pid in _waiting():
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if str(node.jmx_port).encode() in words and any(b"NodeTool" in word for word in words) and words[0].endswith(b"java"):
+    for pid in _waiting(node):
+        if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(b"java"):
             return pid
     raise AssertionError(f"no nodetool waits at {node.host}")
 

@@ -28,7 +28,8 @@ READY = "midtime: ready"
 # The FIFO is held open for both ends, also by nodetool itself, so that it never ends: an empty password would be taken for none, and
 # nodetool would go on. Java reads on until its buffer is full: hence the zeros. Killing `timeout` kills the JVM below a script, too.
 # A nodetool that waits is not connected: whether the server is still there is told by its port.
-_WITH_LOGIN = """
+# Of what it complains of, Java's stack traces are left out: an access keeps the end alone.
+_SCRIPT = """
 limit=$1 armed=$2 port=$3; shift 3
 umask 077
 folder=$(mktemp -d "${TMPDIR:-/tmp}/midtime_tmp_login.XXXXXXXXXX")
@@ -42,7 +43,7 @@ for word; do
     if test "$word" = @login@; then word=$folder/login; fi
     set -- "$@" "$word"
 done
-timeout -k 2 "$limit" "$@" </dev/null &
+timeout -k 2 "$limit" "$@" </dev/null 2>"$folder/complaints" &
 tool=$!
 exec 4<&0
 {
@@ -56,7 +57,7 @@ if test -n "$armed"; then
     until waits || ! kill -0 "$tool" 2>/dev/null; do briefly 0.05; done
     if listening; then
         while briefly 0.5; do
-            listening || { echo "Connection refused: nothing listens at port $port any more" >&2; kill "$tool"; exit; }
+            listening || { echo "Connection refused: nothing listens at port $port any more" >>"$folder/complaints"; kill "$tool"; exit; }
         done &
         watcher=$!
     fi
@@ -65,6 +66,7 @@ fi
 code=0
 wait "$tool" || code=$?
 tool=
+grep -v '^[[:space:]]*at ' "$folder/complaints" | cut -c -300 | head -n 6 >&2 || :
 exit "$code"
 """
 _UNREACHABLE = re.compile(r"Failed to connect|Connection refused|ConnectException|ConnectIOException|UnknownHostException|Connection reset")
@@ -164,9 +166,7 @@ class Nodetool:
         :raises ToolError: nodetool is not there, or fails
         """
         try:
-            if self._login is None:
-                return self._member.node.run([*self._base, *words], timeout=timeout)
-            return self._member.node.run(self._with_login(self._login, timeout, "", words), sent=self._login.line, timeout=timeout)
+            return self._member.node.run(self._command(self._login, timeout, "", words), sent=(self._login or NOBODY).line, timeout=timeout)
         except ToolError as error:
             raise told(error, self._member.label) from error
 
@@ -178,16 +178,13 @@ class Nodetool:
         """
         lives = ("--ttl", f"{int(ttl.total_seconds())}s") if ttl else ()
         login = self._login or NOBODY
-        command = self._with_login(login, patience, READY, ("snapshot", "-t", tag, *lives, *keyspaces))
+        command = self._command(login, patience, READY, ("snapshot", "-t", tag, *lives, *keyspaces))
         return ArmedCommand(self._member.label, self._member.node.start(command), login)
 
-    @property
-    def _base(self) -> tuple[str, ...]:
-        return (*self._member.nodetool, "-p", str(self._member.jmx_port))
-
-    def _with_login(self, login: Login, limit: float, armed: str, words: Sequence[str]) -> list[str]:
-        tool = (*self._base, "-u", login.user, "-pwf", "@login@", *words)
-        return ["sh", "-euc", _WITH_LOGIN, "midtime", str(int(limit) + 1), armed, str(self._member.jmx_port), *tool]
+    def _command(self, login: Login | None, limit: float, armed: str, words: Sequence[str]) -> list[str]:
+        member, asked = self._member, ("-u", login.user, "-pwf", "@login@") if login else ()
+        tool = (*member.nodetool, "-p", str(member.jmx_port), *asked, *words)
+        return ["sh", "-euc", _SCRIPT, "midtime", str(int(limit) + 1), armed, str(member.jmx_port), *tool]
 
 
 class ArmedCommand:
@@ -239,7 +236,7 @@ class ArmedCommand:
 
 def told(error: ToolError, label: str) -> MidtimeError:
     """What a nodetool that failed means, by its last words."""
-    said = _ENDED.sub("", error.message).partition("-- StackTrace --")[0].strip()
+    said = " ".join(_ENDED.sub("", error.message).replace("-- StackTrace --", "").split())
     if _REFUSED.search(said):
         return StoreAccessError(f"node {label}: JMX refuses us: {said}", fix="name a connection with JMX's login in jmx_conn_id")
     if _UNREACHABLE.search(said):

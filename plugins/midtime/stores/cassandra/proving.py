@@ -10,6 +10,7 @@ from midtime.errors import CopyError, WindowVoidError
 from midtime.stores.cassandra.capture import Snapshot, Tool
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.listing import ClusterFacts
+from midtime.stores.cassandra.nodetool import Nodetool
 from midtime.stores.cassandra.ring import Ring, read_ring
 
 SYSTEM = ("system", "system_schema", "system_auth")
@@ -54,7 +55,8 @@ def prove(cluster: Cluster, tool: Tool, snapshot: Snapshot) -> Proof:
     ring = read_ring(cluster, tool)
     if changed := snapshot.ring.difference(ring):
         raise WindowVoidError(f"store {cluster.name!r}: {changed}, since the snapshot was prepared", fix="run the backup again")
-    ids = cluster.each(lambda member: _tables(member, tool, snapshot))
+    wanted = tool(cluster.members[0]).tables(snapshot.keyspaces)
+    ids = cluster.each(lambda member: _tables(member, tool(member), wanted, snapshot.tag))
     facts = ClusterFacts(
         store=cluster.name,
         name=ring.name,
@@ -67,17 +69,15 @@ def prove(cluster: Cluster, tool: Tool, snapshot: Snapshot) -> Proof:
     return Proof(facts, _schema(cluster.members[0], ring, snapshot))
 
 
-def _tables(member: Member, tool: Tool, snapshot: Snapshot) -> dict[str, str]:
+def _tables(member: Member, nodetool: Nodetool, wanted: frozenset[str], tag: str) -> dict[str, str]:
     """``keyspace.table`` -> id of all that the node has in the snapshot: by what its server says, and by what lies in its folders."""
-    nodetool = tool(member)
-    wanted = nodetool.tables(snapshot.keyspaces)
-    listed = nodetool.snapshots().get(snapshot.tag, frozenset())
-    found = _on_disk(member, snapshot.tag)
+    listed = nodetool.snapshots().get(tag, frozenset())
+    found = on_disk(member, tag)
     for where, there in (("nodetool listsnapshots", listed), (f"folders {', '.join(member.layout.data)}", found.keys())):
         if missing := sorted(wanted - there):
             more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
             raise CopyError(
-                f"node {member.label}: snapshot {snapshot.tag} lacks {', '.join(missing[:SHOWN])}{more}, according to {where}",
+                f"node {member.label}: snapshot {tag} lacks {', '.join(missing[:SHOWN])}{more}, according to {where}",
                 fix="see the node's log, and whether the topology names all of its data directories; then run the backup again",
             )
     if strange := sorted(found.keys() - wanted):
@@ -87,7 +87,8 @@ def _tables(member: Member, tool: Tool, snapshot: Snapshot) -> dict[str, str]:
     return found
 
 
-def _on_disk(member: Member, tag: str) -> dict[str, str]:
+def on_disk(member: Member, tag: str) -> dict[str, str]:
+    """``keyspace.table`` -> id of all that lies in the folders of a snapshot."""
     found: dict[str, str] = {}
     for folder in member.node.shell(_FOLDERS, tag, *member.layout.data).split("\0")[:-1]:
         if folder.split("/")[2] != "snapshots":

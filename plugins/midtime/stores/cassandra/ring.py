@@ -6,15 +6,12 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from midtime.errors import StoreAccessError, StoreUnreachableError
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.listing import NodeFacts
 from midtime.stores.cassandra.nodetool import Nodetool
 from midtime.stores.cassandra.nodetool_output import UNREACHABLE, UP_AND_NORMAL, Described, Info, Replication, RingMember, bare
-
-T = TypeVar("T")
 
 OLDEST = (4, 0)
 """Version of Cassandra that is supported."""
@@ -25,7 +22,6 @@ class View:
     """The ring as one node sees it."""
 
     members: tuple[RingMember, ...]
-    cluster: Described
     own: Info
 
 
@@ -105,35 +101,34 @@ def _changes(before: RingNode, after: RingNode) -> Iterator[str]:
 
 def view(nodetool: Nodetool) -> View:
     """Ask one node."""
-    return View(nodetool.status(), nodetool.describecluster(), nodetool.info())
+    return View(nodetool.status(), nodetool.info())
 
 
 def read_ring(cluster: Cluster, tool: Callable[[Member], Nodetool]) -> Ring:
-    """Ask all nodes.
+    """Ask all nodes; what the whole cluster has in common is asked of one, which asks the others.
 
     :raises StoreUnreachableError: one is down, or takes no part
     :raises StoreAccessError: they do not agree, or are not the nodes of the topology
     """
-    return agreed(cluster, cluster.each(lambda member: view(tool(member))))
+    views = cluster.each(lambda member: view(tool(member)))
+    return agreed(cluster, views, lambda: tool(cluster.members[0]).describecluster())
 
 
-def agreed(cluster: Cluster, views: Mapping[str, View]) -> Ring:
+def agreed(cluster: Cluster, views: Mapping[str, View], described: Callable[[], Described]) -> Ring:
     """What all see.
 
     :param views: by label
     :raises StoreError: as for :func:`read_ring`
     """
     _all_up(views)
-    members = _same(views, "the nodes of the ring", lambda each: each.members)
-    schema = _one_schema(views)
-    described = _same(views, "the cluster's name and partitioner", lambda each: (each.cluster.name, each.cluster.partitioner))
-    first = next(iter(views.values())).cluster
-    ring = {member.host_id: member for member in members}
+    ring = {member.host_id: member for member in _same(views)}
     _in_topology(cluster, views, ring)
-    versions = {host: version for version, hosts in first.versions.items() for host in hosts}
+    common = described()
+    schema = _one_schema(common)
+    versions = {host: version for version, hosts in common.versions.items() for host in hosts}
     nodes = tuple(_node(member, views[member.label].own, ring, versions) for member in cluster.members)
     _supported(nodes)
-    return Ring(*described, schema, nodes, first.keyspaces)
+    return Ring(common.name, common.partitioner, schema, nodes, common.keyspaces)
 
 
 def _all_up(views: Mapping[str, View]) -> None:
@@ -151,28 +146,26 @@ def _all_up(views: Mapping[str, View]) -> None:
         )
 
 
-def _one_schema(views: Mapping[str, View]) -> str:
-    found: dict[str, set[str]] = {}
-    for each in views.values():
-        for version, hosts in each.cluster.schema_versions.items():
-            found.setdefault(version, set()).update(hosts)
+def _one_schema(common: Described) -> str:
+    found = common.schema_versions
     if len(found) != 1 or UNREACHABLE in found:
-        told = "; ".join(f"{version} on {', '.join(sorted(hosts))}" for version, hosts in sorted(found.items()))
+        told = "; ".join(f"{version} on {', '.join(hosts)}" for version, hosts in sorted(found.items()))
         raise StoreUnreachableError(
             f"the nodes do not agree on one schema: {told}", fix="wait until nodetool describecluster shows one version"
         )
     return next(iter(found))
 
 
-def _same(views: Mapping[str, View], what: str, of: Callable[[View], T]) -> T:
+def _same(views: Mapping[str, View]) -> tuple[RingMember, ...]:
     (label, first), *others = views.items()
     for other, each in others:
-        if of(each) != of(first):
+        if each.members != first.members:
+            differing = ", ".join(sorted({member.host for member in {*each.members} ^ {*first.members}}))
             raise StoreAccessError(
-                f"nodes {label} and {other} do not agree on {what}: {of(first)} is not {of(each)}",
+                f"nodes {label} and {other} do not agree on the nodes of the ring: {differing}",
                 fix="see nodetool status on both; wait until gossip has settled",
             )
-    return of(first)
+    return first.members
 
 
 def _in_topology(cluster: Cluster, views: Mapping[str, View], ring: Mapping[str, RingMember]) -> None:

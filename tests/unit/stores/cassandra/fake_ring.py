@@ -11,7 +11,6 @@ from midtime.model.topology.cassandra import Cassandra, Directories
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.nodes.base import Node, Running
 from midtime.stores.cassandra.nodetool import READY, Nodetool
-from midtime.stores.cassandra.ring import View, view
 
 RECORDED = Path(__file__).parent / "recorded"
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
@@ -38,7 +37,8 @@ class Said(Running):
 
     def send(self, chunk: bytes) -> None:
         self.sent += chunk
-        self._node.sent.append(bytes(chunk))
+        if "snapshot" in self._command:
+            self._node.sent.append(bytes(chunk))
 
     def end_input(self) -> None: ...
 
@@ -129,9 +129,6 @@ class Ring3:
 
     def tool(self, member: Member) -> Nodetool:
         return Nodetool(member)
-
-    def views(self) -> dict[str, View]:
-        return self.cluster.each(lambda member: view(self.tool(member)))
 
     def replace(self, number: int | None, key: str, old: str, new: str) -> None:
         """Let a node, or all of them, say something else."""

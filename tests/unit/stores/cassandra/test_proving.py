@@ -122,6 +122,6 @@ def test_scripts_find_what_is_a_snapshot_of_that_tag(tmp_path: Path) -> None:
     roots = tuple(str(tmp_path / name) for name in ("a", "b", "c"))
     directories = Directories(data=roots, commitlog="/c", hints="/h", saved_caches="/s", cdc_raw="/cdc")
     member = member_of(LocalNode("n", "n"), directories=directories)
-    assert proving._on_disk(member, "tag") == {"bank.acct": IDS["bank.acct"]}
+    assert proving.on_disk(member, "tag") == {"bank.acct": IDS["bank.acct"]}
     schemas = member.node.shell(proving._SCHEMAS, "tag", *roots)
     assert schemas == f"bank/acct-{IDS['bank.acct']}/snapshots/tag/schema.cql\0CREATE TABLE ü;\0"
