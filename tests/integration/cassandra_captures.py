@@ -29,6 +29,7 @@ class Setting:
 
     cluster: CassandraCluster
     folder: Path
+    point: str = POINT
 
     def topology(self, **changes: Any) -> Topology:
         spec = self.cluster.topology_store(STORE, ["snapped"], **{"fence": False, **changes})
@@ -49,8 +50,8 @@ class Setting:
     @property
     def shelf(self) -> Shelf:
         catalog = Catalog(f"file://{self.folder}", NAME)
-        catalog.begin(POINT)
-        return Shelf(catalog.folder(POINT), STORE)
+        catalog.begin(self.point)
+        return Shelf(catalog.folder(self.point), STORE)
 
     def tags(self) -> list[set[str]]:
         """Those of Midtime that each node has, by its folders: a node that is stopped has them, too."""

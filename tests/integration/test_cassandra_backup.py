@@ -59,6 +59,10 @@ def test_snapshot_is_proven_copied_and_cleared(setting: Setting) -> None:
             backup = store.copy(capture, setting.shelf, lines.append)
         assert "of somebody else" in setting.cluster.nodetool(1, "listsnapshots")
         store.forget(capture.tag)  # again
+        with store.capture() as later:
+            assert later.tag != capture.tag
+            second = store.copy(later, Setting(setting.cluster, setting.folder, "20260102T000000Z-000000").shelf, lines.append)
+        assert second.details["sent_bytes"] < backup.details["sent_bytes"] / 2
     finally:
         setting.cluster.nodetool(1, "clearsnapshot", "-t", "of somebody else")
     folder = setting.shelf.folder / STORE
@@ -81,19 +85,9 @@ def test_snapshot_is_proven_copied_and_cleared(setting: Setting) -> None:
         assert listing.tag == capture.tag
 
 
-def test_second_backup_sends_little(setting: Setting) -> None:
-    store = setting.store()
-    sent = []
-    for _ in range(2):
-        with store.capture() as capture:
-            backup = store.copy(capture, setting.shelf, print)
-        sent.append(backup.details["sent_bytes"])
-    assert sent[1] < sent[0] / 2, sent
-
-
 def test_armed_is_faster_than_three_cold_nodetools(setting: Setting) -> None:
     keyspaces, cold, armed = setting.store().keyspaces, [], []
-    for round_ in range(3):
+    for round_ in range(2):
         started = time.monotonic()
         tools = [
             subprocess.Popen(
@@ -125,25 +119,11 @@ def test_killed_worker_leaves_neither_snapshot_nor_nodetool(setting: Setting, tm
         worker.send_signal(signal.SIGKILL)
 
 
-def test_failed_window_leaves_no_snapshot(setting: Setting) -> None:
-    with pytest.raises(WindowVoidError), setting.store().arm() as armed:
-        armed.fix()
-        assert all(len(tags) == 1 for tags in setting.tags())
-        raise WindowVoidError("somebody unpaused")
-
-
 def test_tag_that_is_taken_meanwhile_fails_the_capture(setting: Setting) -> None:
     tag = snapshot_tag(NAME, STORE, "run")
     with pytest.raises(StoreError, match=f"{setting.cluster.hosts[1]}.*already exists"), setting.store().arm(tag) as armed:
         setting.cluster.nodetool(1, "snapshot", "-t", tag, "snapped_meta")
         armed.fix()
-
-
-def test_schema_change_in_mid_window_voids(setting: Setting) -> None:
-    store = setting.store()
-    with pytest.raises(WindowVoidError, match="the schema has changed"), store.arm() as armed:
-        setting.cluster.execute("ALTER TABLE snapped.empty WITH comment = 'changed'")
-        store.prove(armed.fix(), setting.shelf)
 
 
 def test_table_made_again_in_mid_window_voids(setting: Setting) -> None:
@@ -175,16 +155,17 @@ def test_dead_node_is_named_before_anything_is_paused(setting: Setting) -> None:
     node, store = setting.cluster.node(2), setting.store()
     try:
         with pytest.raises(StoreUnreachableError, match=f"{node.host}.*nothing listens"), store.arm() as armed:
+            before = armed.ring
             armed.check()
             node.kill()
             poll("the dead node is noticed", lambda: armed.check(), 5)
         last = list(ask(STORE, store.questions()))[-1]
         assert (last.ok, node.host in last.detail) == (False, True), last
-        with pytest.raises(StoreUnreachableError, match=node.host), store.arm():
-            pytest.fail("it was armed without a node")
     finally:
         node.start()
         setting.cluster.wait_un()
+    with store.arm() as armed:
+        assert before.difference(armed.ring) == f"node {node.host} was restarted"
 
 
 def test_node_that_dies_while_it_takes_its_snapshot_fails_the_capture(setting: Setting) -> None:
@@ -196,16 +177,6 @@ def test_node_that_dies_while_it_takes_its_snapshot_fails_the_capture(setting: S
     finally:
         node.start()
         setting.cluster.wait_un()
-
-
-def test_node_that_is_restarted_voids(setting: Setting) -> None:
-    store, node = setting.store(), setting.cluster.node(1)
-    with pytest.raises(WindowVoidError, match=f"{node.host} was restarted"), store.arm() as armed:
-        capture = armed.fix()
-        node.stop()
-        node.start()
-        setting.cluster.wait_un()
-        store.prove(capture, setting.shelf)
 
 
 def test_data_folder_that_cannot_be_written_fails_the_capture(setting: Setting) -> None:
