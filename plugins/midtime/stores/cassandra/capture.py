@@ -73,7 +73,7 @@ class ArmedSnapshots(Armed):
                 raise CopyError(f"node {command.label}: nodetool ended while it waited for the window", fix="see that node's log")
 
     def fix(self) -> Snapshot:
-        """Let all of them go on at once.
+        """Let all of them go on at once. The first that fails fails all: writers wait for us. :meth:`close` ends the others.
 
         :raises StoreUnreachableError: they have not all taken it in time
         :raises StoreError: one has failed
@@ -81,7 +81,7 @@ class ArmedSnapshots(Armed):
         self.released = True
         midtime, started = utc_now(), time.monotonic()
         deadline = started + self.limit.total_seconds()
-        self.cluster.each(lambda member: self._take(self.commands[member.label], deadline))
+        self.cluster.each(lambda member: self._take(self.commands[member.label], deadline), hasty=True)
         return Snapshot(self.tag, midtime, time.monotonic() - started, self.keyspaces, self.ring)
 
     def _take(self, command: ArmedCommand, deadline: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ALL_COMPLETED, FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 TOGETHER = 64
 """Nodes that are worked on at once."""
+ALSO = 0.1
+"""Seconds after a first failure in which others are still named with it, where nobody waits for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,15 +151,21 @@ class Cluster:
             f"store {self.name!r} has no node {label!r} any more", fix="take a new backup: the cluster has changed since this one began"
         )
 
-    def each(self, work: Callable[[Member], T]) -> dict[str, T]:
+    def each(self, work: Callable[[Member], T], *, hasty: bool = False) -> dict[str, T]:
         """Do the same with all members, all at once; results by label.
 
+        :param hasty: wait for nobody once one has failed; whoever calls ends the others
         :raises MidtimeError: some failed: of the first one's kind, and it names all of them
         """
-        with ThreadPoolExecutor(min(TOGETHER, len(self.members)), thread_name_prefix="nodes") as pool:
+        pool = ThreadPoolExecutor(min(TOGETHER, len(self.members)), thread_name_prefix="nodes")
+        try:
             running = [(member.label, pool.submit(work, member)) for member in self.members]
-            failed = [(label, error) for label, future in running if (error := future.exception())]
-        if failed:
+            _, left = wait([future for _, future in running], return_when=FIRST_EXCEPTION if hasty else ALL_COMPLETED)
+            wait(left, ALSO)
+        finally:
+            pool.shutdown(wait=not hasty, cancel_futures=hasty)
+        ended = [(label, future) for label, future in running if future.done() and not future.cancelled()]
+        if failed := [(label, error) for label, future in ended if (error := future.exception())]:
             raise _together(failed, len(self.members))
         return {label: future.result() for label, future in running}
 

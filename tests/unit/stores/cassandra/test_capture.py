@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -96,6 +97,22 @@ def test_two_failed_snapshots_are_both_named() -> None:
     with pytest.raises(ToolError, match="2 of 3 nodes failed") as caught, arm(three) as armed:
         armed.fix()
     assert all(f"node {host}: no room" in str(caught.value) for host in HOSTS[1:])
+
+
+def test_first_failure_is_told_while_others_still_take_theirs() -> None:
+    """Writers are paused as long as nobody knows that there is nothing to wait for."""
+    three, closed, waited = Ring3(), threading.Event(), list[bool]()
+    three.nodes[2].ends_with = ToolError("node 127.0.0.3: sh ended with exit code 2: no room")
+    with pytest.raises(ToolError, match="no room"), arm(three) as armed:
+        slow = armed.commands[HOSTS[0]]
+        slow.wait = lambda _: waited.append(closed.wait(2))  # type: ignore[method-assign]
+        slow.close = closed.set  # type: ignore[method-assign]
+        with pytest.raises(ToolError, match="no room"):
+            armed.fix()
+        assert (waited, closed.is_set()) == ([], False)
+        raise three.nodes[2].ends_with
+    assert closed.is_set(), "ended afterwards"
+    assert cleared(three) == [1, 1, 1]
 
 
 def test_limit_is_one_for_all_and_told_as_such() -> None:
