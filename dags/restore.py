@@ -4,7 +4,7 @@
 **With care: `in_place` replaces live databases.** By default a restore goes *beside* the original and touches nothing that is live.
 
 1. `plan` resolves the restore point, names every target and asks every question, before anything is touched.
-2. `approve` waits for a person (tab *Required Actions*) where something live is going to be replaced.
+2. `approve` waits for a person (tab *Required Actions*) where something is going to be replaced: live databases, or what is in another cluster.
 3. `restore_<store>`: all stores in parallel, from artifacts whose SHA-256 was checked, under working names.
 4. `verify` compares schema, counts, digests and ScalarDB's records with the capture. A set that is not good goes no further.
 5. `place` gives every store its final name, or none of them; in place it stops the products first and starts them afterwards, and keeps what was there.
@@ -31,7 +31,7 @@ for topology in topologies("restore"):
         approve = ApproveRestoreOperator(
             task_id="approve",
             plan=plan.output,
-            subject=f"Restore {topology.name} in place?",
+            subject=f"Restore {topology.name} and replace what is there?",
             body="{{ ti.xcom_pull(task_ids='plan')['summary'] }}",
         )
         restores = [

@@ -124,7 +124,7 @@ def restore_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
             True,
             type="boolean",
             title="Ask for approval",
-            description="A person approves before anything live is replaced. Without it a restore in place is refused.",
+            description="A person approves before anything is replaced. Without it a restore in place, or into another cluster, is refused.",
         ),
     }
     return {**_arguments(topology, "restore", doc), "schedule": None, "params": params, "max_active_runs": 1}

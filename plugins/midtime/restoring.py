@@ -115,8 +115,13 @@ class Plan:
 
     @property
     def replaces(self) -> bool:
-        """Whether something that is there gives way."""
+        """Whether something live gives way."""
         return any(target.aside for target in self.targets)
+
+    @property
+    def asks(self) -> bool:
+        """Whether something that is there gives way, live or not: a person has to approve that."""
+        return self.replaces or any(target.overwrites for target in self.targets)
 
     @property
     def age(self) -> timedelta:
@@ -162,6 +167,8 @@ class Plan:
         lines += [f"| {target.store} | {target.conn_id or '-'} | {self._fate(target)} |" for target in self.targets]
         if self.replaces:
             lines += ["", self._about_the_live(), "", self._about_products()]
+        elif self.asks:
+            lines += ["", "**What is in the other cluster gives way.** Nothing live is touched, and no product is stopped."]
         return "\n".join(lines)
 
     def _fate(self, target: Target) -> str:
@@ -187,7 +194,7 @@ class Plan:
 def make_plan(topology: Topology, request: RestoreRequest, point: RestorePoint, *, kind: str, run: str) -> Plan:
     """Name every target. Nothing is touched.
 
-    :raises RequestError: the restore point holds a store that the topology has no more
+    :raises RequestError: the restore point holds a store that the topology has no more; or nobody is to approve what replaces something
     """
     known = {store.name for store in topology.stores}
     if gone := sorted({backup.store for backup in point.stores} - known):
@@ -208,7 +215,10 @@ def make_plan(topology: Topology, request: RestoreRequest, point: RestorePoint, 
         )
         for backup in point.stores
     )
-    return new_plan(topology, kind, point, targets, run, in_place=request.in_place)
+    plan = new_plan(topology, kind, point, targets, run, in_place=request.in_place)
+    if plan.asks and not request.approve:
+        raise RequestError("what is in another cluster is replaced, which is never done without approval", fix="set approve to true")
+    return plan
 
 
 def new_plan(topology: Topology, kind: str, point: RestorePoint, targets: tuple[Target, ...], run: str, *, in_place: bool) -> Plan:
@@ -232,7 +242,7 @@ def reserve(catalog: Catalog, plan: Plan, holder: str) -> Lease:
     :raises ManifestError: the restore point cannot be restored any more; the lease is given back
     """
     details = {"kind": plan.kind, "restore_point": plan.restore_point, "targets": [target.to_dict() for target in plan.targets]}
-    ttl = APPROVAL_TIME + BETWEEN_TASKS if plan.replaces else BETWEEN_TASKS
+    ttl = APPROVAL_TIME + BETWEEN_TASKS if plan.asks else BETWEEN_TASKS
     lease = catalog.leases.acquire(plan.lease, holder, details=details, ttl=ttl)
     try:
         # Once more, and only now: retention marks a restore point first and reads the leases then, so one of the two sees the other.

@@ -30,7 +30,7 @@ class ApproveRestoreOperator(ApprovalOperator):
 
     def execute(self, context: Context) -> Any:
         """Ask only where something gives way."""
-        if not Plan.from_dict(self.plan).replaces:
+        if not Plan.from_dict(self.plan).asks:
             self.log.info("Nothing is replaced: no approval needed")
             return None
         return super().execute(context)

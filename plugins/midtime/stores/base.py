@@ -77,6 +77,8 @@ class Target:
     """Of a server of its own, where the store is restored into one."""
     node: str | None = None
     """The one node that is restored, where it is not the whole store."""
+    overwrites: bool = False
+    """What is in another cluster gives way to it for good, and a person has to know."""
 
     def to_dict(self) -> dict[str, Any]:
         """For XCom and leases."""

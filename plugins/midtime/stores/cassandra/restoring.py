@@ -64,7 +64,8 @@ def target_of(topology: Topology, store: str, wish: TargetWish | None, *, run: s
             f"store {store!r} is a cluster: it is restored in place, or into the cluster of drill.targets.{store}",
             fix=f'set in_place, or targets {{"{store}": "{next(iter(known), None) or "<its conn_id>"}"}}',
         )
-    return Target(store, configured.conn_id or configured.to or "", working, working if drill else f"{store}_restored_{run}")
+    final = working if drill else f"{store}_restored_{run}"
+    return Target(store, configured.conn_id or configured.to or "", working, final, overwrites=not drill)
 
 
 def restore(topology: Topology, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> None:

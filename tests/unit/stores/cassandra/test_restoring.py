@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 
 from midtime.errors import RequestError, StoreAccessError
+from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import Target as TargetWish
 from midtime.model.topology import Topology
+from midtime.restoring import Plan, RestoreRequest, make_plan
 from midtime.stores.base import Target
 from midtime.stores.cassandra.facts import matching_nodes, require_other
 from midtime.stores.cassandra.listing import ClusterFacts, NodeFacts, SnapshotFile
 from midtime.stores.cassandra.loading import capped, renamed, statements
 from midtime.stores.cassandra.restoring import target_of
 from midtime.stores.cassandra.ring import Ring, RingNode
+from tests.unit.builders import MIDTIME, part
 
 
 def topology(**drill: Any) -> Topology:
@@ -49,6 +52,16 @@ class TestTarget:
     def test_the_drill_cluster_to_stay(self) -> None:
         found = target_of(OTHER, "ring", TargetWish(to="other"), **BESIDE)
         assert (found.conn_id, found.aside, found.final) == ("other", None, "ring_restored_abcdef")
+
+    def test_a_person_approves_what_replaces_another_cluster_for_good(self) -> None:
+        point = RestorePoint.model_construct(id="20261121T020007Z-acba25", midtime=MIDTIME, stores=(part("ring"),))
+        to_other = {"targets": {"ring": "other"}}
+        plan = make_plan(OTHER, RestoreRequest.parse(to_other, OTHER), point, kind="restore", run="r")
+        assert (Plan.from_dict(plan.to_dict()).asks, plan.replaces) == (True, False)
+        assert "What is in the other cluster gives way" in plan.summary()
+        with pytest.raises(RequestError, match="never done without approval"):
+            make_plan(OTHER, RestoreRequest.parse({**to_other, "approve": False}, OTHER), point, kind="restore", run="r")
+        assert not make_plan(OTHER, RestoreRequest.parse({}, OTHER, kind="drill"), point, kind="drill", run="r").asks
 
     @pytest.mark.parametrize("wish", [None, TargetWish(to="cql"), TargetWish(to="bank_new")])
     def test_nothing_else(self, wish: TargetWish | None) -> None:
