@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from midtime.errors import ContentError, MidtimeError, TornError, VerificationError
-from midtime.model.restore_point import RestorePoint
+from midtime.model.restore_point import RestorePoint, StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.window import Window
 from midtime.model.words import counted
@@ -21,6 +21,8 @@ from midtime.verify.judge import judge
 from midtime.verify.records import FenceObservation
 from midtime.verify.verdict import Outcome, Verdict
 
+FILES_OF = "tables"
+"""The detail of a backup made of files that names the tables."""
 SHOWN = 20
 """Differences that a message spells out; the count is exact."""
 
@@ -38,6 +40,8 @@ class Verification:
     tables: int = 0
     rows: int = 0
     checks: int = field(default=0)
+    in_files: int = 0
+    """Tables of which nothing was counted: that their files are as captured was seen when they were restored."""
     later: tuple[str, ...] = ()
     """Stores that are verified once they are in place, and with them the records and the user's questions."""
 
@@ -49,7 +53,10 @@ class Verification:
     def summary(self) -> str:
         """A few words for people."""
         if self.good:
-            parts = [f"{counted(self.tables, 'table')} and {counted(self.rows, 'row')} as captured"]
+            parts = (
+                [f"{counted(self.tables, 'table')} and {counted(self.rows, 'row')} as captured"] if self.tables or not self.in_files else []
+            )
+            parts += [f"{counted(self.in_files, 'table')} whose files are as captured"] if self.in_files else []
             parts += [f"ScalarDB's records {self.verdict.summary()}"] if self.verdict else []
             parts += [f"{counted(self.checks, 'check')} passed"] if self.checks else []
             parts += (
@@ -73,6 +80,7 @@ class Verification:
             "failed_checks": list(self.failed_checks),
             "tables": self.tables,
             "rows": self.rows,
+            "tables_in_files": self.in_files,
             "records": self.verdict.to_dict() if self.verdict else None,
         }
 
@@ -108,6 +116,7 @@ def verify(topology: Topology, point: RestorePoint, targets: Iterable[Target]) -
             tables=sum(len(backup.tables) for backup in point.stores),
             rows=sum(backup.rows for backup in point.stores),
             checks=len(topology.checks),
+            in_files=sum(_in_files(topology, backup) for backup in point.stores),
         )
 
 
@@ -129,6 +138,14 @@ def verify_beforehand(topology: Topology, point: RestorePoint, targets: Iterable
 
 def _differences(point: RestorePoint, store: str, restored: RestoredSet) -> list[str]:
     return [*map(str, compare(point.store(store).tables, restored.content())), *restored.schema_differences()]
+
+
+def _in_files(topology: Topology, backup: StoreBackup) -> int:
+    """The user's tables of a store whose backup are files: how many rows they have nobody knows."""
+    if backup.tables:
+        return 0
+    ours = topology.all_namespaces(backup.store)
+    return sum(table.partition(".")[0] in ours for table in backup.details.get(FILES_OF, ()))
 
 
 def _judge(topology: Topology, point: RestorePoint, sets: Mapping[str, RestoredSet]) -> Verdict | None:

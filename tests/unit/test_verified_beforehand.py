@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,6 +59,33 @@ def test_the_others() -> None:
     assert found.error() is None
     assert found.summary().endswith("ring will be verified in place, and the whole set with it, before the products start")
     assert (found.tables, found.rows) == (len(made.stores[1].tables), made.stores[1].rows)
+
+
+@pytest.fixture
+def of_files(monkeypatch: pytest.MonkeyPatch) -> StoreBackup:
+    """A store's part of which no table was counted."""
+    restored, ours = ClusterOrNot.restored, {"bank_ring.a": "1", "bank_ring.b": "2", "system.local": "3"}
+    backup = part("ring", tables=(), details={"tables": ours})
+
+    @contextmanager
+    def placed(self: ClusterOrNot, backup: StoreBackup, target: Target) -> Iterator[Any]:
+        with restored(self, backup, replace(target, aside=None)) as found:
+            yield found
+
+    monkeypatch.setattr(ClusterOrNot, "restored", placed)
+    monkeypatch.setattr(verification, "_judge", lambda *_: None)
+    return backup
+
+
+def test_no_row_is_said_to_be_counted_where_none_was(of_files: StoreBackup) -> None:
+    found = verification.verify(topology("ring"), point(stores=(of_files,)), targets()[:1])
+    assert found.summary() == "good: 2 tables whose files are as captured"
+    assert (found.to_dict()["tables"], found.to_dict()["tables_in_files"]) == (0, 2)
+
+
+def test_counted_beside_not_counted(of_files: StoreBackup) -> None:
+    found = verification.verify(topology("ring", "b"), point(stores=(of_files, part("b"))), targets())
+    assert found.summary() == "good: 1 table and 3 rows as captured; 2 tables whose files are as captured"
 
 
 def test_what_differs_fails_at_once() -> None:
