@@ -112,7 +112,8 @@ class PublishOperator(TopologyOperator):
 
 class PublishSnapshotOperator(PublishOperator):
     """
-    Make snapshots that were taken without a pause a restore point; a whole one if the products were stopped, before and after each of them.
+    Make snapshots that were taken without a pause a restore point; a whole one if the products were stopped, before and after each of them,
+    and at one instant for all.
 
     Nobody is told of it: no drill could restore one that is not whole.
 
@@ -127,6 +128,23 @@ class PublishSnapshotOperator(PublishOperator):
     def _require_proof(self, point: str, captures: Sequence[Mapping[str, Any]], context: Context) -> None:
         if point != (named := restore_point_id(from_rfc3339(self.midtime), run_name(context))):
             raise CatalogError(f"the captures belong to {point}, not to {named}", fix="start a new run")
+        self._require_one_instant()
+
+    def _require_one_instant(self) -> None:
+        """Between two looks that do not overlap the products may have run: no instant would be common to all stores.
+
+        :raises WindowVoidError: some do not
+        """
+        asked = {capture["store"]: capture["stopped"] for capture in self.captures if capture["stopped"]}
+        if not asked:
+            return
+        late = max(asked, key=lambda store: from_rfc3339(asked[store]["before"]))
+        early = min(asked, key=lambda store: from_rfc3339(asked[store]["after"]))
+        if from_rfc3339(asked[late]["before"]) > from_rfc3339(asked[early]["after"]):
+            raise WindowVoidError(
+                f"{late} was not begun before {early} was over: what wrote between them is in one, and not in the other",
+                fix="start a new run with the products stopped all the while",
+            )
 
     def _parts(self, point: str) -> tuple[StoreBackup, ...]:
         captures = list(self.captures)

@@ -56,7 +56,7 @@ class WindowedSnapshotOperator(WindowedCaptureOperator):
 
 class SnapshotOperator(StoreOperator):
     """
-    Take a snapshot on all nodes of a cluster without a pause.
+    Take a snapshot on all nodes of a cluster without a pause. Never retried: a retry would be another snapshot.
 
     With the run's param ``stopped`` the products must be stopped, before and after it: then it is as good as in a window. Else the nodes
     are not of one instant, and what it makes is only good to bring back one lost node.
@@ -68,6 +68,7 @@ class SnapshotOperator(StoreOperator):
     template_fields: Sequence[str] = ("midtime",)
 
     def __init__(self, *, midtime: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("retries", 0)
         super().__init__(**kwargs)
         self.midtime = midtime
 

@@ -21,8 +21,10 @@ from midtime.errors import (
     RestorePointNotFoundError,
     WindowVoidError,
 )
+from midtime.model.instants import from_rfc3339, restore_point_id
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import Topology
+from midtime.operators.base import run_name
 from midtime.operators.collect import CollectOperator
 from midtime.operators.preflight import SnapshotPreflightOperator
 from midtime.operators.publish import PublishSnapshotOperator
@@ -139,6 +141,31 @@ class TestStopped:
     def test_refused_where_it_would_not_be_the_whole_set(self, tmp_path: Path, address: str) -> None:
         with pytest.raises(RequestError, match="accounts would not be in it"):
             Chain(bank(tmp_path, address, "accounts"), stopped=True).preflight()
+
+
+def test_never_retried(tmp_path: Path, address: str) -> None:
+    common: dict[str, Any] = {"task_id": "snapshot_rows", "topology": bank(tmp_path, address), "store": "rows", "midtime": ""}
+    assert SnapshotOperator(**common).retries == 0
+    assert SnapshotOperator(retries=2, **common).retries == 2
+
+
+@pytest.mark.parametrize(("second", "good"), [("04", True), ("06", False)])
+def test_looks_that_do_not_overlap(tmp_path: Path, address: str, second: str, good: bool) -> None:
+    """Whether anything ran between the two, nobody has seen."""
+
+    def stopped(store: str, before: str, after: str) -> dict[str, Any]:
+        return {"store": store, "stopped": {"before": f"2026-11-21T00:00:{before}Z", "after": f"2026-11-21T00:00:{after}Z"}}
+
+    captures = [stopped("rows", "01", "05"), stopped("columns", second, "09")]
+    midtime, chain = "2026-11-21T00:00:00Z", Chain(bank(tmp_path, address))
+    publish = PublishSnapshotOperator(task_id="publish", topology=chain.topology, captures=captures, midtime=midtime)
+    context = chain.context("publish")
+    point = restore_point_id(from_rfc3339(midtime), run_name(context))
+    if good:
+        publish._require_proof(point, captures, context)
+    else:
+        with pytest.raises(WindowVoidError, match="columns was not begun before rows was over"):
+            publish._require_proof(point, captures, context)
 
 
 @pytest.mark.parametrize("conf", [{"stoped": True}, {"stopped": "yes"}, {"stopped": None}])
