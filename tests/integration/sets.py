@@ -53,12 +53,16 @@ def busy(bank: Bank, seconds: float = 1.0, think: float = 0.0) -> Iterator[None]
 
 
 @contextmanager
-def customers(processes: Processes, server: ScalarDB, bank: Bank, commits: Callable[[], int]) -> Iterator[None]:
-    """Eight clients of the bank in a process of their own: in ours every step of a capture would wait for its turn behind them.
+def customers(
+    processes: Processes, server: ScalarDB, bank: Bank, commits: Callable[[], int], *, threads: int = 8, think: float = 0.02
+) -> Iterator[None]:
+    """Clients of the bank in a process of their own: in ours every step of a capture would wait for its turn behind them.
 
     :param commits: how many there have been; under load, once some hundreds have been added
+    :param think: seconds between two transfers of a client
     """
-    command = [sys.executable, "-m", "tests.stack.bank", f"--port={server.port}", f"--accounts={bank.size}", "--threads=8", "--think=0.02"]
+    command = [sys.executable, "-m", "tests.stack.bank", f"--port={server.port}", f"--accounts={bank.size}"]
+    command += [f"--threads={threads}", f"--think={think}"]
     process = processes.start("customers", [*command, *(f"--table={table}" for table in bank.tables)], cwd=REPOSITORY, grace=60)
     try:
         before = commits()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,8 @@ from tests.stack.stack import Stack
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 ROUNDS = 3
 MANY_ROUNDS = 10
+CALM: Any = {"threads": 3, "think": 0.1}
+"""Three nodes share the machine with everything else; a snapshot takes long enough for some transfers all the same."""
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,7 @@ def test_whole_in_a_window_and_torn_without(proof: tuple[Sets, Bank], rounds: in
     seen.require()
 
 
+@pytest.mark.long
 def test_a_cluster_alone(stack: Stack, beside: CassandraCluster, tmp_path: Path) -> None:
     """No other database: its nodes are captured each on its own, so a pause is needed all the same."""
     places = {"bank_alone": Place(stack.cassandra)}

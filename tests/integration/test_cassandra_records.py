@@ -31,7 +31,8 @@ from tests.stack.cassandra_node import CQL_PORT
 from tests.stack.scalardb import Place
 from tests.stack.stack import Stack
 
-pytestmark = pytest.mark.integration
+# Every verdict of the bank (test_cassandra_bank.py) is read in the same way; this is each case of it.
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 BANK, BULK = "bank_cql", "bulk"
 LOGIN = ("cassandra", "cassandra")
 PARTITIONS, ROWS = 500, 100

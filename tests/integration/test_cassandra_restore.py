@@ -59,6 +59,7 @@ def point(taken: tuple[Setting, RestorePoint]) -> RestorePoint:
     return taken[1]
 
 
+@pytest.mark.long  # what is killed in its middle (below) goes the same ways
 def test_in_place_and_back(setting: Setting, point: RestorePoint) -> None:
     before = setting.rows()
     target = setting.target("000001", in_place=True)
@@ -125,6 +126,7 @@ class CassandraClusterView:
             self.cluster.start()
 
 
+@pytest.mark.long  # each round of the bank is drilled so
 def test_drill_into_another_size(setting: Setting, point: RestorePoint, beside: CassandraCluster) -> None:
     beside.execute("CREATE KEYSPACE mine WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
     target = setting.target("000004", drill=True)

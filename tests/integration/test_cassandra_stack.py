@@ -17,7 +17,8 @@ from tests.stack.cassandra import CassandraCluster
 from tests.stack.processes import Processes, StackError, poll
 from tests.stack.stack import BESIDE_RING, IN_RING, Stack
 
-pytestmark = pytest.mark.integration
+# The other files of Cassandra use all of it every time.
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 ROWS = 20
 
