@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from midtime.errors import MidtimeError, RequestError, RestoreFailedError, StoreUnreachableError, ToolError
 from midtime.model.topology.cassandra import SshAccess
@@ -53,13 +53,20 @@ class Lifecycle:
         found = self.cluster.each(lambda member: bool(signs_of_life(member)))
         return [member for member in self.cluster.members if found[member.label]]
 
-    def stop(self, members: Sequence[Member]) -> None:
+    def stop(self, members: Sequence[Member], before: Callable[[Member], None] = lambda _: None) -> None:
         """Stop them all at once, and wait until nothing is left of them.
 
+        :param before: called for each right before its stop, which there is not if it raises
         :raises RestoreFailedError: a stop failed, or did not stop its node in time
         """
         labels = {member.label for member in members}
-        self.cluster.each(lambda member: _stop(member) if member.label in labels else None)
+
+        def one(member: Member) -> None:
+            if member.label in labels:
+                before(member)
+                _stop(member)
+
+        self.cluster.each(one)
         if labels:
             self.say(f"Stopped: {', '.join(sorted(labels))}")
 

@@ -29,6 +29,12 @@ readlink -- "$lock"
 _LET_GO = """
 if [ "$(readlink -- "$1/$2" 2>/dev/null)" = "$3" ]; then rm -f -- "$1/$2"; fi
 """
+_LOST = "midtime: the lock is not this run's any more"
+# In the shell of what comes after it: whoever slept is told in the very moment in which it goes on.
+_OURS = f"""
+if [ "$(readlink -- "$1/$2" 2>/dev/null)" != "$3" ]; then echo "{_LOST}" >&2; exit 65; fi
+shift 3
+"""
 _RAN = ".midtime_ran"
 _FINAL = ".midtime_final"
 _MARK = 'mkdir -p -- "$1"; touch -- "$1/$2"; sync -f "$1" 2>/dev/null || sync'
@@ -91,6 +97,22 @@ class Moving:
                 fix=f"wait for its end, or for midtime__sweep if it died; the lock is {member.layout.data[0]}/{LOCK}",
             )
 
+    def _as_holder(self, member: Member, script: str = "", *arguments: str, sent: bytes = b"") -> None:
+        """Run a script there, if the node still is ours: a run that slept may have been ended, and the node be at work again.
+
+        :raises LeaseHeldError: it is not
+        """
+        words = (member.layout.data[0], LOCK, self.target.working, *arguments)
+        try:
+            member.node.shell(_OURS + script, *words, sent=sent, timeout=PATIENCE)
+        except ToolError as error:
+            if _LOST in error.message:
+                raise LeaseHeldError(
+                    f"node {member.label} was given back meanwhile: this run was ended by its teardown or by midtime__sweep",
+                    fix="start a new run",
+                ) from error
+            raise
+
     def require_untouched(self) -> None:
         """Nothing is staged where placing has begun: the marks of its way back lie among what is staged.
 
@@ -125,7 +147,7 @@ class Moving:
             self.cluster.each(lambda member: self.swap(member).require_staged())
             if set(states.values()) == {Progress.UNTOUCHED}:
                 self._note(self.life.running())
-            self.life.stop(self.cluster.members)  # one that is just being restarted shows no life
+            self.life.stop(self.cluster.members, before=self._as_holder)  # one that is just being restarted shows no life
             self.cluster.each(lambda member: self.swap(member).forward())
             self._require_down()
             self.say(f"All nodes: what was live is kept as {self.aside}, what was staged is in its place")
@@ -187,7 +209,7 @@ class Moving:
             return  # an earlier try's start
         text, keys = "".join(f"{line}\n" for line in lines), "|".join(line.partition(":")[0] for line in lines)
         try:
-            member.node.shell(_CONFIGURE, member.layout.config, self.aside, keys, sent=text.encode(), timeout=PATIENCE)
+            self._as_holder(member, _CONFIGURE, member.layout.config, self.aside, keys, sent=text.encode())
         except ToolError as error:
             raise type(error)(f"node {member.label}: cannot write {member.layout.config}: {error.message}", fix=error.fix) from error
 

@@ -105,6 +105,7 @@ class World:
             there.mkdir(parents=True)
             (there / "x.db").write_text(STAGED)
         moving = self.moving(target)
+        moving.claim()
         moving.ready()
         return moving
 

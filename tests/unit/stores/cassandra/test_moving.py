@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from midtime.errors import LeaseHeldError, RestoreFailedError
+from midtime.stores.cassandra.cluster import Member
 from midtime.stores.cassandra.swapping import Swap
 from tests.unit.steps import Killed
 from tests.unit.stores.cassandra.moving_room import DRILL, IN_PLACE, LIVE, STAGED, WORKING, World
@@ -54,6 +55,22 @@ class TestForward:
             world.moving().forward()
         assert world.live() == LIVE
         assert world.said == [], "not even stopped"
+
+    def test_woken_up_after_the_sweeper_has_ended_it(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It slept after it had seen that everything is staged."""
+        moving = world.stage()
+        running = moving.life.running
+
+        def and_slept() -> list[Member]:
+            found = running()
+            world.moving().drop()
+            return found
+
+        monkeypatch.setattr(moving.life, "running", and_slept)
+        with pytest.raises(LeaseHeldError, match="node0 was given back meanwhile"):
+            moving.forward()
+        assert world.live() == LIVE
+        assert world.said == [], "no node was stopped"
 
     def test_what_seems_to_be_down_is_stopped_too(self, world: World) -> None:
         """A server that is just being restarted shows no life."""
@@ -115,6 +132,13 @@ class TestConfigured:
         for member in world.cluster.members:
             assert [path.name for path in world.folder(member).glob("cassandra.yaml*")] == ["cassandra.yaml"]
             assert (world.folder(member) / "cassandra.yaml").read_text() == "num_tokens: 4\nother: 1\n"
+
+    def test_not_by_one_that_was_given_up(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        moving = world.stage(DRILL)
+        monkeypatch.setattr(moving, "_require_down", moving.let_go)
+        with pytest.raises(LeaseHeldError):
+            moving.forward({member.label: self.LINES for member in world.cluster.members})
+        assert (world.root / "node0/cassandra.yaml").read_text() == "num_tokens: 4\nother: 1\n"
 
     def test_a_link_to_the_configuration(self, world: World) -> None:
         folder = world.folder(world.cluster.members[0])
