@@ -100,7 +100,8 @@ class Staging:
         for root, path in places:
             by_root.setdefault(root, []).append(path)
         for root, paths in by_root.items():
-            found = files.hashes(self.node, root, paths, jobs=self.streams)
+            size = sum(wanted[root, path].size for path in paths)
+            found = files.hashes(self.node, root, paths, jobs=self.streams, size=size)
             yield from ((root, path) for path in paths if found[path] == wanted[root, path].sha256)
 
     def _require_room(self, missing: Mapping[Place, SnapshotFile]) -> None:

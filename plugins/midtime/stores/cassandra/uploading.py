@@ -130,7 +130,7 @@ def _listed_path(path: str, tag: str) -> str | None:
 def _require_same(source: Source, path: str, first: FileSeen, other: FileSeen) -> None:
     if other is first or path.rpartition("/")[2] in OF_EACH_SNAPSHOT:
         return
-    one, two = (files.hashes(source.node, file.root, [file.path])[file.path] for file in (first, other))
+    one, two = (files.hashes(source.node, file.root, [file.path], size=file.size)[file.path] for file in (first, other))
     if one != two:
         raise CopyError(
             f"{source.subject}: {path} lies in {first.root} and in {other.root}, with different content",
@@ -176,8 +176,9 @@ def _hashed(
             found[path] = sha256
     unread = [(path, file) for path, file in seen.items() if path not in found]
     for portion in _portions(unread):
-        say(f"{source.subject}: reads {len(portion):,} files, {sum(file.size for _, file in portion):,} bytes")
-        hashes = files.hashes(source.node, portion[0][1].root, [file.path for _, file in portion])
+        size = sum(file.size for _, file in portion)
+        say(f"{source.subject}: reads {len(portion):,} files, {size:,} bytes")
+        hashes = files.hashes(source.node, portion[0][1].root, [file.path for _, file in portion], size=size)
         found |= {path: hashes[file.path] for path, file in portion}
     return found
 

@@ -90,8 +90,9 @@ def ring(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> R
     made = Ring(catalog, tmp_path / "node")
     real = files.hashes
 
-    def hashes(node: Any, root: str, paths: Sequence[str], jobs: int = 2) -> dict[str, str]:
+    def hashes(node: Any, root: str, paths: Sequence[str], jobs: int = 2, *, size: int = 0) -> dict[str, str]:
         made.read += [path.rpartition("/")[2] for path in paths]
+        assert size >= sum(file.stat().st_size for path in paths if (file := Path(root) / path).exists())
         return real(node, root, paths, jobs)
 
     monkeypatch.setattr(files, "hashes", hashes)

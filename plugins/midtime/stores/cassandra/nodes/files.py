@@ -19,6 +19,8 @@ OURS = "midtime_"
 """Begins the name of every folder that may be removed."""
 WALK = 600.0
 """Seconds that a walk over folders, or the removal of one, may say nothing."""
+SLOWEST = 20e6
+"""Bytes a second that any disk gives."""
 
 _FIND = """xargs -0 -r -I '<root>' sh -euc '
 test -d "$1" || exit 0
@@ -26,7 +28,7 @@ find -H "$@" "(" -type f -o -type l ")" -printf "%y %s %i %T@ %H\\0%P\\0"
 ' midtime '<root>' "$@" """
 _STATES = """cd -- "$1"; xargs -0 -r stat --printf '%s %i %.9Y\\0' --"""
 # A line of sha256sum is written in one piece, also by several of them at once; with its -z it would not be.
-_HASHES = """cd -- "$1"; xargs -0 -r -n 16 -P "$2" sha256sum --binary --"""
+_HASHES = """cd -- "$1"; xargs -0 -r -n 16 -P "$2" nice -n 19 sha256sum --binary --"""
 # Code 1: a file changed, or only lost a link meanwhile, which is daily life in a snapshot. _STATES tells the two apart.
 _SEND = """code=0
 LC_ALL=C tar --create --file=- --directory="$1" --format=gnu --hard-dereference --no-recursion --null --verbatim-files-from --files-from=- || code=$?
@@ -88,13 +90,14 @@ def _nanoseconds(seconds: bytes) -> int:
     return int(whole) * 10**9 + int(fraction[:9].ljust(9, b"0"))
 
 
-def hashes(node: Node, root: str, paths: Sequence[str], jobs: int = 2) -> dict[str, str]:
-    """SHA-256 of files, computed on the node.
+def hashes(node: Node, root: str, paths: Sequence[str], jobs: int = 2, *, size: int = 0) -> dict[str, str]:
+    """SHA-256 of files, computed on the node, behind whatever else wants its processors.
 
     :param jobs: how many are read at once
+    :param size: of all of them, in bytes: the more, the longer it may take
     :raises ToolError: one is missing or cannot be read
     """
-    said = node.output(["sh", "-euc", _HASHES, "midtime", root, str(jobs)], sent=_names(paths), timeout=SILENCE)
+    said = node.output(["sh", "-euc", _HASHES, "midtime", root, str(jobs)], sent=_names(paths), timeout=SILENCE + size / SLOWEST)
     found = dict(map(_hash_line, said.decode(errors="replace").split("\n")[:-1]))
     if lost := set(paths) - found.keys():
         raise ToolError(f"node {node.label}: sha256sum did not tell the hash of {min(lost)!r} in {root}", fix="try again")

@@ -98,6 +98,15 @@ class TestHashes:
         fill(tmp_path, content)
         assert hashes(NODE, str(tmp_path), list(content), jobs=4) == {path: sha256(data).hexdigest() for path, data in content.items()}
 
+    def test_large_files_get_more_time(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A disk of 20 MB/s reads 1 TB in 14 hours."""
+        given: list[float] = []
+        output = NODE.output
+        monkeypatch.setattr(NODE, "output", lambda *words, timeout, **said: (given.append(timeout), output(*words, **said))[1])
+        for size in (0, 10**12):
+            hashes(NODE, str(root), ["plain"], size=size)
+        assert given == [3600, 3600 + 50_000]
+
     def test_a_file_that_is_missing(self, root: Path) -> None:
         with pytest.raises(ToolError, match="No such file"):
             hashes(NODE, str(root), [*ODD, "none"])
