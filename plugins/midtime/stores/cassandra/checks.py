@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from posixpath import normpath
 
 from midtime.errors import StagingSpaceError, StoreAccessError, ToolError
 from midtime.model.durations import format_duration
@@ -13,6 +14,7 @@ from midtime.stores.base import Question
 from midtime.stores.cassandra.capture import EXPIRING, Tool
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.nodes import files
+from midtime.stores.cassandra.nodes.local import LocalNode
 from midtime.stores.cassandra.nodetool import Nodetool
 from midtime.stores.cassandra.proving import SYSTEM
 from midtime.stores.cassandra.ring import Ring, numbers, read_ring
@@ -40,6 +42,22 @@ for folder; do
     test -z "$blind" || { echo "midtime cannot read: $blind" >&2; exit 65; }
 done
 """
+
+
+def require_own_folders(members: Sequence[Member]) -> None:
+    """No two nodes of one machine have a data directory in common: each would be given the other's files.
+
+    :raises StoreAccessError: two have
+    """
+    owners: dict[tuple[str, str], Member] = {}
+    for member in members:
+        machine = "" if isinstance(member.node, LocalNode) else member.host
+        for folder in {*map(normpath, member.layout.data)}:
+            if (other := owners.setdefault((machine, folder), member)) is not member:
+                raise StoreAccessError(
+                    f"nodes {other.label} and {member.label} are on one machine, and both are said to have {folder}",
+                    fix="name each one's own folders in `directories` of the node",
+                )
 
 
 class BackupChecks:
@@ -113,6 +131,8 @@ class BackupChecks:
         return "sh, find, xargs, stat, sha256sum, tar, timeout, mktemp, mkfifo"
 
     def _check_folders(self) -> str:
+        require_own_folders(self.cluster.members)
+
         def one(member: Member) -> int:
             self._run(member, _READABLE, *member.layout.data, fix="log in as the server's user, use sudo, or correct directories.data")
             return len(member.layout.data)

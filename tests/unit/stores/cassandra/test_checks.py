@@ -11,12 +11,14 @@ import pytest
 
 from midtime.errors import MidtimeError, StagingSpaceError, StoreAccessError, StoreUnreachableError, ToolError
 from midtime.model.topology import Topology
+from midtime.model.topology.cassandra import Directories
 from midtime.stores.base import Check, ask
 from midtime.stores.cassandra import checks
 from midtime.stores.cassandra.checks import FLOOR, BackupChecks
+from midtime.stores.cassandra.nodes.base import Node
 from midtime.stores.cassandra.nodes.local import LocalNode
 from midtime.stores.cassandra.proving import SYSTEM
-from tests.unit.stores.cassandra.fake_ring import HOSTS, Ring3
+from tests.unit.stores.cassandra.fake_ring import HOSTS, FakeNode, Ring3, member_of
 
 KEYSPACES = ("bank", "coordinator", *SYSTEM)
 
@@ -101,6 +103,28 @@ def test_cluster_that_cannot_be_opened_is_an_answer() -> None:
 
     (check,) = ask("ring", BackupChecks(topology(), opened, KEYSPACES, "midtime-books-ring-").questions())
     assert (check.question, check.detail) == ("is reachable", "no pod has the labels")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "folders", "good"),
+    [
+        (LocalNode("a", "127.0.0.1"), LocalNode("b", "127.0.0.2"), ("/x", "/x"), False),
+        (LocalNode("a", "127.0.0.1"), LocalNode("b", "127.0.0.2"), ("/x", "/y"), True),
+        (FakeNode("10.0.0.1", {}), FakeNode("10.0.0.1", {}), ("/x", "/x"), False),
+        (FakeNode("10.0.0.1", {}), FakeNode("10.0.0.2", {}), ("/x", "/x"), True),
+    ],
+)
+def test_each_node_has_folders_of_its_own(one: Node, other: Node, folders: tuple[str, str], good: bool) -> None:
+    places = {name: f"/{name}" for name in ("commitlog", "hints", "saved_caches", "cdc_raw")}
+    members = [member_of(node, directories=Directories(data=(at,), **places)) for node, at in zip((one, other), folders, strict=True)]
+    three = healthy()
+    three.cluster.members = tuple(members)
+    checks_of = BackupChecks(topology(), lambda: (three.cluster, three.tool), KEYSPACES, "midtime-books-ring-")
+    if good:
+        checks.require_own_folders(members)
+    else:
+        with pytest.raises(StoreAccessError, match="on one machine, and both are said to have /x"):
+            checks_of._check_folders()
 
 
 def test_scripts_run_on_a_node(tmp_path: Path) -> None:
