@@ -70,8 +70,9 @@ def _remembering(restore: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _of_artifact(writer: Any, _: Any) -> str:
+    """Empty for what goes into a pool: that has a place of its own."""
     parts = str(writer._target).split("/")
-    return next(name for name, below in pairwise(parts) if RESTORE_POINT_ID.fullmatch(below))
+    return next((name for name, below in pairwise(parts) if RESTORE_POINT_ID.fullmatch(below)), "")
 
 
 def install() -> None:
