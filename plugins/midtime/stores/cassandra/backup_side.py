@@ -137,11 +137,20 @@ class CassandraBackup(SnapshotStore):
         )
 
     def forget(self, tag: str) -> None:
-        """Clear that snapshot on all nodes."""
+        """Clear that snapshot on all nodes that are up.
+
+        :raises MidtimeError: some are not
+        """
         require_snapshot_tag(tag, topology=self.topology.name, store=self.name)
-        with live_cluster(self.topology, self.name) as cluster:
+        left: list[MidtimeError] = []
+        with live_cluster(self.topology, self.name, left) as cluster:
             tool = self.tool(cluster)
-            cluster.each(lambda member: tool(member).clear(tag))
+            try:
+                cluster.each(lambda member: tool(member).clear(tag))
+            except MidtimeError as error:
+                left.append(error)
+        if left:
+            raise type(left[0])("\n".join(error.message for error in left), fix=left[0].fix)
 
     def copy(self, capture: Snapshot, shelf: Shelf, say: Say) -> StoreBackup:
         """All of it in one process."""

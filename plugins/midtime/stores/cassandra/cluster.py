@@ -157,7 +157,7 @@ class Cluster:
         :param hasty: wait for nobody once one has failed; whoever calls ends the others
         :raises MidtimeError: some failed: of the first one's kind, and it names all of them
         """
-        pool = ThreadPoolExecutor(min(TOGETHER, len(self.members)), thread_name_prefix="nodes")
+        pool = ThreadPoolExecutor(max(1, min(TOGETHER, len(self.members))), thread_name_prefix="nodes")
         try:
             running = [(member.label, pool.submit(work, member)) for member in self.members]
             _, left = wait([future for _, future in running], return_when=FIRST_EXCEPTION if hasty else ALL_COMPLETED)
@@ -197,13 +197,14 @@ def _named(label: str, error: MidtimeError) -> str:
     return error.message if label in error.message else f"node {label}: {error.message}"
 
 
-def live_cluster(topology: Topology, store: str) -> Cluster:
+def live_cluster(topology: Topology, store: str, down: list[MidtimeError] | None = None) -> Cluster:
     """The cluster that is backed up. For pods, Kubernetes is asked which there are.
 
+    :param down: takes what is to be said of pods that are not up; without it they are an error
     :raises StoreError: it does not say
     """
     spec = cast(Cassandra, topology.store(store))
-    return Cluster(store, spec, list(_members(spec, spec.access, spec.nodes)), conn_id=spec.conn_id, jmx_conn_id=spec.jmx_conn_id)
+    return Cluster(store, spec, list(_members(spec, spec.access, spec.nodes, down)), conn_id=spec.conn_id, jmx_conn_id=spec.jmx_conn_id)
 
 
 def drill_cluster(topology: Topology, store: str) -> Cluster:
@@ -227,10 +228,10 @@ def drill_cluster(topology: Topology, store: str) -> Cluster:
     return Cluster(store, spec, members, conn_id=wish.conn_id or wish.to, jmx_conn_id=spec.jmx_conn_id)
 
 
-def _members(spec: Cassandra, access: Access, nodes: Sequence[CassandraNode]) -> Iterator[Member]:
+def _members(spec: Cassandra, access: Access, nodes: Sequence[CassandraNode], down: list[MidtimeError] | None = None) -> Iterator[Member]:
     from midtime.stores.cassandra.nodes.opened import open_nodes  # what reaches them may take long to load
 
-    for node, listed in open_nodes(access, tuple(nodes), f"store {spec.name!r}"):
+    for node, listed in open_nodes(access, tuple(nodes), f"store {spec.name!r}", down):
         said = listed or CassandraNode(host=node.host)  # a pod, of which the topology says nothing
         yield Member(
             node,

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from midtime.catalog import Catalog
-from midtime.errors import ArtifactError, StoreUnreachableError, TargetExistsError
+from midtime.errors import ArtifactError, MidtimeError, StoreUnreachableError, TargetExistsError
 from midtime.model.instants import utc_now
+from midtime.model.topology import Topology
 from midtime.stores import open_store
 from midtime.stores.base import Shelf
 from midtime.stores.cassandra import backup_side
+from midtime.stores.cassandra.cluster import Cluster
 from midtime.stores.cassandra.listing import NodeListing, SnapshotFile
 from midtime.stores.cassandra.store import CassandraStore
 from tests.unit.stores.cassandra.fake_ring import HOSTS, IDS, Ring3
@@ -112,6 +114,20 @@ def test_forgetting_clears_on_all_nodes_even_if_one_does_not_answer(three: Ring3
     with pytest.raises(StoreUnreachableError, match=re.escape("node 127.0.0.1 is gone")):
         store.forget(OURS)
     assert [node.told("clearsnapshot")[0][-2:] for node in three.nodes] == [["-t", OURS]] * 3
+
+
+def test_forgetting_clears_on_the_pods_that_are_up(three: Ring3, store: CassandraStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(topology: Topology, name: str, down: list[MidtimeError]) -> Cluster:
+        down.append(StoreUnreachableError("pod c-3 is Pending"))
+        return three.cluster
+
+    monkeypatch.setattr(backup_side, "live_cluster", found)
+    with pytest.raises(StoreUnreachableError, match=r"^pod c-3 is Pending$"):
+        store.forget(OURS)
+    assert all(node.told("clearsnapshot") for node in three.nodes)
+    three.nodes[0].answers["clearsnapshot"] = StoreUnreachableError("node 127.0.0.1 is gone")
+    with pytest.raises(StoreUnreachableError, match=re.escape("pod c-3 is Pending\nnode 127.0.0.1 is gone")):
+        store.forget(OURS)
 
 
 @pytest.mark.parametrize("tag", ["nightly", "", "midtime-books-other-012345-6789", "midtime-books-ring-", "midtime-other-ring-012345-6789"])

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from midtime.errors import DiscoveryAccessError, DiscoveryError, StoreAccessError, StoreUnreachableError
+from midtime.errors import DiscoveryAccessError, DiscoveryError, MidtimeError, StoreAccessError, StoreUnreachableError
 from midtime.model.topology.cassandra import Access, CassandraNode, KubernetesAccess, Nodes
 from midtime.stores.cassandra.nodes.base import Node
 
 _GONE = ("Succeeded", "Failed")
 
 
-def open_nodes(access: Access, nodes: Nodes, subject: str = "Cassandra") -> list[tuple[Node, CassandraNode | None]]:
+def open_nodes(
+    access: Access, nodes: Nodes, subject: str = "Cassandra", down: list[MidtimeError] | None = None
+) -> list[tuple[Node, CassandraNode | None]]:
     """Every node, with what the topology says of it; with Kubernetes it says nothing, and they are found. Nothing is connected to yet.
 
     :param subject: what it is about, as reports say it
+    :param down: takes what is to be said of each pod that is not up, instead of an error: for what is done on those that are
     :raises StoreUnreachableError: the pods cannot be looked up now, or one of them is on its way
     :raises StoreAccessError: we may not look for pods, or there is none
     """
     if access.kubernetes:
-        return [(node, None) for node in _pods(access.kubernetes, subject)]
+        return [(node, None) for node in _pods(access.kubernetes, subject, down)]
     often = Counter(node.host for node in nodes)
     labels = [node.host if often[node.host] == 1 else f"{node.host}-{node.jmx_port}" for node in nodes]
     return [(_opened(access, label, node.host), node) for label, node in zip(labels, nodes, strict=True)]
@@ -36,7 +39,7 @@ def _opened(access: Access, label: str, host: str) -> Node:
     return LocalNode(label, host)
 
 
-def _pods(access: KubernetesAccess, subject: str) -> list[Node]:
+def _pods(access: KubernetesAccess, subject: str, down: list[MidtimeError] | None) -> list[Node]:
     from midtime.kubernetes.api import connect
     from midtime.stores.cassandra.nodes.kubernetes import PodNode
 
@@ -52,11 +55,19 @@ def _pods(access: KubernetesAccess, subject: str) -> list[Node]:
             f"{subject}: no pod in namespace {access.namespace} has the labels {access.selector}",
             fix="correct `access.kubernetes` in the topology",
         )
-    for pod in pods:
+    up = [pod for pod in sorted(pods, key=lambda pod: str(pod.metadata.name)) if _is_up(pod, access, subject, down)]
+    return [PodNode(pod.metadata.name, pod.status.pod_ip, api, access.container) for pod in up]
+
+
+def _is_up(pod: Any, access: KubernetesAccess, subject: str, down: list[MidtimeError] | None) -> bool:
+    try:
         _require_up(pod, access, subject)
-    return [
-        PodNode(pod.metadata.name, pod.status.pod_ip, api, access.container) for pod in sorted(pods, key=lambda pod: str(pod.metadata.name))
-    ]
+    except MidtimeError as error:
+        if down is None:
+            raise
+        down.append(error)
+        return False
+    return True
 
 
 def _require_up(pod: Any, access: KubernetesAccess, subject: str) -> None:

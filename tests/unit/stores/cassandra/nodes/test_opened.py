@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from midtime.errors import DiscoveryAccessError, DiscoveryError, StoreAccessError, StoreUnreachableError
+from midtime.errors import DiscoveryAccessError, DiscoveryError, MidtimeError, StoreAccessError, StoreUnreachableError
 from midtime.model.topology.cassandra import Access, CassandraNode
 from midtime.stores.cassandra.nodes.kubernetes import PodNode
 from midtime.stores.cassandra.nodes.local import LocalNode
@@ -82,6 +82,13 @@ def test_a_pod_that_is_not_up_makes_no_cluster(listed: list[Any], changes: dict[
     listed += [pod("c-0"), pod("c-1", **changes)]
     with pytest.raises(error, match=said):
         open_nodes(PODS, (), "store ring")
+
+
+def test_those_that_are_up_where_the_others_may_be_down(listed: list[Any]) -> None:
+    listed += [pod("c-0"), pod("c-1", phase="Pending"), pod("c-2", deleted="now")]
+    down: list[MidtimeError] = []
+    assert [node.label for node, _ in open_nodes(PODS, (), "store ring", down)] == ["c-0"]
+    assert [error.message.partition("/")[2] for error in down] == ["c-1 is Pending, not Running", "c-2 is being deleted"]
 
 
 def test_no_pod(listed: list[Any]) -> None:
