@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from midtime.catalog import Catalog
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.catalog.snapshot_notes import Note, SnapshotNotes
-from midtime.errors import MidtimeError, RequestError
+from midtime.errors import CatalogError, MidtimeError, RequestError
 from midtime.model.instants import utc_now
 from midtime.model.topology import Topology
 from midtime.stores import open_store
@@ -63,8 +63,8 @@ def clear_own(topology: Topology, catalog: Catalog, run: str, *, tag: str = "") 
     :param tag: only this snapshot
     :return: a sentence for each snapshot, cleared or not
     """
-    if snapshotted(topology):
-        notes = SnapshotNotes(catalog).all()
+    notes = yield from _read(catalog)
+    if notes:
         yield from _clear(topology, catalog, (note for note in notes if note.run == run and tag in ("", note.tag)))
 
 
@@ -73,10 +73,19 @@ def clear_dead(topology: Topology, catalog: Catalog) -> Iterator[str]:
 
     :return: a sentence for each snapshot, cleared or not
     """
-    if snapshotted(topology) and (notes := SnapshotNotes(catalog).all()):
+    notes = yield from _read(catalog)
+    if notes:
         # The lease after the notes: a run takes the one before it writes the others.
         living = _living(catalog)
         yield from _clear(topology, catalog, (note for note in notes if note.run != living))
+
+
+def _read(catalog: Catalog) -> Generator[str, None, list[Note]]:
+    """The notes; of a topology that has no such store any more, too: its snapshots are still there."""
+    unreadable: list[CatalogError] = []
+    notes = SnapshotNotes(catalog).all(unreadable)
+    yield from (f"{COULD_NOT} a snapshot: {error}" for error in unreadable)
+    return notes
 
 
 def _living(catalog: Catalog) -> str | None:

@@ -14,8 +14,10 @@ from midtime.errors import CatalogError, TargetExistsError
 from midtime.model.topology import Topology
 from midtime.operators.base import run_name
 from midtime.operators.preflight import PreflightOperator
+from midtime.snapshots import clear_dead, clear_own
 from midtime.stores.naming import require_snapshot_tag, snapshot_tag
 from midtime.sweeping import sweep
+from tests.unit.builders import topology as databases
 from tests.unit.operators.tasks import Hub
 from tests.unit.snapshot_store import RING, Snapshotted, notes, ring
 
@@ -85,6 +87,23 @@ class TestSweep:
         (line,) = sweep(topology)
         assert "has no store 'former' any more" in line
         assert len(notes(topology)) == 1
+
+    def test_an_unreadable_note_keeps_nobody_from_the_others(self, topology: Topology, catalog: Catalog) -> None:
+        spoilt, whole = left(catalog, "dead"), left(catalog, "dead")
+        path: Any = SnapshotNotes(catalog).folder / "rows" / f"{spoilt.tag}.json"
+        path.write_text("{")
+        told, cleared = sweep(topology)
+        assert told.startswith("COULD NOT clear a snapshot: note ")
+        assert f"clear snapshot {spoilt.tag} by hand" in told
+        assert cleared.startswith(f"cleared snapshot {whole.tag}")
+        (again,) = clear_own(topology, catalog, "dead")
+        assert again == told
+
+    def test_of_the_last_such_store(self, catalog: Catalog) -> None:
+        """The topology has no cluster any more."""
+        left(catalog, "dead")
+        (line,) = clear_dead(databases("accounts", destination=catalog.destination), catalog)
+        assert "has no store 'rows' any more" in line
 
 
 def test_the_next_backup_clears_what_dead_ones_left(topology: Topology, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:

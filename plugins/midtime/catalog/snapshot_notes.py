@@ -7,6 +7,7 @@ note, nobody has to ask them.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -55,18 +56,27 @@ class SnapshotNotes:
             raise CatalogError(f"a snapshot {tag} of store {store} is noted already", fix="start a new run") from None
         return note
 
-    def all(self) -> list[Note]:
+    def all(self, unreadable: list[CatalogError] | None = None) -> list[Note]:
         """Every note, oldest first.
 
-        :raises CatalogError: one is unreadable
+        :param unreadable: takes what is to be said of each that cannot be read, so that it keeps nobody from the others
+        :raises CatalogError: one is unreadable, and nobody takes that
         """
-        found = (
-            self._read(store, name.removesuffix(_END))
-            for store in objects.names(self.folder)
-            for name in objects.names(self.folder / store)
-            if name.endswith(_END) and not name.startswith(".")
-        )
+        found = []
+        for store, tag in self._named():
+            try:
+                found.append(self._read(store, tag))
+            except CatalogError as error:
+                if unreadable is None:
+                    raise
+                unreadable.append(error)
         return sorted((note for note in found if note), key=lambda note: note.at)
+
+    def _named(self) -> Iterator[tuple[str, str]]:
+        for store in objects.names(self.folder):
+            for name in objects.names(self.folder / store):
+                if name.endswith(_END) and not name.startswith("."):
+                    yield store, name.removesuffix(_END)
 
     def remove(self, note: Note) -> None:
         """It is cleared on all nodes. Idempotent."""
