@@ -1,4 +1,4 @@
-"""Commands in pods, as far as a real API server goes without a kubelet: who may, and what it says. The rest: test_cassandra_nodes.py."""
+"""Commands in pods, as far as a real API server goes without a kubelet: who may, and what it says. The rest: test_nodes.py."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_with_its_role_the_server_asks_for_the_pods_node(api: Api, pod: str, rel
     """That it has none is all that is wrong with what we ask."""
     release.grant("role-exec.yaml")
     assert pod in [each.metadata.name for each in api.list("pods")]
-    with pytest.raises(DiscoveryError, match=r"failed to run a command in pod .*: pod cassandra-0 does not have a host assigned"):
+    with pytest.raises(DiscoveryError, match=r"failed to run a command in pod .*: 400 pod cassandra-0 does not have a host assigned"):
         execute(api, pod, "cassandra", ["true"])
     with pytest.raises(DiscoveryError, match=r"has no pod .*/cassandra-1 any more"):
         execute(api, "cassandra-1", "cassandra", ["true"])
