@@ -77,6 +77,9 @@ class Node(ABC):
     :param host: its address as the ring shows it now
     """
 
+    here = False
+    """Whether its files are the worker's own."""
+
     def __init__(self, label: str, host: str) -> None:
         self.label, self.host = label, host
 

@@ -1,6 +1,6 @@
 """Files of a node: found, hashed, sent out and taken in by the tools that every Linux has (POSIX sh, GNU find, coreutils and tar).
 
-A file's name is never part of a shell's text, and names go NUL-separated.
+A file's name is never part of a shell's text, and names go NUL-separated. Large files of the worker itself are read without those tools.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from midtime.errors import CopyError, StoreAccessError, ToolError
+from midtime.errors import StoreAccessError, ToolError
+from midtime.stores.cassandra.nodes import here
 from midtime.stores.cassandra.nodes.archives import File, pack, unpack
 from midtime.stores.cassandra.nodes.base import PIECE, SHORT, SILENCE, Node, fed
+from midtime.stores.cassandra.nodes.words import changed
 
 OURS = "midtime_"
 """Begins the name of every folder that may be removed."""
@@ -97,6 +99,8 @@ def hashes(node: Node, root: str, paths: Sequence[str], jobs: int = 2, *, size: 
     :param size: of all of them, in bytes: the more, the longer it may take
     :raises ToolError: one is missing or cannot be read
     """
+    if node.here:
+        return here.hashes(node.label, root, paths, jobs)
     said = node.output(["sh", "-euc", _HASHES, "midtime", root, str(jobs)], sent=_names(paths), timeout=SILENCE + size / SLOWEST)
     found = dict(map(_hash_line, said.decode(errors="replace").split("\n")[:-1]))
     if lost := set(paths) - found.keys():
@@ -120,6 +124,10 @@ def send_out(node: Node, root: str, paths: Sequence[str]) -> Iterator[Iterator[F
     :raises ToolError: a file is not there
     :raises CopyError: a file vanished or was written meanwhile, or not all of it came
     """
+    if node.here:
+        with here.send_out(node.label, root, paths) as found:
+            yield found
+        return
     before = _states(node, root, paths)
     with node.start(["sh", "-euc", _SEND, "midtime", root]) as running, fed(running, _names(paths)):
 
@@ -132,7 +140,7 @@ def send_out(node: Node, root: str, paths: Sequence[str]) -> Iterator[Iterator[F
         while read(PIECE):
             pass
     if _states(node, root, paths) != before:
-        raise _changed(node, f"a file in {root}")
+        raise changed(node.label, f"a file in {root}")
 
 
 def _states(node: Node, root: str, paths: Sequence[str]) -> list[tuple[int, int, int]]:
@@ -145,15 +153,11 @@ def _members(node: Node, read: Callable[[int], bytes], paths: Sequence[str], siz
     came = 0
     for (path, size, content), wanted in zip(unpack(read), zip(paths, sizes, strict=True), strict=False):
         if (path, size) != wanted:
-            raise _changed(node, wanted[0])
+            raise changed(node.label, wanted[0])
         came += 1
         yield path, size, content
     if came != len(paths):
-        raise _changed(node, paths[came])
-
-
-def _changed(node: Node, what: str) -> CopyError:
-    return CopyError(f"node {node.label}: {what} changed or vanished while it was read", fix="see who writes there; then try again")
+        raise changed(node.label, paths[came])
 
 
 def take_in(node: Node, root: str, files: Iterable[tuple[str, int, Iterable[bytes]]], owner: str | None) -> None:

@@ -116,6 +116,8 @@ class LocalRunning(Running):
 class LocalNode(Node):
     """The worker itself, or one of several nodes on it."""
 
+    here = True
+
     def start(self, command: Sequence[str]) -> Running:  # noqa: D102
         name = command[0]
         try:

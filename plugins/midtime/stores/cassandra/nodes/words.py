@@ -1,11 +1,11 @@
-"""What is said of commands that end badly, the same for every access."""
+"""What is said of commands that end badly, and of files that change, the same for every access."""
 
 from __future__ import annotations
 
 import signal
 import threading
 
-from midtime.errors import StoreUnreachableError, ToolError
+from midtime.errors import CopyError, StoreUnreachableError, ToolError
 
 KEPT = 2000
 """Bytes of a command's complaints that are kept, the last ones."""
@@ -61,3 +61,8 @@ def still_running(name: str, label: str, seconds: float) -> StoreUnreachableErro
         f"node {label}: {name} has not ended within {seconds:g} seconds, and was given up",
         fix="see what it waits for on the node, then try again",
     )
+
+
+def changed(label: str, what: str) -> CopyError:
+    """A file is no longer what it was when we began to read it."""
+    return CopyError(f"node {label}: {what} changed or vanished while it was read", fix="see who writes there; then try again")

@@ -13,7 +13,9 @@ from midtime.errors import CopyError, StoreError, ToolError
 from midtime.stores.cassandra.nodes.base import Running
 from midtime.stores.cassandra.nodes.files import send_out, take_in
 from midtime.stores.cassandra.nodes.local import LocalNode
+from tests.unit.stores.cassandra.nodes.test_files import NODE, way
 
+__all__ = ["way"]
 BIG = 12 << 20
 """More than what lies in pipes and buffers between tar and us."""
 
@@ -24,6 +26,8 @@ class Wrapped(LocalNode):
     :param only: the word in a command that makes it one of those
     """
 
+    here = False
+
     def __init__(self, first: str, only: str) -> None:
         super().__init__("node-a", "127.0.0.1")
         self.first, self.only = first, only
@@ -32,9 +36,6 @@ class Wrapped(LocalNode):
         if any(self.only in word for word in command):
             command = ["sh", "-c", f'{self.first}\nexec "$@"', "sh", *command]
         return super().start(command)
-
-
-NODE = LocalNode("node-a", "127.0.0.1")
 
 
 @pytest.fixture
@@ -75,6 +76,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.usefixtures("way")
 class TestSentOut:
     @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
     @pytest.mark.parametrize("name", ["a", "b"])

@@ -29,6 +29,12 @@ ODD = [
 CONTENT = {path: bytes(range(256)) * (11 * index) for index, path in enumerate(ODD)} | {"empty": b"", "block": b"x" * 512}
 
 
+@pytest.fixture(params=[True, False], ids=["here", "by tools"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker's own files are read without tools; those of any other node by them."""
+    monkeypatch.setattr(NODE, "here", request.param)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return fill(tmp_path / "data -1", CONTENT)
@@ -86,6 +92,7 @@ class TestFind:
             find(NODE, [str(root)], "-nome", "x")
 
 
+@pytest.mark.usefixtures("way")
 class TestHashes:
     def test_of_odd_names(self, root: Path) -> None:
         assert hashes(NODE, str(root), ODD) == {path: sha256(data).hexdigest() for path, data in CONTENT.items()}
@@ -101,6 +108,7 @@ class TestHashes:
     def test_large_files_get_more_time(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A disk of 20 MB/s reads 1 TB in 14 hours."""
         given: list[float] = []
+        monkeypatch.setattr(NODE, "here", False)
         output = NODE.output
         monkeypatch.setattr(NODE, "output", lambda *words, timeout, **said: (given.append(timeout), output(*words, **said))[1])
         for size in (0, 10**12):
@@ -112,6 +120,7 @@ class TestHashes:
             hashes(NODE, str(root), [*ODD, "none"])
 
 
+@pytest.mark.usefixtures("way")
 class TestThereAndBack:
     def test_of_odd_names(self, root: Path, tmp_path: Path) -> None:
         with send_out(NODE, str(root), ODD) as files:
