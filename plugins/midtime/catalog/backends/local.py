@@ -76,8 +76,9 @@ class DraftUpload(StreamUpload):
         super().__init__(backend, str(self._target.with_name(f".upload.{uuid.uuid4().hex}")))
 
     def finish(self) -> None:
-        """Rename it, once it is whole on the disk."""
-        super().finish()
+        """Rename it, once it is whole on the disk. Its first name need not be there."""
+        self._stream.close()
+        _sync(Path(self._path))
         Path(self._path).replace(self._target)
         _sync(self._target.parent)
 
