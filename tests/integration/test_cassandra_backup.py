@@ -85,29 +85,6 @@ def test_snapshot_is_proven_copied_and_cleared(setting: Setting) -> None:
         assert listing.tag == capture.tag
 
 
-def test_armed_is_faster_than_three_cold_nodetools(setting: Setting) -> None:
-    keyspaces, cold, armed = setting.store().keyspaces, [], []
-    for round_ in range(2):
-        started = time.monotonic()
-        tools = [
-            subprocess.Popen(
-                [str(node.files.nodetool), "-p", str(node.jmx_port), "snapshot", "-t", f"cold{round_}", *keyspaces],
-                stdout=subprocess.DEVNULL,
-            )
-            for node in setting.cluster.nodes
-        ]
-        assert [tool.wait() for tool in tools] == [0, 0, 0]
-        cold.append(time.monotonic() - started)
-        store = setting.store()
-        with store.capture() as capture:
-            armed.append(capture.seconds)
-        store.forget(capture.tag)
-    for node in setting.cluster.nodes:
-        node.nodetool("clearsnapshot", "--all")
-    print(f"three cold nodetools {[round(each, 2) for each in cold]}, armed {[round(each, 2) for each in armed]} seconds")
-    assert min(armed) < 1.3 * min(cold)
-
-
 def test_killed_worker_leaves_neither_snapshot_nor_nodetool(setting: Setting, tmp_path: Path) -> None:
     """SIGKILL between arming and the window."""
     said = tmp_path / "topology.json"
@@ -119,6 +96,7 @@ def test_killed_worker_leaves_neither_snapshot_nor_nodetool(setting: Setting, tm
         worker.send_signal(signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_tag_that_is_taken_meanwhile_fails_the_capture(setting: Setting) -> None:
     tag = snapshot_tag(NAME, STORE, "run")
     with pytest.raises(StoreError, match=f"{setting.cluster.hosts[1]}.*already exists"), setting.store().arm(tag) as armed:
@@ -126,6 +104,7 @@ def test_tag_that_is_taken_meanwhile_fails_the_capture(setting: Setting) -> None
         armed.fix()
 
 
+@pytest.mark.long
 def test_table_made_again_in_mid_window_voids(setting: Setting) -> None:
     store = setting.store()
     with pytest.raises(WindowVoidError, match="schema"), store.arm() as armed:
@@ -137,6 +116,7 @@ def test_table_made_again_in_mid_window_voids(setting: Setting) -> None:
         node.nodetool("clearsnapshot", "--all")  # Cassandra's own, of the table that was dropped
 
 
+@pytest.mark.long
 def test_node_that_does_nothing_costs_no_more_than_the_limit(setting: Setting) -> None:
     """And once it goes on, nothing is left there either."""
     store, node, took = setting.store(capture_limit="3s"), setting.cluster.node(2), list[float]()
@@ -168,6 +148,7 @@ def test_dead_node_is_named_before_anything_is_paused(setting: Setting) -> None:
         assert before.difference(armed.ring) == f"node {node.host} was restarted"
 
 
+@pytest.mark.long
 def test_node_that_dies_while_it_takes_its_snapshot_fails_the_capture(setting: Setting) -> None:
     node = setting.cluster.node(2)
     try:
@@ -179,6 +160,7 @@ def test_node_that_dies_while_it_takes_its_snapshot_fails_the_capture(setting: S
         setting.cluster.wait_un()
 
 
+@pytest.mark.long
 def test_data_folder_that_cannot_be_written_fails_the_capture(setting: Setting) -> None:
     """As on a full disk, the links of one table cannot be made: a file stands where their folder would be."""
     node = setting.cluster.node(0)
@@ -192,6 +174,7 @@ def test_data_folder_that_cannot_be_written_fails_the_capture(setting: Setting) 
         (table / "snapshots").unlink()
 
 
+@pytest.mark.long
 def test_nodetool_that_dies_while_it_waits_is_noticed(setting: Setting) -> None:
     with pytest.raises(StoreError, match=setting.cluster.hosts[0]), setting.store().arm() as armed:
         armed.check()
