@@ -117,6 +117,11 @@ class Pool:
         objects.create(self.root / CONDEMNED / batch, json.dumps({"names": sorted(map(leaf, names))}, indent=0).encode() + b"\n")
         return batch
 
+    def distrust(self, name: str) -> None:
+        """Let no new backup use content that was read and found damaged: it sends it again."""
+        if leaf(name) not in self.condemned():
+            self.condemn([name])
+
     def pardon(self, batch: str) -> None:
         """Remove such a list."""
         objects.remove_tree(self.root / CONDEMNED / batch)

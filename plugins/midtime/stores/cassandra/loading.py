@@ -16,7 +16,7 @@ from midtime.stores.cassandra.cql import session_to
 from midtime.stores.cassandra.facts import BackupFacts
 from midtime.stores.cassandra.listing import SnapshotFile
 from midtime.stores.cassandra.moving import Moving
-from midtime.stores.cassandra.restored import PATIENCE, addresses
+from midtime.stores.cassandra.restored import PATIENCE, addresses, login_of
 from midtime.stores.cassandra.ring import Ring
 from midtime.stores.cassandra.staging import Staging
 from midtime.stores.naming import airflow_connection
@@ -49,7 +49,9 @@ def load(moving: Moving, facts: BackupFacts, pool: Pool) -> None:
     cluster = moving.cluster
     require_loadable(cluster)
     for member, wanted in shares(cluster, facts):
-        staging = Staging(member.node, (_folder(moving, member),), pool.root, cluster.owner or None, cluster.spec.uploads)
+        staging = Staging(
+            member.node, (_folder(moving, member),), pool.root, cluster.owner or None, cluster.spec.uploads, distrust=pool.distrust
+        )
         staging.bring(wanted, moving.say)
     moving.ready()
     ring = moving.forward({member.label: ("auto_bootstrap: false",) for member in cluster.members})
@@ -98,7 +100,7 @@ def make_schema(cluster: Cluster, text: str, ring: Ring) -> int:
     :return: how many statements it has
     """
     wanted = [capped(statement, ring) for statement in statements(text)]
-    with session_to(addresses(cluster), cluster.conn_id, patience=PATIENCE) as session:
+    with session_to(addresses(cluster), login_of(cluster), patience=PATIENCE) as session:
         for statement in wanted:
             session.execute(statement, seconds=120)
     return len(wanted)

@@ -75,7 +75,7 @@ class OneNode:
             moving.claim()
             moving.require_untouched()
             clear_logs(moving, moving.cluster.members[0])
-            staging_of(moving, moving.cluster.members[0], pool.root).bring(listing.files, say)
+            staging_of(moving, moving.cluster.members[0], pool).bring(listing.files, say)
             moving.ready()
 
     def place(self, target: Target, say: Say) -> None:

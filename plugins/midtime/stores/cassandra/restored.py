@@ -89,9 +89,7 @@ def open_restored(topology: Topology, backup: StoreBackup, target: Target) -> It
     """
     with ExitStack() as stack:
         cluster = stack.enter_context(cluster_of(topology, target))
-        # A drill's cluster has the live one's users by now, and a connection's host does not count.
-        conn_id = cluster.conn_id or cluster.spec.conn_id
-        session = stack.enter_context(session_to(addresses(cluster), conn_id, patience=PATIENCE))
+        session = stack.enter_context(session_to(addresses(cluster), login_of(cluster), patience=PATIENCE))
         # A user's question finds tables as the application does.
         namespaces = [name for name in topology.store(backup.store).namespaces if name in session.keyspaces()]
         if namespaces:
@@ -102,6 +100,11 @@ def open_restored(topology: Topology, backup: StoreBackup, target: Target) -> It
 def cluster_of(topology: Topology, target: Target) -> Cluster:
     """The cluster that a restore goes into."""
     return live_cluster(topology, target.store) if target.aside else drill_cluster(topology, target.store)
+
+
+def login_of(cluster: Cluster) -> str | None:
+    """The connection whose login is used, if one is: a drill's cluster has the live one's users by now, and the host does not count."""
+    return cluster.conn_id or cluster.spec.conn_id
 
 
 def addresses(cluster: Cluster) -> list[Address]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from midtime.catalog import Catalog
 from midtime.catalog.pool import Pool, check_pooled
@@ -23,18 +23,16 @@ from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.cql import session_to
 from midtime.stores.cassandra.facts import BackupFacts, Pairs, matching_nodes, require_other, same_nodes
 from midtime.stores.cassandra.listing import NodeFacts, NodeListing, SnapshotFile
+from midtime.stores.cassandra.loading import SYSTEM
 from midtime.stores.cassandra.moving import Moving
 from midtime.stores.cassandra.nodes import files
 from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
 from midtime.stores.cassandra.restore_checks import drill_questions, questions
-from midtime.stores.cassandra.restored import PATIENCE, addresses, cluster_of
+from midtime.stores.cassandra.restored import PATIENCE, addresses, cluster_of, login_of
 from midtime.stores.cassandra.ring import Ring, read_ring
 from midtime.stores.cassandra.staging import Staging
 from midtime.stores.cassandra.swapping import KEPT
 from midtime.stores.naming import working_name
-
-if TYPE_CHECKING:
-    from airflow.sdk import ObjectStoragePath
 
 __all__ = ["discard", "drill_questions", "place", "put_back", "questions", "restore", "target_of"]
 
@@ -132,7 +130,7 @@ def stage(moving: Moving, pool: Pool, listings: Mapping[str, NodeListing], wante
 
     def one(member: Member) -> None:
         clear_logs(moving, member)
-        staging_of(moving, member, pool.root).bring(chosen[member.label], moving.say)
+        staging_of(moving, member, pool).bring(chosen[member.label], moving.say)
 
     moving.cluster.each(one)
     moving.ready()
@@ -145,12 +143,13 @@ def clear_logs(moving: Moving, member: Member) -> None:
             files.remove_tree(member.node, f"{folder}/{moving.target.working}")
 
 
-def staging_of(moving: Moving, member: Member, pool: ObjectStoragePath) -> Staging:
+def staging_of(moving: Moving, member: Member, pool: Pool) -> Staging:
     """Where one node's files are brought."""
     own, data = member.local_system_folder, member.layout.data
     roots = [f"{folder}/{moving.target.working}" for folder in data if folder != own]
     system = f"{own}/{moving.target.working}" if own in data else ""
-    return Staging(member.node, tuple(roots), pool, moving.cluster.owner or None, moving.cluster.spec.uploads, system)
+    spec = moving.cluster.spec
+    return Staging(member.node, tuple(roots), pool.root, moving.cluster.owner or None, spec.uploads, system, pool.distrust)
 
 
 def place(topology: Topology, backup: StoreBackup, target: Target) -> None:
@@ -185,12 +184,8 @@ def discard(topology: Topology, target: Target) -> None:
 
 
 def _read_back(cluster: Cluster, backup: StoreBackup, say: Say) -> None:
-    """A row of each table, by a quorum of its replicas; without a connection for CQL nobody can ask."""
-    conn_id = cluster.conn_id or cluster.spec.conn_id
-    if conn_id is None:
-        say("Nothing is read back: the topology has no conn_id for CQL")
-        return
-    tables = [table for table in backup.details["tables"] if not table.startswith("system")]
-    with session_to(addresses(cluster), conn_id, patience=PATIENCE) as session:
+    """A row of each table, by a quorum of its replicas."""
+    tables = [table for table in backup.details["tables"] if not SYSTEM.match(table.partition(".")[0])]
+    with session_to(addresses(cluster), login_of(cluster), patience=PATIENCE) as session:
         session.read_back(tables)
     say(f"{len(tables)} tables read back at QUORUM")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -50,6 +50,7 @@ class Staging:
     :param roots: one folder in each data directory; SSTables are spread over them, all components of one into the same
     :param streams: files that are fetched at once
     :param system_root: that of the directory where the node has its own tables, if it has one for these alone
+    :param distrust: is told the name of content that was altered
     """
 
     node: Node
@@ -58,6 +59,7 @@ class Staging:
     owner: str | None
     streams: int
     system_root: str = ""
+    distrust: Callable[[str], object] = lambda _: None
 
     @property
     def all_roots(self) -> tuple[str, ...]:
@@ -125,7 +127,18 @@ class Staging:
             each.result()
 
     def _fetch_share(self, root: str, share: Sequence[tuple[str, SnapshotFile]]) -> None:
-        files.take_in(self.node, root, ((path, file.size, content(self.pool, file)) for path, file in share), self.owner)
+        files.take_in(self.node, root, ((path, file.size, self._content(file)) for path, file in share), self.owner)
+
+    def _content(self, file: SnapshotFile) -> Iterator[bytes]:
+        try:
+            yield from content(self.pool, file)
+        except AlteredError:
+            self.distrust(file.content)
+            raise
+
+
+class AlteredError(ArtifactError):
+    """Content that is of its size, and not what was written."""
 
 
 def _shares(missing: Mapping[Place, SnapshotFile], streams: int) -> Iterator[tuple[str, list[tuple[str, SnapshotFile]]]]:
@@ -152,4 +165,4 @@ def content(pool: ObjectStoragePath, file: SnapshotFile) -> Iterator[bytes]:
         require_size(file.pooled, pool, None)
     require_size(file.pooled, pool, size)
     if sha256.hexdigest() != file.sha256:
-        raise ArtifactError(f"artifact {path} was altered: its SHA-256 differs from its listing", fix="use another restore point")
+        raise AlteredError(f"artifact {path} was altered: its SHA-256 differs from its listing", fix="use another restore point")

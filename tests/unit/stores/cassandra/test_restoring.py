@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -12,12 +13,15 @@ from midtime.model.topology import Target as TargetWish
 from midtime.model.topology import Topology
 from midtime.restoring import Plan, RestoreRequest, make_plan
 from midtime.stores.base import Target
+from midtime.stores.cassandra import loading
 from midtime.stores.cassandra.facts import matching_nodes, require_other
 from midtime.stores.cassandra.listing import ClusterFacts, NodeFacts, SnapshotFile
 from midtime.stores.cassandra.loading import capped, renamed, statements
 from midtime.stores.cassandra.restoring import target_of
 from midtime.stores.cassandra.ring import Ring, RingNode
 from tests.unit.builders import MIDTIME, part
+from tests.unit.stores.cassandra.cql_fakes import FakeCluster
+from tests.unit.stores.cassandra.fake_ring import Ring3
 
 
 def topology(**drill: Any) -> Topology:
@@ -114,6 +118,17 @@ class TestSchema:
     def test_statements(self) -> None:
         text = "CREATE TABLE a (x int) WITH comment = 'one; ''two''';\n/* none; */\nCREATE TYPE \"b;c\" (y int);\n"
         assert list(statements(text)) == ["CREATE TABLE a (x int) WITH comment = 'one; ''two'''", 'CREATE TYPE "b;c" (y int)']
+
+    @pytest.mark.parametrize(("own", "stores", "login"), [("drill", "live", "drill"), (None, "live", "live"), (None, None, None)])
+    def test_made_with_the_login_there_is(
+        self, own: str | None, stores: str | None, login: str | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str | None] = []
+        monkeypatch.setattr(loading, "session_to", lambda _, conn_id, **__: (asked.append(conn_id), nullcontext(FakeCluster({})))[1])
+        three = Ring3(conn_id=stores)
+        three.cluster.conn_id = own
+        assert loading.make_schema(three.cluster, "CREATE TABLE a;", ring(node("x", "1"))) == 1
+        assert asked == [login]
 
     def test_replicas_are_no_more_than_nodes(self) -> None:
         one = ring(node("x", "1"))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -29,6 +32,9 @@ OTHER = Target(**{**IN_PLACE.to_dict(), "working": "midtime_tmp_999999_1234_ring
 
 class Backup:
     """Of the world's nodes, each of which had a file of its own content."""
+
+    asked: list[Any]
+    """What sessions of CQL were opened with, and what each was asked to read."""
 
     def __init__(self, world: World, catalog: Catalog) -> None:
         self.world, self.catalog = world, catalog
@@ -70,12 +76,22 @@ class Backup:
 
 @pytest.fixture
 def backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backup]:
+    asked: list[Any] = []
+
+    @contextmanager
+    def session_to(nodes: Any, conn_id: str | None, *, patience: float) -> Iterator[Any]:
+        asked.append(conn_id)
+        yield SimpleNamespace(read_back=asked.append)
+
+    monkeypatch.setattr(restoring, "session_to", session_to)
     with new_world() as world:
         monkeypatch.setattr(restoring, "cluster_of", lambda *_: world.cluster)
         monkeypatch.setattr(World, "content", lambda world, member: "old" if world.log(member) else "new")
         monkeypatch.setattr("tests.unit.stores.cassandra.moving_room.LIVE", "old")
         monkeypatch.setattr(Lifecycle, "wait_whole", lambda _: RING)
-        yield Backup(world, Catalog(f"file://{tmp_path}", "bank"))
+        made = Backup(world, Catalog(f"file://{tmp_path}", "bank"))
+        made.asked = asked
+        yield made
 
 
 def test_placed_and_put_back(backup: Backup) -> None:
@@ -144,11 +160,24 @@ def test_damaged_content(backup: Backup, how: str) -> None:
         path.write_bytes({"truncated": whole[:-1], "flipped": whole[:-1] + b"?"}[how])
     with pytest.raises(ArtifactError):
         backup.restore()
+    assert backup.pool.condemned() == ({path.name} if how == "flipped" else set()), "the next backup sends it anew"
     with pytest.raises(RestoreFailedError, match="nothing is staged"):
         restoring.place(backup.topology, backup.part, IN_PLACE)
     assert not [line for line in backup.world.said if line.startswith(("stop", "start"))]
     restoring.discard(backup.topology, IN_PLACE)
     assert all((backup.world.folder(member) / "data/system/x.db").read_text() == LIVE for member in backup.world.cluster.members)
+
+
+def test_reads_back_with_the_login_there_is_or_without(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all keyspaces but Cassandra's own."""
+    asked = backup.asked
+    tables = dict.fromkeys(("system.local", "system_auth.roles", "systems.parts", "bank.account"), "0a")
+    part = backup.part.model_copy(update={"details": {"tables": tables}})
+    restoring._read_back(backup.world.cluster, part, backup.world.said.append)
+    assert asked == [None, ["systems.parts", "bank.account"]]
+    monkeypatch.setattr(backup.world.cluster, "spec", backup.world.cluster.spec.model_copy(update={"conn_id": "live"}))
+    restoring._read_back(backup.world.cluster, part, backup.world.said.append)
+    assert asked[2] == "live"
 
 
 def test_other_nodes_than_the_backups(backup: Backup) -> None:
