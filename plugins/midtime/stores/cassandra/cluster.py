@@ -101,6 +101,14 @@ class Member:
         except StoreError:
             return ()
 
+    @property
+    def captures_changes(self) -> bool:
+        """Whether its ``cassandra.yaml`` says so, as far as it can be read."""
+        try:
+            return bool(self._config().get("cdc_enabled"))
+        except StoreError:
+            return False
+
     def _config(self) -> dict[str, Any]:
         where = self.directories.config
         try:

@@ -43,6 +43,11 @@ for folder; do
     if [ -d "$folder" ] && [ ! -w "$folder" ]; then echo "midtime cannot write: $folder" >&2; exit 65; fi
 done
 """
+# Another file takes its place.
+_MAY_CONFIGURE = """
+config=$(readlink -f -- "$1")
+if ! test -w "${config%/*}"; then echo "midtime cannot write: ${config%/*}" >&2; exit 65; fi
+"""
 
 
 def questions(topology: Topology, target: Target, backup: StoreBackup) -> Iterator[Question]:
@@ -93,7 +98,7 @@ class RestoreChecks:
         told = require_actions(self.cluster)
         for member in self.cluster.members:
             require_apart(member)
-        self.cluster.each(lambda member: require_rights(member, self.cluster.owner))
+        self.cluster.each(lambda member: require_rights(member, self.cluster.owner, configured=not self.target.aside))
         running = self.cluster.each(lambda member: bool(signs_of_life(member)))
         down = [label for label, runs in running.items() if not runs]
         return f"{told}; down: {', '.join(down)}" if down else f"{told}, all running"
@@ -106,6 +111,7 @@ class RestoreChecks:
         ring = read_ring(self.cluster, lambda member: Nodetool(member, login))
         require_version(ring.version, self.facts)
         require_other(ring, self.facts)
+        require_partitioner(ring.partitioner, self.facts)
         if len(ring.nodes) != len(self.facts.nodes):
             self._require_loadable()
             return f"{len(ring.nodes)} of {len(self.facts.nodes)} nodes: loaded by sstableloader"
@@ -196,8 +202,10 @@ class RestoreChecks:
         return f"{share:,} bytes a node, at least {least:,} are free"
 
 
-def require_rights(member: Member, owner: str) -> None:
+def require_rights(member: Member, owner: str, *, configured: bool = False) -> None:
     """Who we are on the node may write there, and give files to Cassandra's user.
+
+    :param configured: its ``cassandra.yaml`` will be written, too
 
     :raises StoreAccessError: we may not
     """
@@ -205,6 +213,8 @@ def require_rights(member: Member, owner: str) -> None:
     folders = [*at.data, at.commitlog, at.hints, at.saved_caches, *([at.cdc_raw] if at.cdc_raw else [])]
     try:
         member.node.shell(_RIGHTS, owner, *folders)
+        if configured:
+            member.node.shell(_MAY_CONFIGURE, at.config)
     except ToolError as error:
         raise StoreAccessError(error.message, fix="set `sudo`, or log in as that user or as root; correct `owner`") from error
 
@@ -218,7 +228,8 @@ def _existing(member: Member) -> set[str]:
 def require_apart(member: Member) -> None:
     """What is below a data directory would be moved with it; what is no data directory of the server's would not be found there.
 
-    :raises RequestError: a folder lies in another one, or the topology names other data directories than the server has
+    :raises RequestError: a folder lies in another one, the topology names other data directories than the server has, or nothing says where
+        changes are captured
     """
     at = member.layout
     served, own = {*map(normpath, member.served)}, member.local_system_folder
@@ -228,6 +239,11 @@ def require_apart(member: Member) -> None:
             f"node {member.label}: directories.data is {', '.join(at.data)}, and {at.config} has {', '.join(sorted(served))}",
             fix="correct directories in the topology, or leave `data` out",
         )
+    if member.captures_changes and not at.cdc_raw:
+        raise RequestError(
+            f"node {member.label} has cdc_enabled, and nothing says where: changes of after the backup would stay",
+            fix="write directories.cdc_raw into the topology",
+        )
     folders = [*at.data, at.commitlog, at.hints, at.saved_caches, *([at.cdc_raw] if at.cdc_raw else [])]
     for folder in folders:
         for other in folders:
@@ -235,6 +251,18 @@ def require_apart(member: Member) -> None:
                 raise RequestError(
                     f"node {member.label}: {other} lies in {folder}", fix="give each of Cassandra's folders a place of its own"
                 )
+
+
+def require_partitioner(partitioner: str, facts: ClusterFacts) -> None:
+    """Other tokens belong to each key by another one: nothing would be found.
+
+    :raises StoreAccessError: it is another one
+    """
+    if partitioner.rpartition(".")[2] != facts.partitioner.rpartition(".")[2]:
+        raise StoreAccessError(
+            f"the cluster has partitioner {partitioner}, the backup is of {facts.partitioner}",
+            fix="set up the drill's cluster with the backup's partitioner",
+        )
 
 
 def require_version(version: str, facts: ClusterFacts) -> None:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from midtime.errors import RequestError, StoreAccessError, TargetExistsError
+from midtime.errors import RequestError, StoreAccessError, TargetExistsError, ToolError
 from midtime.model.topology.cassandra import Directories
 from midtime.stores.base import Target
 from midtime.stores.cassandra.cluster import Cluster
@@ -19,7 +19,7 @@ from midtime.stores.cassandra.listing import ClusterFacts, NodeFacts
 from midtime.stores.cassandra.nodes.local import LocalNode
 from midtime.stores.cassandra.nodetool_output import Replication
 from midtime.stores.cassandra.one_node import repaired, require_copies
-from midtime.stores.cassandra.restore_checks import RestoreChecks, require_apart
+from midtime.stores.cassandra.restore_checks import _MAY_CONFIGURE, RestoreChecks, require_apart, require_partitioner, require_rights
 from tests.unit.stores.cassandra.fake_ring import HOSTS, IDS, FakeNode, Ring3, member_of, spec_of
 from tests.unit.stores.cassandra.moving_room import IN_PLACE, WORKING, World
 from tests.unit.stores.cassandra.test_moving import new_world
@@ -75,6 +75,50 @@ def test_data_directories_are_the_servers(data: list[str], good: bool, tmp_path:
         return
     with pytest.raises(RequestError, match=r"node n1: directories\.data is .*, and .*cassandra\.yaml has /d1, /d2"):
         require_apart(member)
+
+
+def test_partitioner() -> None:
+    """Every key would be looked for on another node."""
+    facts = checks_of(Ring3(), ("a", "b", "c")).facts.model_copy(update={"partitioner": "org.apache.cassandra.dht.Murmur3Partitioner"})
+    require_partitioner("Murmur3Partitioner", facts)
+    checks = checks_of(Ring3(), ("a", "b", "c"), ids=("x", "y", "z"))
+    checks.target = replace(checks.target, aside=None)
+    checks.__dict__["facts"] = facts.model_copy(update={"partitioner": "RandomPartitioner", "nodes": checks.facts.nodes})
+    with pytest.raises(StoreAccessError, match="Murmur3Partitioner, the backup is of RandomPartitioner"):
+        checks.layout()
+
+
+@pytest.mark.parametrize(("enabled", "said", "good"), [(True, None, False), (True, "/raw", True), (False, None, True)])
+def test_captured_changes_have_a_known_place(enabled: bool, said: str | None, good: bool, tmp_path: Path) -> None:
+    config = tmp_path / "cassandra.yaml"
+    config.write_text(yaml.safe_dump({"data_file_directories": ["/d"], "cdc_enabled": enabled}))
+    places = {"config": str(config), "data": ("/d",), "commitlog": "/c", "hints": "/h", "saved_caches": "/s", "cdc_raw": said}
+    member = member_of(LocalNode("n1", "10.0.0.1"), directories=Directories.model_validate(places))
+    if good:
+        require_apart(member)
+        return
+    with pytest.raises(RequestError, match="node n1 has cdc_enabled, and nothing says where"):
+        require_apart(member)
+
+
+def test_whoever_writes_a_configuration_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the folder of the file, not of a link to it; and only where it is written."""
+    asked: list[tuple[str, ...]] = []
+    node = LocalNode("n1", "10.0.0.1")
+    monkeypatch.setattr(node, "shell", lambda *words, **_: asked.append(words))
+    for configured in (False, True):
+        require_rights(member_of(node), "me", configured=configured)
+    assert [words[1:] for words in asked if words[0] == _MAY_CONFIGURE] == [(Directories().config,)]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    folder, link = tmp_path / "conf", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(folder / "cassandra.yaml")
+    LocalNode("n1", "h").shell(_MAY_CONFIGURE, str(link))
+    nobody = "test() { false; }\n"  # root may write everywhere
+    with pytest.raises(ToolError, match=f"midtime cannot write: {folder}"):
+        LocalNode("n1", "h").shell(nobody + _MAY_CONFIGURE, str(link))
 
 
 class TestFate:
