@@ -145,7 +145,7 @@ class TestStopped:
 
 def test_never_retried(tmp_path: Path, address: str) -> None:
     common: dict[str, Any] = {"task_id": "snapshot_rows", "topology": bank(tmp_path, address), "store": "rows", "midtime": ""}
-    assert SnapshotOperator(**common).retries == 0
+    assert SnapshotOperator(default_args={"retries": 2}, **common).retries == 0
     assert SnapshotOperator(retries=2, **common).retries == 2
 
 
