@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from midtime.errors import MidtimeError, RequestError, RestoreFailedError, StoreUnreachableError, ToolError
 from midtime.model.topology.cassandra import SshAccess
 from midtime.model.topology.commands import Action
+from midtime.model.words import counted
 from midtime.stores.base import Say
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
@@ -134,7 +135,7 @@ def require_actions(cluster: Cluster) -> str:
                     f"node {member.label} is to be scaled away by its `{verb}`: without its pod nobody reaches its files",
                     fix="give a command that ends only Cassandra and leaves the pod, see the runbook",
                 )
-    return f"{len(cluster.members)} nodes with stop and start"
+    return f"{counted(len(cluster.members), 'node')} with stop and start"
 
 
 def act(member: Member, action: Action | None, verb: str) -> None:
