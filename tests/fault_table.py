@@ -1,4 +1,4 @@
-"""``docs/faults.md``: what happens when something breaks in a pause window. Written from the tests, one row for each that is marked ``fault``.
+"""``docs/faults.md``: what happens when something breaks. Written from the tests, one row for each that is marked ``fault``.
 
 ``python -m tests.fault_table`` writes it, ``--check`` fails when it is not up to date.
 """

@@ -199,6 +199,10 @@ def interrupted(world: World, backed_up: BackedUp) -> Interrupted:
     return Interrupted(run_id, node, total, (sent[0], sent[1]), point)
 
 
+@pytest.mark.fault(
+    "kill -9 of one of three uploads and its worker",
+    "Only that one is tried again, and what it had sent is not sent again.",
+)
 def test_an_upload_is_killed_and_goes_on(world: World, interrupted: Interrupted) -> None:
     """Only that one is tried again, and what it had sent is not sent again."""
     uploads = world.uploads(world.alone, interrupted.run_id)
@@ -307,6 +311,10 @@ def test_in_place(world: World, backed_up: BackedUp, torn: RestorePoint) -> None
     assert "has given up" in world.installation.airflow.task_log("ring__restore_node", run_id, "plan")
 
 
+@pytest.mark.fault(
+    "kill -9 of the capturing task after its snapshots",
+    "No restore point; `release` clears the snapshots on all nodes.",
+)
 @pytest.mark.long
 def test_killed_after_its_snapshot(world: World, backed_up: BackedUp) -> None:
     """The window is over, the snapshot stands: ``release`` clears it, and its note."""

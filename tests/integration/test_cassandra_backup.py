@@ -85,6 +85,10 @@ def test_snapshot_is_proven_copied_and_cleared(setting: Setting) -> None:
         assert listing.tag == capture.tag
 
 
+@pytest.mark.fault(
+    "kill -9 of the capturing task between arming and the window",
+    "The nodetools that wait on the nodes end without a snapshot.",
+)
 def test_killed_worker_leaves_neither_snapshot_nor_nodetool(setting: Setting, tmp_path: Path) -> None:
     """SIGKILL between arming and the window."""
     said = tmp_path / "topology.json"
@@ -96,6 +100,10 @@ def test_killed_worker_leaves_neither_snapshot_nor_nodetool(setting: Setting, tm
         worker.send_signal(signal.SIGKILL)
 
 
+@pytest.mark.fault(
+    "The snapshot fails on one node, because its name is taken",
+    "The capture fails, the window is void; what the other nodes took is cleared.",
+)
 @pytest.mark.long
 def test_tag_that_is_taken_meanwhile_fails_the_capture(setting: Setting) -> None:
     tag = snapshot_tag(NAME, STORE, "run")
@@ -104,6 +112,10 @@ def test_tag_that_is_taken_meanwhile_fails_the_capture(setting: Setting) -> None
         armed.fix()
 
 
+@pytest.mark.fault(
+    "A table is dropped and made again in mid-window",
+    "Found after the unpause, before anything is uploaded: no restore point.",
+)
 @pytest.mark.long
 def test_table_made_again_in_mid_window_voids(setting: Setting) -> None:
     store = setting.store()
@@ -116,6 +128,10 @@ def test_table_made_again_in_mid_window_voids(setting: Setting) -> None:
         node.nodetool("clearsnapshot", "--all")  # Cassandra's own, of the table that was dropped
 
 
+@pytest.mark.fault(
+    "A node hangs (SIGSTOP) when its snapshot is due",
+    "The capture fails at `capture_limit`; nothing is left on the node once it goes on.",
+)
 @pytest.mark.long
 def test_node_that_does_nothing_costs_no_more_than_the_limit(setting: Setting) -> None:
     """And once it goes on, nothing is left there either."""
@@ -131,6 +147,10 @@ def test_node_that_does_nothing_costs_no_more_than_the_limit(setting: Setting) -
     setting.cluster.wait_un()
 
 
+@pytest.mark.fault(
+    "kill -9 of a node before the window",
+    "Noticed while the capture is armed, before anything is paused; the preflight names the node, too.",
+)
 def test_dead_node_is_named_before_anything_is_paused(setting: Setting) -> None:
     node, store = setting.cluster.node(2), setting.store()
     try:
@@ -148,6 +168,10 @@ def test_dead_node_is_named_before_anything_is_paused(setting: Setting) -> None:
         assert before.difference(armed.ring) == f"node {node.host} was restarted"
 
 
+@pytest.mark.fault(
+    "kill -9 of a node while it takes its snapshot",
+    "The capture fails and names the node.",
+)
 @pytest.mark.long
 def test_node_that_dies_while_it_takes_its_snapshot_fails_the_capture(setting: Setting) -> None:
     node = setting.cluster.node(2)
@@ -160,6 +184,10 @@ def test_node_that_dies_while_it_takes_its_snapshot_fails_the_capture(setting: S
         setting.cluster.wait_un()
 
 
+@pytest.mark.fault(
+    "A node cannot make the links of its snapshot, as on a full disk",
+    "The capture fails and names the node.",
+)
 @pytest.mark.long
 def test_data_folder_that_cannot_be_written_fails_the_capture(setting: Setting) -> None:
     """As on a full disk, the links of one table cannot be made: a file stands where their folder would be."""
@@ -174,6 +202,10 @@ def test_data_folder_that_cannot_be_written_fails_the_capture(setting: Setting) 
         (table / "snapshots").unlink()
 
 
+@pytest.mark.fault(
+    "kill -9 of a nodetool that waits for the window",
+    "Noticed while the window is waited for, before anything is paused.",
+)
 @pytest.mark.long
 def test_nodetool_that_dies_while_it_waits_is_noticed(setting: Setting) -> None:
     with pytest.raises(StoreError, match=setting.cluster.hosts[0]), setting.store().arm() as armed:

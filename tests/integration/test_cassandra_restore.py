@@ -77,6 +77,10 @@ def test_in_place_and_back(setting: Setting, point: RestorePoint) -> None:
     assert setting.leftovers() == []
 
 
+@pytest.mark.fault(
+    "Two of three nodes lose all their data",
+    "The whole cluster is restored in place; everything is there.",
+)
 def test_two_of_three_nodes_lost(setting: Setting, point: RestorePoint) -> None:
     lost = setting.cluster.nodes[1:]
     for node in lost:
@@ -91,6 +95,10 @@ def test_two_of_three_nodes_lost(setting: Setting, point: RestorePoint) -> None:
     assert setting.rows() == CAPTURED
 
 
+@pytest.mark.fault(
+    "One of three nodes loses all its data",
+    "It gets its own snapshot and a repair; what was written since is on it, too.",
+)
 def test_one_node_lost(setting: Setting, point: RestorePoint) -> None:
     wanted = setting.rows()
     lost = setting.cluster.node(2)
@@ -140,6 +148,10 @@ def test_drill_into_another_size(setting: Setting, point: RestorePoint, beside: 
     assert [path for path in setting.leftovers() if "midtime_before_00000" not in path] == []
 
 
+@pytest.mark.fault(
+    "One file of the pool is flipped, truncated or missing",
+    "The restore refuses before a node is stopped.",
+)
 @pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
 def test_damaged_content_is_refused_before_anything_is_stopped(setting: Setting, point: RestorePoint, how: str) -> None:
     pool = Path(setting.folder / "restore-points/bank/pool" / STORE)
@@ -188,6 +200,10 @@ STEPS = [
 ]
 
 
+@pytest.mark.fault(
+    "kill -9 of a restore at each of its steps: staging, stop, move, start",
+    "The next try goes on, or all of it goes back.",
+)
 @pytest.mark.parametrize(("verb", "word", "dies_at", "then"), STEPS)
 def test_killed_and_resumed(setting: Setting, point: RestorePoint, verb: str, word: str, dies_at: int, then: str) -> None:
     before = setting.rows()
