@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ SMALLEST, LARGEST = 1000, 4000
 _TOGETHER = 48
 """Inserts on their way at once."""
 _PORTION = 5000
+_NOTHING_PENDING = re.compile(r"^pending tasks:?\s+0\s*$", re.MULTILINE)
 _SETTLED = 600
 """Seconds that compaction may take."""
 
@@ -134,7 +136,7 @@ class Ring:
         os.sync()
 
     def _settled(self, number: int) -> bool | None:
-        return "pending tasks: 0" in self.cluster.nodetool(number, "compactionstats") or None
+        return bool(_NOTHING_PENDING.search(self.cluster.nodetool(number, "compactionstats"))) or None
 
 
 def stored(folder: Path) -> int:
