@@ -12,9 +12,10 @@ from contextlib import closing, contextmanager
 
 from midtime.errors import ToolError
 from midtime.stores.cassandra.nodes.archives import File
-from midtime.stores.cassandra.nodes.base import PIECE
 from midtime.stores.cassandra.nodes.words import changed
 
+PIECE = 1 << 18
+"""What is larger, malloc takes from the kernel anew each time, page by page: reading and hashing cost twice as much."""
 State = tuple[int, int, int]
 """Size, inode and time: another link to a file, or one less, changes nothing of it."""
 
