@@ -20,7 +20,7 @@ from benchmarks.support.measuring import machine_cpu, median, wait_for_quiet
 from benchmarks.support.ring import KEYSPACE, Ring, stored
 
 CAPTURE, THROUGHPUT, AGAIN = 1.3, 1.5, 0.02
-"""Goals: the captures' time over that of nodetool by hand; throughput over Medusa's; share of the bytes that a second backup stores."""
+"""Goals: the captures' time over that of nodetool by hand; throughput of the upload over Medusa's; share of the bytes that a second backup stores."""
 CHANGED = 100
 """Of so many rows one is written again before a second backup."""
 Run = dict[str, Any]
@@ -85,7 +85,7 @@ class Bench:
 
 
 def _line(name: str, run: str, found: Run) -> str:
-    steps = "  ".join(f"{step} {found[step]:5.2f}" for step in ("start", "snapshot", "transfer", "work", "whole", "sync"))
+    steps = "  ".join(f"{step} {found[step]:5.2f}" for step in ("start", "snapshot", "transfer", "clear", "work", "whole", "sync"))
     return f"{run:8} {name:8} {steps} s  CPU {found['machine_cpu']:5.1f} s  stored {found['added'] / 1e6:8.2f} MB"
 
 
@@ -112,9 +112,9 @@ def report(captures: list[Run], backups: list[Run]) -> list[Run]:
     sent = of(lambda each: each["second"]["Midtime"]["sent_bytes"] / each["second"]["Midtime"]["bytes"])
     return [
         _result("captures, nodetool by hand = 1", capture, CAPTURE, at_most=True),
-        _result("throughput of the transfer, Medusa = 1", ratio("transfer"), THROUGHPUT),
-        _result("throughput of the whole backup, Medusa = 1", ratio("work"), THROUGHPUT),
-        _result("the same with the programs' start, Medusa = 1", ratio("whole"), None),
+        _result("throughput of the upload, Medusa = 1", ratio("transfer"), THROUGHPUT),
+        _result("throughput of the whole backup, Medusa = 1", ratio("work"), None),
+        _result("the same with the start of the programs, Medusa = 1", ratio("whole"), None),
         _result("stored after the first backup, Medusa = 1", less("first"), 1.0, at_most=True),
         _result("stored after the second backup, Medusa = 1", less("second"), 1.0, at_most=True),
         _result("sent again after 1 % of change", sent, AGAIN, at_most=True),
