@@ -23,6 +23,7 @@
     │   ├── ManifestError              a manifest is unreadable, edited or of an unknown version
     │   │   └── ForeignManifestError       it is of a newer Midtime, or belongs elsewhere
     │   ├── ArtifactError              an artifact is missing, truncated or altered
+    │   │   └── AlteredArtifactError       it is of its size, and not what was written
     │   └── LeaseHeldError           * somebody else works on this
     ├── ProductError               a Scalar product, or its admin service
     │   ├── DiscoveryError           * its endpoints cannot be looked up now
@@ -172,6 +173,10 @@ class ForeignManifestError(ManifestError):
 
 class ArtifactError(CatalogError):
     """Raised when an artifact is missing or differs from its size or SHA-256 in the manifest."""
+
+
+class AlteredArtifactError(ArtifactError):
+    """Raised when an artifact is of its size, and not what was written."""
 
 
 class LeaseHeldError(CatalogError):

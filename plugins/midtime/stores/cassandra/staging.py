@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from midtime.catalog.artifacts import CHUNK, require_size
 from midtime.catalog.objects import destination_errors, open_stream
-from midtime.errors import ArtifactError, StagingSpaceError
+from midtime.errors import AlteredArtifactError, StagingSpaceError
 from midtime.stores.base import Say
 from midtime.stores.cassandra.listing import SnapshotFile
 from midtime.stores.cassandra.nodes import files
@@ -132,13 +132,9 @@ class Staging:
     def _content(self, file: SnapshotFile) -> Iterator[bytes]:
         try:
             yield from content(self.pool, file)
-        except AlteredError:
+        except AlteredArtifactError:
             self.distrust(file.content)
             raise
-
-
-class AlteredError(ArtifactError):
-    """Content that is of its size, and not what was written."""
 
 
 def _shares(missing: Mapping[Place, SnapshotFile], streams: int) -> Iterator[tuple[str, list[tuple[str, SnapshotFile]]]]:
@@ -165,4 +161,4 @@ def content(pool: ObjectStoragePath, file: SnapshotFile) -> Iterator[bytes]:
         require_size(file.pooled, pool, None)
     require_size(file.pooled, pool, size)
     if sha256.hexdigest() != file.sha256:
-        raise AlteredError(f"artifact {path} was altered: its SHA-256 differs from its listing", fix="use another restore point")
+        raise AlteredArtifactError(f"artifact {path} was altered: its SHA-256 differs from its listing", fix="use another restore point")
