@@ -18,7 +18,8 @@ from tests.stack.cassandra import CassandraCluster
 from tests.stack.scalardb import Place
 from tests.stack.stack import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+# Long: minutes on an idle machine. What `make test` has of it is the bank in test_airflow_cassandra.py.
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(1800)]
 ROUNDS = 3
 MANY_ROUNDS = 10
 CALM: Any = {"threads": 3, "think": 0.1}
@@ -43,7 +44,7 @@ def proof(stack: Stack, beside: CassandraCluster, tmp_path_factory: pytest.TempP
         yield sets, bank
 
 
-@pytest.mark.parametrize("rounds", [ROUNDS, pytest.param(MANY_ROUNDS, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [ROUNDS, MANY_ROUNDS])
 def test_whole_in_a_window_and_torn_without(proof: tuple[Sets, Bank], rounds: int, capsys: pytest.CaptureFixture[str]) -> None:
     sets, bank = proof
     seen = Rounds(sets, list(sets.places), bank.expected_total)
@@ -53,7 +54,6 @@ def test_whole_in_a_window_and_torn_without(proof: tuple[Sets, Bank], rounds: in
     seen.require()
 
 
-@pytest.mark.long
 def test_a_cluster_alone(stack: Stack, beside: CassandraCluster, tmp_path: Path) -> None:
     """No other database: its nodes are captured each on its own, so a pause is needed all the same."""
     places = {"bank_alone": Place(stack.cassandra)}
