@@ -63,7 +63,8 @@ def transfers(setting: MysqlSetting, threads: int = 2) -> Iterator[None]:
     for mover in movers:
         mover.start()
     try:
-        time.sleep(0.3)
+        moved = "SELECT sum(balance) < 500000 FROM {bank}.acct"
+        poll("money that has moved", lambda: setting.execute(moved) == [(1,)] or None, timeout=30)
         yield
     finally:
         stop.set()
