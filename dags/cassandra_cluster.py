@@ -25,8 +25,8 @@ from __future__ import annotations
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
-from midtime.dag_parts import backup_arguments, coordinators_first, restore_points, topologies, upload_arguments
-from midtime.operators.collect import CollectOperator
+from midtime.dag_parts import backup_arguments, coordinators_first, restore_points, topologies
+from midtime.operators.copying import copy_snapshot
 from midtime.operators.midtime import MidtimeOperator
 from midtime.operators.pause import ScalarPauseOperator
 from midtime.operators.preflight import PreflightOperator
@@ -34,7 +34,6 @@ from midtime.operators.publish import PublishOperator
 from midtime.operators.release import ReleaseBackupOperator
 from midtime.operators.snapshot import WindowedSnapshotOperator
 from midtime.operators.unpause import ScalarUnpauseOperator
-from midtime.operators.upload import NodesOperator, UploadOperator
 
 for topology in topologies("backup", shape="cassandra_cluster"):
     first, others = coordinators_first(topology)
@@ -46,20 +45,10 @@ for topology in topologies("backup", shape="cassandra_cluster"):
         for store in (*first, *others):
             after = [f"snapshot_{name}" for name in first] if store in others else []
             snapshot = WindowedSnapshotOperator(task_id=f"snapshot_{store}", topology=topology, store=store, after=after)
-            nodes = NodesOperator(task_id=f"nodes_{store}", topology=topology, store=store, capture=snapshot.output)
-            upload = UploadOperator.partial(**upload_arguments(topology, store), capture=snapshot.output).expand(node=nodes.output)
-            collect = CollectOperator(
-                task_id=f"collect_{store}",
-                topology=topology,
-                store=store,
-                capture=snapshot.output,
-                taken=snapshot.output["taken"],
-                uploads=upload.output,
-            )
-            snapshot >> nodes >> upload >> collect
+            copy = copy_snapshot(topology, store, snapshot)
             snapshots.append(snapshot)
-            copies += [nodes, upload, collect]
-            parts.append(collect)
+            copies += copy
+            parts.append(copy[-1])
         captured = [snapshot.output for snapshot in snapshots]
         midtime = MidtimeOperator(task_id="midtime", topology=topology, captures=captured, window=pause.output)
         publish = PublishOperator(

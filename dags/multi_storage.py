@@ -24,8 +24,8 @@ from __future__ import annotations
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
-from midtime.dag_parts import backup_arguments, capture_task, coordinators_first, restore_points, topologies, upload_arguments
-from midtime.operators.collect import CollectOperator
+from midtime.dag_parts import backup_arguments, capture_task, coordinators_first, restore_points, snapshotted, topologies
+from midtime.operators.copying import copy_snapshot
 from midtime.operators.dump import WindowedDumpOperator
 from midtime.operators.midtime import MidtimeOperator
 from midtime.operators.pause import ScalarPauseOperator
@@ -35,7 +35,6 @@ from midtime.operators.release import ReleaseBackupOperator
 from midtime.operators.restorable import RestorableOperator
 from midtime.operators.snapshot import WindowedSnapshotOperator
 from midtime.operators.unpause import ScalarUnpauseOperator
-from midtime.operators.upload import NodesOperator, UploadOperator
 
 for topology in topologies("backup", shape="multi_storage"):
     first, others = coordinators_first(topology)
@@ -47,25 +46,14 @@ for topology in topologies("backup", shape="multi_storage"):
         captures, copies, parts = [], [], []
         for store, task_id in tasks.items():
             after = [tasks[name] for name in first] if store in others else []
-            if task_id.startswith("dump_"):
-                dump = WindowedDumpOperator(task_id=task_id, topology=topology, store=store, after=after)
-                captures.append(dump)
+            if store not in snapshotted(topology):
+                captures.append(WindowedDumpOperator(task_id=task_id, topology=topology, store=store, after=after))
                 continue
             snapshot = WindowedSnapshotOperator(task_id=task_id, topology=topology, store=store, after=after)
-            nodes = NodesOperator(task_id=f"nodes_{store}", topology=topology, store=store, capture=snapshot.output)
-            upload = UploadOperator.partial(**upload_arguments(topology, store), capture=snapshot.output).expand(node=nodes.output)
-            collect = CollectOperator(
-                task_id=f"collect_{store}",
-                topology=topology,
-                store=store,
-                capture=snapshot.output,
-                taken=snapshot.output["taken"],
-                uploads=upload.output,
-            )
-            snapshot >> nodes >> upload >> collect
+            copy = copy_snapshot(topology, store, snapshot)
             captures.append(snapshot)
-            copies += [nodes, upload, collect]
-            parts.append(collect)
+            copies += copy
+            parts.append(copy[-1])
         captured = [capture.output for capture in captures]
         midtime = MidtimeOperator(task_id="midtime", topology=topology, captures=captured, window=pause.output)
         publish = PublishOperator(

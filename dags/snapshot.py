@@ -23,13 +23,12 @@ from __future__ import annotations
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
-from midtime.dag_parts import snapshot_arguments, snapshotted, topologies, upload_arguments
-from midtime.operators.collect import CollectOperator
+from midtime.dag_parts import snapshot_arguments, snapshotted, topologies
+from midtime.operators.copying import copy_snapshot
 from midtime.operators.preflight import SnapshotPreflightOperator
 from midtime.operators.publish import PublishSnapshotOperator
 from midtime.operators.release import ReleaseBackupOperator
 from midtime.operators.snapshot import SnapshotOperator
-from midtime.operators.upload import NodesOperator, UploadOperator
 
 for topology in topologies("snapshot", snapshots=True):
     with DAG(**snapshot_arguments(topology, __doc__)) as dag:
@@ -37,20 +36,10 @@ for topology in topologies("snapshot", snapshots=True):
         snapshots, copies, parts = [], [], []
         for store in snapshotted(topology):
             snapshot = SnapshotOperator(task_id=f"snapshot_{store}", topology=topology, store=store, midtime=preflight.output)
-            nodes = NodesOperator(task_id=f"nodes_{store}", topology=topology, store=store, capture=snapshot.output)
-            upload = UploadOperator.partial(**upload_arguments(topology, store), capture=snapshot.output).expand(node=nodes.output)
-            collect = CollectOperator(
-                task_id=f"collect_{store}",
-                topology=topology,
-                store=store,
-                capture=snapshot.output,
-                taken=snapshot.output["taken"],
-                uploads=upload.output,
-            )
-            snapshot >> nodes >> upload >> collect
+            copy = copy_snapshot(topology, store, snapshot)
             snapshots.append(snapshot)
-            copies += [nodes, upload, collect]
-            parts.append(collect)
+            copies += copy
+            parts.append(copy[-1])
         publish = PublishSnapshotOperator(
             task_id="publish", topology=topology, captures=[snapshot.output for snapshot in snapshots], midtime=preflight.output
         )

@@ -18,9 +18,6 @@ from midtime.snapshots import snapshotted
 
 RESTORE_POINT_PATTERN = r"^(latest|\d{8}T\d{6}Z-[0-9a-f]{6})$"
 
-UPLOAD_RETRIES = 3
-"""An upload goes on where the one before it was interrupted."""
-
 
 def folder() -> Path:
     """Where the topology files are: ``MIDTIME_TOPOLOGIES``, or ``include/topologies`` beside ``plugins``."""
@@ -83,17 +80,6 @@ def coordinators_first(topology: Topology) -> tuple[list[str], list[str]]:
 def capture_task(topology: Topology, store: str) -> str:
     """Id of the task that captures a store."""
     return f"{'snapshot' if store in snapshotted(topology) else 'dump'}_{store}"
-
-
-def upload_arguments(topology: Topology, store: str) -> dict[str, Any]:
-    """What all uploads of one store have in common."""
-    return {
-        "task_id": f"upload_{store}",
-        "topology": topology,
-        "store": store,
-        "retries": UPLOAD_RETRIES,
-        "map_index_template": "{{ task.node }}",
-    }
 
 
 def snapshot_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
