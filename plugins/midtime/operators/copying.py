@@ -20,12 +20,13 @@ def copy_snapshot(topology: Topology, store: str, snapshot: StoreOperator) -> li
 
     :return: the three, ``collect_<store>`` last: whoever needs the store's part waits for it
     """
-    nodes = NodesOperator(task_id=f"nodes_{store}", topology=topology, store=store, capture=snapshot.output)
+    captured: Any = snapshot.output
+    nodes = NodesOperator(task_id=f"nodes_{store}", topology=topology, store=store, capture=captured)
     upload = UploadOperator.partial(
         task_id=f"upload_{store}",
         topology=topology,
         store=store,
-        capture=snapshot.output,
+        capture=captured,
         retries=UPLOAD_RETRIES,
         map_index_template="{{ task.node }}",
     ).expand(node=nodes.output)
@@ -33,8 +34,8 @@ def copy_snapshot(topology: Topology, store: str, snapshot: StoreOperator) -> li
         task_id=f"collect_{store}",
         topology=topology,
         store=store,
-        capture=snapshot.output,
-        taken=snapshot.output["taken"],
+        capture=captured,
+        taken=captured["taken"],
         uploads=upload.output,
     )
     snapshot >> nodes >> upload >> collect

@@ -7,26 +7,26 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from midtime.catalog import Catalog, objects
 from midtime.catalog.artifacts import new_artifact
 from midtime.catalog.pool import LISTINGS, Pool
 from midtime.errors import ArtifactError, MidtimeError
-from midtime.model.restore_point import Artifact, StoreBackup
+from midtime.model.restore_point import Artifact, Sealed, StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.topology.cassandra import Cassandra
 from midtime.stores.base import Question, Say, Shelf, SnapshotStore
 from midtime.stores.cassandra import proving, uploading
-from midtime.stores.cassandra.capture import ArmedSnapshots, Snapshot, Tool, armed_snapshots
+from midtime.stores.cassandra.capture import ArmedSnapshots, Snapshot, armed_snapshots
 from midtime.stores.cassandra.checks import BackupChecks
 from midtime.stores.cassandra.cluster import Cluster, live_cluster
-from midtime.stores.cassandra.listing import ClusterFacts, NodeListing
-from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
+from midtime.stores.cassandra.listing import FACTS, LISTING, SCHEMA, ClusterFacts, NodeListing
+from midtime.stores.cassandra.nodetool import Tool, tools_of
 from midtime.stores.fences import Fence
 from midtime.stores.naming import require_snapshot_tag, snapshot_tag
 
-FACTS, SCHEMA, LISTING = "cluster.json", "schema.cql", "files.json"
+Facts = TypeVar("Facts", bound=Sealed)
 
 
 class CassandraBackup(SnapshotStore):
@@ -111,10 +111,11 @@ class CassandraBackup(SnapshotStore):
 
         :raises ArtifactError: a node's listing is missing, or is that of another snapshot
         """
-        facts = self._facts(shelf)
+        said, cluster = _artifact(shelf, FACTS)
+        facts = _unsealed(ClusterFacts, shelf, FACTS, said)
         listings = [self._listing(shelf, facts, node.label) for node in facts.nodes]
         files = [file for listing, _ in listings for file in listing.files]
-        artifacts = [_artifact(shelf, FACTS), _artifact(shelf, SCHEMA), *(artifact for _, artifact in listings)]
+        artifacts = [cluster, _artifact(shelf, SCHEMA)[1], *(artifact for _, artifact in listings)]
         return StoreBackup(
             store=self.name,
             engine=self.spec.engine,
@@ -166,18 +167,18 @@ class CassandraBackup(SnapshotStore):
 
     def tool(self, cluster: Cluster) -> Tool:
         """Nodetool of each node."""
-        login = jmx_login(cluster.jmx_conn_id)
-        return lambda member: Nodetool(member, login)
+        return tools_of(cluster)
 
     def _facts(self, shelf: Shelf) -> ClusterFacts:
-        return ClusterFacts.unseal(_read(shelf, FACTS), where=str(shelf.folder / shelf.prefix / FACTS))
+        return _unsealed(ClusterFacts, shelf, FACTS, _read(shelf, FACTS))
 
     def _listing(self, shelf: Shelf, facts: ClusterFacts, label: str) -> tuple[NodeListing, Artifact]:
         name = f"{label}/{LISTING}"
-        listing = NodeListing.unseal(_read(shelf, name), where=str(shelf.folder / shelf.prefix / name))
+        said, artifact = _artifact(shelf, name)
+        listing = _unsealed(NodeListing, shelf, name, said)
         if (listing.tag, listing.label) != (facts.tag, label):
             raise ArtifactError(f"{shelf.prefix}/{name} lists snapshot {listing.tag}, not {facts.tag}", fix="start a new backup")
-        return listing, _artifact(shelf, name)
+        return listing, artifact
 
 
 def _write(shelf: Shelf, name: str, content: bytes) -> None:
@@ -203,6 +204,11 @@ def _read(shelf: Shelf, name: str) -> bytes:
         raise ArtifactError(f"{path} is missing", fix="let the task before it run again") from error
 
 
-def _artifact(shelf: Shelf, name: str) -> Artifact:
+def _artifact(shelf: Shelf, name: str) -> tuple[bytes, Artifact]:
+    """What lies there, and what a manifest says of it."""
     content = _read(shelf, name)
-    return Artifact(path=f"{shelf.prefix}/{name}", size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    return content, Artifact(path=f"{shelf.prefix}/{name}", size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def _unsealed(kind: type[Facts], shelf: Shelf, name: str, content: bytes) -> Facts:
+    return kind.unseal(content, where=str(shelf.folder / shelf.prefix / name))

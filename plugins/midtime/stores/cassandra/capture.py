@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,12 +20,11 @@ from midtime.model.durations import format_duration
 from midtime.model.instants import utc_now
 from midtime.stores.base import Armed
 from midtime.stores.cassandra.cluster import Cluster, Member
-from midtime.stores.cassandra.nodetool import ArmedCommand, Nodetool
+from midtime.stores.cassandra.nodetool import ArmedCommand, Nodetool, Tool
 from midtime.stores.cassandra.ring import Ring, numbers, read_ring
 
 log = logging.getLogger(__name__)
 
-Tool = Callable[[Member], Nodetool]
 EXPIRING = (4, 1)
 """Version since which snapshots can have a time to live."""
 BRIEFLY = 20.0

@@ -11,11 +11,11 @@ from midtime.model.durations import format_duration
 from midtime.model.topology import Topology
 from midtime.model.words import counted
 from midtime.stores.base import Question
-from midtime.stores.cassandra.capture import EXPIRING, Tool
+from midtime.stores.cassandra.capture import EXPIRING
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.nodes import files
 from midtime.stores.cassandra.nodes.local import LocalNode
-from midtime.stores.cassandra.nodetool import Nodetool
+from midtime.stores.cassandra.nodetool import Nodetool, Tool
 from midtime.stores.cassandra.proving import SYSTEM
 from midtime.stores.cassandra.ring import Ring, numbers, read_ring
 

@@ -37,6 +37,11 @@ class Layout:
     config: str
     """Its ``cassandra.yaml``."""
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All that the server writes to, the data directories last."""
+        return (self.commitlog, self.hints, self.saved_caches, *([self.cdc_raw] if self.cdc_raw else []), *self.data)
+
 
 @dataclass(frozen=True)
 class Member:

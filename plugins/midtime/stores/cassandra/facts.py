@@ -12,13 +12,12 @@ from midtime.errors import ArtifactError, StoreAccessError
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.stores.cassandra.cluster import Cluster
-from midtime.stores.cassandra.listing import ClusterFacts, NodeFacts, NodeListing
+from midtime.stores.cassandra.listing import FACTS, SCHEMA, ClusterFacts, NodeFacts, NodeListing
 from midtime.stores.cassandra.ring import Ring
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
-FACTS, SCHEMA = "cluster.json", "schema.cql"
 Pairs = dict[str, NodeFacts]
 """By the label of a node now: the node whose data it gets."""
 

@@ -12,7 +12,7 @@ from midtime.model.topology.commands import Action
 from midtime.model.words import counted
 from midtime.stores.base import Say
 from midtime.stores.cassandra.cluster import Cluster, Member
-from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
+from midtime.stores.cassandra.nodetool import tools_of
 from midtime.stores.cassandra.ring import Ring, read_ring
 
 POLL_SECONDS = 1.0
@@ -92,11 +92,11 @@ class Lifecycle:
 
         :raises StoreUnreachableError: they do not in time
         """
-        login = jmx_login(self.cluster.jmx_conn_id)
+        tool = tools_of(self.cluster)
         deadline = time.monotonic() + max(_seconds(member.start) for member in self.cluster.members)
         while True:
             try:
-                return read_ring(self.cluster, lambda member: Nodetool(member, login))
+                return read_ring(self.cluster, tool)
             except MidtimeError as error:
                 if time.monotonic() > deadline:
                     raise

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Field
 
 from midtime.model.restore_point import Artifact, Record, Sealed, relative_path
 
+FACTS, SCHEMA, LISTING = "cluster.json", "schema.cql", "files.json"
+"""Artifacts of a restore point, below the store's folder: the cluster, its schema, and below a node's label what its snapshot consists of."""
 MUTABLE = ("-Statistics.db", "-Summary.db")
 """Components that Cassandra rewrites in place: their content is never taken from memory."""
 

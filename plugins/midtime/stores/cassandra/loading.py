@@ -48,7 +48,8 @@ def load(moving: Moving, facts: BackupFacts, pool: Pool) -> None:
     """Stage, empty the cluster, make the schema, load."""
     cluster = moving.cluster
     require_loadable(cluster)
-    for member, wanted in shares(cluster, facts):
+    dealt = list(shares(cluster, facts))
+    for member, wanted in dealt:
         staging = Staging(
             member.node, (_folder(moving, member),), pool.root, cluster.owner or None, cluster.spec.uploads, distrust=pool.distrust
         )
@@ -57,7 +58,7 @@ def load(moving: Moving, facts: BackupFacts, pool: Pool) -> None:
     ring = moving.forward({member.label: ("auto_bootstrap: false",) for member in cluster.members})
     count = make_schema(cluster, facts.schema(), ring)
     moving.say(f"Schema made: {counted(count, 'statement')}")
-    for member, wanted in shares(cluster, facts):
+    for member, wanted in dealt:
         for table in sorted({file.path.rpartition("/")[0] for file in wanted}):
             _load(moving, member, f"{_folder(moving, member)}/{table}")
             moving.say(f"node {member.label}: {table} loaded")

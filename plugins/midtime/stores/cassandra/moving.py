@@ -72,9 +72,7 @@ class Moving:
 
     def swap(self, member: Member) -> Swap:
         """Of one node."""
-        at = member.layout
-        others = (at.commitlog, at.hints, at.saved_caches, *([at.cdc_raw] if at.cdc_raw else []))
-        return Swap(member.node, (*others, *at.data), self.target.working, self.aside, self.cluster.owner)
+        return Swap(member.node, member.layout.folders, self.target.working, self.aside, self.cluster.owner)
 
     # -- one restore at a time --------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ started and waits for the password, and goes on when that is sent. Should we die
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -20,8 +20,10 @@ from midtime.stores.cassandra.nodetool_output import Described, Info, RingMember
 from midtime.stores.naming import airflow_connection
 
 if TYPE_CHECKING:
-    from midtime.stores.cassandra.cluster import Member
+    from midtime.stores.cassandra.cluster import Cluster, Member
 
+Tool = Callable[["Member"], "Nodetool"]
+"""nodetool of each node of a cluster."""
 LONG = 3600.0
 """Seconds that a flush or a repair may take."""
 READY = "midtime: ready"
@@ -107,6 +109,15 @@ def jmx_login(conn_id: str | None) -> Login | None:
     if re.search(r"\s", connection.login + connection.password):
         raise StoreAccessError(f"Airflow connection {conn_id!r} has a space in login or password", fix="nodetool takes none: choose others")
     return Login(connection.login, connection.password)
+
+
+def tools_of(cluster: Cluster) -> Tool:
+    """Nodetool of each node of a cluster, with the login that it asks for.
+
+    :raises StoreAccessError: as for :func:`jmx_login`
+    """
+    login = jmx_login(cluster.jmx_conn_id)
+    return lambda member: Nodetool(member, login)
 
 
 class Nodetool:

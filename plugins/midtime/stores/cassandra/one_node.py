@@ -23,7 +23,7 @@ from midtime.stores.cassandra.facts import BackupFacts
 from midtime.stores.cassandra.lifecycle import require_actions, signs_of_life
 from midtime.stores.cassandra.listing import NodeFacts
 from midtime.stores.cassandra.moving import Moving
-from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
+from midtime.stores.cassandra.nodetool import Nodetool, tools_of
 from midtime.stores.cassandra.nodetool_output import UP_AND_NORMAL, Replication
 from midtime.stores.cassandra.proving import SYSTEM
 from midtime.stores.cassandra.restore_checks import require_apart, require_rights, require_version
@@ -84,7 +84,7 @@ class OneNode:
             moving.swap_in()
             whole = Moving(cluster, target, say)
             ring = whole.life.wait_whole()
-            tool = self._tool(cluster, moving.cluster.members[0])
+            tool = tools_of(cluster)(moving.cluster.members[0])
             keyspaces = repaired(ring.keyspaces, self._keyspaces)
             for keyspace in (*keyspaces, "system_auth"):
                 tool.repair("-full", keyspace)
@@ -115,9 +115,6 @@ class OneNode:
     def _keyspaces(self) -> list[str]:
         return [name for name in self.topology.all_namespaces(self.store) if name not in SYSTEM]
 
-    def _tool(self, cluster: Cluster, member: Member) -> Nodetool:
-        return Nodetool(member, jmx_login(cluster.jmx_conn_id))
-
     def _reachable(self, opened: tuple[Cluster, Moving]) -> str:
         _, moving = opened
         told = require_actions(moving.cluster)
@@ -133,10 +130,11 @@ class OneNode:
         if source is None:
             raise StoreAccessError(f"the backup has no node {self.label}", fix=f"it has {', '.join(node.label for node in facts.nodes)}")
         with live_cluster(self.topology, self.store) as cluster:
+            tools = tools_of(cluster)
             for member in cluster.members:
                 if member.label == self.label:
                     continue
-                tool = self._tool(cluster, member)
+                tool = tools(member)
                 self._require_others_up(tool, member, source)
                 require_copies(tool.describecluster().keyspaces, self._keyspaces)
                 require_version(tool.version(), facts)

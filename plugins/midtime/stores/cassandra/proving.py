@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from midtime.errors import CopyError, WindowVoidError
-from midtime.stores.cassandra.capture import Snapshot, Tool
+from midtime.stores.cassandra.capture import Snapshot
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.listing import ClusterFacts
-from midtime.stores.cassandra.nodetool import Nodetool
+from midtime.stores.cassandra.nodetool import Nodetool, Tool
 from midtime.stores.cassandra.ring import Ring, read_ring
 
 SYSTEM = ("system", "system_schema", "system_auth")

@@ -19,7 +19,7 @@ from midtime.stores.cassandra.lifecycle import require_actions, signs_of_life
 from midtime.stores.cassandra.listing import ClusterFacts
 from midtime.stores.cassandra.moving import LOCK, Moving
 from midtime.stores.cassandra.nodes import files
-from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
+from midtime.stores.cassandra.nodetool import tools_of
 from midtime.stores.cassandra.nodetool_output import RingMember, bare
 from midtime.stores.cassandra.proving import SYSTEM
 from midtime.stores.cassandra.restored import cluster_of
@@ -70,8 +70,7 @@ def drill_questions(topology: Topology, store: str) -> Iterator[Question]:
     def can_be_drilled() -> str:
         with drill_cluster(topology, store) as cluster:
             told = require_actions(cluster)
-            login = jmx_login(cluster.jmx_conn_id)
-            ring = read_ring(cluster, lambda member: Nodetool(member, login))
+            ring = read_ring(cluster, tools_of(cluster))
         return f"{ring.name}: {told}, Cassandra {ring.version}"
 
     yield "can be drilled", can_be_drilled
@@ -107,8 +106,7 @@ class RestoreChecks:
         """The nodes are those of the backup, or as many in the same order, or of another number."""
         if self.target.aside:
             return self._same_ring()
-        login = jmx_login(self.cluster.jmx_conn_id)
-        ring = read_ring(self.cluster, lambda member: Nodetool(member, login))
+        ring = read_ring(self.cluster, tools_of(self.cluster))
         require_version(ring.version, self.facts)
         require_other(ring, self.facts)
         require_partitioner(ring.partitioner, self.facts)
@@ -141,9 +139,9 @@ class RestoreChecks:
         return f"{told}; {', '.join(sorted(set(fresh)))} was replaced since and becomes who it was" if fresh else told
 
     def _views(self) -> Iterator[tuple[tuple[RingMember, ...], str]]:
-        login = jmx_login(self.cluster.jmx_conn_id)
+        tools = tools_of(self.cluster)
         for member in self.cluster.members:
-            tool = Nodetool(member, login)
+            tool = tools(member)
             try:
                 yield tool.status(), tool.version()
             except MidtimeError:
@@ -170,10 +168,10 @@ class RestoreChecks:
 
     def _lost(self) -> str:
         """Keyspaces of which the backup has no data, as far as somebody answers: they are as empty as new."""
-        login = jmx_login(self.cluster.jmx_conn_id)
+        tool = tools_of(self.cluster)
         for member in self.cluster.members:
             try:
-                there = Nodetool(member, login).describecluster().keyspaces.keys()
+                there = tool(member).describecluster().keyspaces.keys()
             except MidtimeError:
                 continue
             others = sorted(there - {*self.facts.keyspaces, *SYSTEM, *UNTOUCHED})
@@ -209,12 +207,10 @@ def require_rights(member: Member, owner: str, *, configured: bool = False) -> N
 
     :raises StoreAccessError: we may not
     """
-    at = member.layout
-    folders = [*at.data, at.commitlog, at.hints, at.saved_caches, *([at.cdc_raw] if at.cdc_raw else [])]
     try:
-        member.node.shell(_RIGHTS, owner, *folders)
+        member.node.shell(_RIGHTS, owner, *member.layout.folders)
         if configured:
-            member.node.shell(_MAY_CONFIGURE, at.config)
+            member.node.shell(_MAY_CONFIGURE, member.layout.config)
     except ToolError as error:
         raise StoreAccessError(error.message, fix="set `sudo`, or log in as that user or as root; correct `owner`") from error
 
@@ -244,9 +240,8 @@ def require_apart(member: Member) -> None:
             f"node {member.label} has cdc_enabled, and nothing says where: changes of after the backup would stay",
             fix="write directories.cdc_raw into the topology",
         )
-    folders = [*at.data, at.commitlog, at.hints, at.saved_caches, *([at.cdc_raw] if at.cdc_raw else [])]
-    for folder in folders:
-        for other in folders:
+    for folder in at.folders:
+        for other in at.folders:
             if other != folder and other.startswith(f"{folder.rstrip('/')}/"):
                 raise RequestError(
                     f"node {member.label}: {other} lies in {folder}", fix="give each of Cassandra's folders a place of its own"

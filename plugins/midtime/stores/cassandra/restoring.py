@@ -26,7 +26,7 @@ from midtime.stores.cassandra.listing import NodeFacts, NodeListing, SnapshotFil
 from midtime.stores.cassandra.loading import SYSTEM
 from midtime.stores.cassandra.moving import Moving
 from midtime.stores.cassandra.nodes import files
-from midtime.stores.cassandra.nodetool import Nodetool, jmx_login
+from midtime.stores.cassandra.nodetool import tools_of
 from midtime.stores.cassandra.restore_checks import drill_questions, questions
 from midtime.stores.cassandra.restored import PATIENCE, addresses, cluster_of, login_of
 from midtime.stores.cassandra.ring import Ring, read_ring
@@ -85,8 +85,8 @@ def restore(topology: Topology, backup: StoreBackup, shelf: Shelf, target: Targe
 
 
 def _fill(moving: Moving, facts: BackupFacts, pool: Pool) -> None:
-    cluster, then, login = moving.cluster, facts.cluster(), jmx_login(moving.cluster.jmx_conn_id)
-    ring = read_ring(cluster, lambda member: Nodetool(member, login))
+    cluster, then = moving.cluster, facts.cluster()
+    ring = read_ring(cluster, tools_of(cluster))
     require_other(ring, then)
     if len(cluster.members) != len(then.nodes):
         from midtime.stores.cassandra import loading

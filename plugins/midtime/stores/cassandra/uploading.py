@@ -18,7 +18,7 @@ from midtime.catalog.pool import LISTINGS, Pool
 from midtime.errors import CatalogError, CopyError, ToolError
 from midtime.model.restore_point import StoreBackup
 from midtime.stores.base import Say
-from midtime.stores.cassandra.listing import MUTABLE, NodeListing, SnapshotFile
+from midtime.stores.cassandra.listing import LISTING, MUTABLE, NodeListing, SnapshotFile
 from midtime.stores.cassandra.nodes import files
 from midtime.stores.cassandra.nodes.base import Node
 from midtime.stores.cassandra.nodes.files import FileSeen
@@ -201,7 +201,7 @@ def _listed(path: str, file: FileSeen, sha256: str, names: Mapping[tuple[str, in
 
 
 def _earlier(catalog: Catalog, entry: Entry, backup: StoreBackup, label: str) -> NodeListing | None:
-    path = f"{backup.store}/{label}/files.json"
+    path = f"{backup.store}/{label}/{LISTING}"
     found = [each for each in backup.artifacts if each.path == path and path in backup.details.get(LISTINGS, ())]
     try:
         return NodeListing.unseal(artifacts.read(found[0], catalog.folder(entry.id)), where=path) if found else None
