@@ -332,6 +332,7 @@ def test_the_password_is_in_no_argument_log_or_manifest(
     monkeypatch.setenv(
         "AIRFLOW_CONN_MYSQL_DB", f"mysql://odd_{mysql_setting.mark}:{quote(password, safe='')}@127.0.0.1:{mysql_setting.server.port}/"
     )
+    fat(mysql_setting)  # a small dump would be over, in the pipe, before anybody looks
     seen: list[str] = []
     store = mysql_setting.store
     with store.capture() as capture:

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 from midtime.catalog.objects import begin_upload, destination_errors, look, open_stream, remove_tree
 from midtime.catalog.refusals import was_refused
-from midtime.errors import ArtifactError, StagingSpaceError
+from midtime.errors import AlteredArtifactError, ArtifactError, StagingSpaceError
 from midtime.model.restore_point import Artifact
 
 if TYPE_CHECKING:
@@ -224,26 +224,28 @@ def _staging_sink(writer: IO[bytes]) -> Sink:
 
 
 def _check(artifact: Artifact, folder: ObjectStoragePath, sink: Sink, progress: Progress) -> None:
-    path = folder / artifact.path
+    for chunk in chunks(artifact, folder):
+        sink(chunk)
+        progress(len(chunk))
+
+
+def chunks(artifact: Artifact, folder: ObjectStoragePath) -> Iterator[bytes]:
+    """An artifact's content, of which the end comes only if all of it is what was written.
+
+    :raises ArtifactError: it is missing, truncated or altered
+    """
+    path, size, sha256 = folder / artifact.path, 0, hashlib.sha256()
     try:
         with destination_errors(path, "read"), open_stream(path, "rb") as reader:
-            size, sha256 = _pump(reader, sink, progress)
+            while chunk := reader.read(CHUNK):
+                sha256.update(chunk)
+                size += len(chunk)
+                yield chunk
     except FileNotFoundError:
         raise _missing(path) from None
-    if size != artifact.size:
-        raise _truncated(path, artifact, size)
-    if sha256 != artifact.sha256:
-        raise ArtifactError(f"artifact {path} was altered: its SHA-256 differs from its manifest", fix="use another restore point")
-
-
-def _pump(reader: IO[bytes], sink: Sink, progress: Progress) -> tuple[int, str]:
-    size, sha256 = 0, hashlib.sha256()
-    while chunk := reader.read(CHUNK):
-        sha256.update(chunk)
-        sink(chunk)
-        size += len(chunk)
-        progress(len(chunk))
-    return size, sha256.hexdigest()
+    require_size(artifact, folder, size)
+    if sha256.hexdigest() != artifact.sha256:
+        raise AlteredArtifactError(f"artifact {path} was altered: its SHA-256 differs from its manifest", fix="use another restore point")
 
 
 def _in_parallel(work: Callable[[T], R], items: list[T]) -> tuple[R, ...]:

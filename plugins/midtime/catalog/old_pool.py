@@ -10,12 +10,13 @@ is left are forgotten. Killed at any moment, it leaves content that no new backu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from midtime.catalog import objects
+from midtime.catalog.backends import Look
 from midtime.catalog.folders import MANIFEST
 from midtime.catalog.half_written import BACKUP_LEASE, HalfWritten
 from midtime.catalog.pool import ROOM, Pool, leaf, name_of, named_in
@@ -25,6 +26,7 @@ AT_LEAST = timedelta(days=1)
 BATCH = 999
 """Objects that are removed between two looks at our own lease."""
 LISTING = ".json"
+Tree = Sequence[tuple[str, Look]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,13 @@ def rooms(catalog: HalfWritten) -> list[Pool]:
     return [Pool(catalog, store) for store in sorted(objects.names(catalog.root / ROOM))]
 
 
-def unnamed(catalog: HalfWritten, pool: Pool, now: datetime) -> Unnamed:
-    """Content that is old enough, and named by no listing of any restore point, published or half-written."""
+def unnamed(catalog: HalfWritten, pool: Pool, now: datetime, tree: Tree | None = None) -> Unnamed:
+    """Content that is old enough, and named by no listing of any restore point, published or half-written.
+
+    :param tree: all that is in the pool, if it was listed already
+    """
     latest = (now - AT_LEAST).timestamp()
-    left = {leaf(name): look.size for name, look in pool.listed() if look.changed <= latest}
+    left = {leaf(name): look.size for name, look in pool.listed(tree) if look.changed <= latest}
     published = _spare(catalog, pool, left, ())
     return Unnamed(pool, left, frozenset(published))
 
@@ -63,9 +68,10 @@ def collect(catalog: HalfWritten, pool: Pool, now: datetime, still_ours: Callabl
     :return: what was removed
     :raises LeaseHeldError: as ``still_ours`` says
     """
-    forget_done(pool)
+    batches, tree = dict(pool.batches()), list(objects.tree(pool.root))  # one listing of what may be very much, after that of the lists
+    _forget_done(pool, batches, tree)
     nothing = Unnamed(pool, {}, frozenset())
-    if backup_under_way(catalog) or not (found := unnamed(catalog, pool, now)).sizes:
+    if backup_under_way(catalog) or not (found := unnamed(catalog, pool, now, tree)).sizes:
         return nothing
     batch = pool.condemn(found.sizes)
     if backup_under_way(catalog):
@@ -85,11 +91,10 @@ def backup_under_way(catalog: HalfWritten) -> bool:
     return lease is not None and not lease.released
 
 
-def forget_done(pool: Pool) -> None:
+def _forget_done(pool: Pool, batches: Mapping[str, set[str]], tree: Tree) -> None:
     """Remove the lists of which nothing is left, and the drafts that killed processes left."""
-    batches = dict(pool.batches())
     there = set[str]()
-    for path, look in objects.tree(pool.root):
+    for path, look in tree:
         there.add(leaf(path))
         if objects.is_litter(leaf(path), look.changed):
             objects.remove_all(pool.root, [path])

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field
 from midtime.catalog import artifacts, objects
 from midtime.errors import CopyError, ManifestError
 from midtime.model.instants import restore_point_id, utc_now
-from midtime.model.restore_point import Artifact, RestorePoint, Sealed, StoreBackup
+from midtime.model.restore_point import LISTINGS, Artifact, RestorePoint, Sealed, StoreBackup
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 ROOM = "pool"
 """Below a topology's folder."""
-LISTINGS = "listings"
-"""Key of :attr:`StoreBackup.details`: the artifacts that say which content is needed."""
 CONDEMNED = ".condemned"
 """Folder below a pool: lists of names that are about to be removed."""
 _NAME = re.compile(r"[0-9a-f]{64}-[0-9a-f]{6}")
@@ -82,9 +80,12 @@ class Pool:
         condemned = self.condemned()
         return {(sha256_of(name), look.size): name for name, look in self.listed() if leaf(name) not in condemned}
 
-    def listed(self) -> Iterator[tuple[str, Look]]:
-        """The names of all content, with size and age; drafts and lists are none."""
-        for path, look in objects.tree(self.root):
+    def listed(self, tree: Iterable[tuple[str, Look]] | None = None) -> Iterator[tuple[str, Look]]:
+        """The names of all content, with size and age; drafts and lists are none.
+
+        :param tree: all that is there, if it was listed already
+        """
+        for path, look in objects.tree(self.root) if tree is None else tree:
             if _NAME.fullmatch(leaf(path)) and path == name_of(leaf(path)):
                 yield path, look
 
@@ -117,10 +118,10 @@ class Pool:
         objects.create(self.root / CONDEMNED / batch, json.dumps({"names": sorted(map(leaf, names))}, indent=0).encode() + b"\n")
         return batch
 
-    def distrust(self, name: str) -> None:
+    def distrust(self, *names: str) -> None:
         """Let no new backup use content that was read and found damaged: it sends it again."""
-        if leaf(name) not in self.condemned():
-            self.condemn([name])
+        if found := {*map(leaf, names)} - self.condemned():
+            self.condemn(found)
 
     def pardon(self, batch: str) -> None:
         """Remove such a list."""
@@ -200,9 +201,8 @@ def distrust(catalog: Folders, point: RestorePoint, damaged: Iterable[str]) -> N
     """
     wrong = set(map(leaf, damaged))
     for store, needed in contents_of(catalog, point).items():
-        pool = Pool(catalog, store)
-        if found := wrong & {leaf(each.path) for each in needed} - pool.condemned():
-            pool.condemn(found)
+        if found := wrong & {leaf(each.path) for each in needed}:
+            Pool(catalog, store).distrust(*found)
 
 
 def check_pooled(pool: Pool, needed: Iterable[Artifact]) -> None:

@@ -17,6 +17,8 @@ from midtime.errors import ForeignManifestError, ManifestError
 from midtime.model.instants import RESTORE_POINT_ID, to_rfc3339
 
 MANIFEST_VERSION = 1
+LISTINGS = "listings"
+"""Key of :attr:`StoreBackup.details`: the artifacts that say which shared content is needed beside them."""
 Instant = Annotated[AwareDatetime, PlainSerializer(to_rfc3339, return_type=str)]
 
 
@@ -96,7 +98,7 @@ class StoreBackup(Record):
         return len(self.artifacts) + self._listed("files")
 
     def _listed(self, what: str) -> int:
-        found = self.details.get(what) if "listings" in self.details else 0
+        found = self.details.get(what) if LISTINGS in self.details else 0
         return found if isinstance(found, int) else 0
 
     @property

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import midtime
 from midtime.catalog.bases import look_at_artifacts
-from midtime.catalog.pool import LISTINGS
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.errors import CatalogError, RestorePointNotFoundError, WindowVoidError
 from midtime.model.instants import from_rfc3339, restore_point_id, utc_now
-from midtime.model.restore_point import Origin, RestorePoint, StoreBackup
+from midtime.model.restore_point import LISTINGS, Origin, RestorePoint, StoreBackup
 from midtime.model.topology import written
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.proof import proven_midtime, require_parts

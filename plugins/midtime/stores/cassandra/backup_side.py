@@ -11,9 +11,9 @@ from typing import Any, TypeVar, cast
 
 from midtime.catalog import Catalog, objects
 from midtime.catalog.artifacts import new_artifact
-from midtime.catalog.pool import LISTINGS, Pool
+from midtime.catalog.pool import Pool
 from midtime.errors import ArtifactError, MidtimeError
-from midtime.model.restore_point import Artifact, Sealed, StoreBackup
+from midtime.model.restore_point import LISTINGS, Artifact, Sealed, StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.topology.cassandra import Cassandra
 from midtime.stores.base import Question, Say, Shelf, SnapshotStore

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from midtime.catalog import Catalog
 from midtime.catalog.artifacts import read
-from midtime.catalog.pool import LISTINGS
 from midtime.errors import ArtifactError, StoreAccessError
-from midtime.model.restore_point import StoreBackup
+from midtime.model.restore_point import LISTINGS, StoreBackup
 from midtime.model.topology import Topology
 from midtime.stores.cassandra.cluster import Cluster
 from midtime.stores.cassandra.listing import FACTS, SCHEMA, ClusterFacts, NodeFacts, NodeListing

@@ -16,6 +16,7 @@ from midtime.stores.cassandra.cql import session_to
 from midtime.stores.cassandra.facts import BackupFacts
 from midtime.stores.cassandra.listing import SnapshotFile
 from midtime.stores.cassandra.moving import Moving
+from midtime.stores.cassandra.proving import is_cassandras
 from midtime.stores.cassandra.restored import PATIENCE, addresses, login_of
 from midtime.stores.cassandra.ring import Ring
 from midtime.stores.cassandra.staging import Staging
@@ -23,7 +24,6 @@ from midtime.stores.naming import airflow_connection
 
 LOADED = ".midtime_load"
 """Folder in the working one, from which the loader reads; it is never moved in."""
-SYSTEM = re.compile(r"system(_|$)")
 HOUR = 3600.0
 _STATEMENT = re.compile(r"""(?:'(?:[^']|'')*'|"(?:[^"]|"")*"|\$\$.*?\$\$|/\*.*?\*/|[^;'"])+""", re.DOTALL)
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -92,7 +92,7 @@ def _folder(moving: Moving, member: Member) -> str:
 def _loadable(file: SnapshotFile) -> bool:
     """Not the system's, and no index of its own files: whoever receives rows indexes them."""
     parts = file.path.split("/")
-    return len(parts) == 3 and parts[2].count("-") > 1 and not SYSTEM.match(parts[0])
+    return len(parts) == 3 and parts[2].count("-") > 1 and not is_cassandras(parts[0])
 
 
 def make_schema(cluster: Cluster, text: str, ring: Ring) -> int:

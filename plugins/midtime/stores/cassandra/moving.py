@@ -12,17 +12,15 @@ from midtime.stores.base import Say, Target
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.lifecycle import Lifecycle, listens
 from midtime.stores.cassandra.ring import Ring
-from midtime.stores.cassandra.swapping import KEPT, PATIENCE, Progress, Swap
+from midtime.stores.cassandra.swapping import KEPT, OWN_ALONE, PATIENCE, Progress, Swap
 from midtime.stores.naming import WORKING_PREFIX
 
 LOCK = f"{WORKING_PREFIX}lock"
 # A link, because it appears with its content, or not at all.
-_CLAIM = """
+_CLAIM = f"""
 folder=$1 lock=$1/$2 run=$3 owner=$4
-if [ ! -d "$folder" ]; then
-    mkdir -p -- "$folder"
-    if [ "$(id -u)" = 0 ] && [ -n "$owner" ]; then chown -- "$owner" "$folder"; fi
-fi
+{OWN_ALONE}
+make_folder "$folder"
 ln -sT -- "$run" "$lock" 2>/dev/null || :
 readlink -- "$lock"
 """

@@ -6,7 +6,6 @@ of which one node lives in the past proves nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import cast
@@ -25,7 +24,7 @@ from midtime.stores.cassandra.listing import NodeFacts
 from midtime.stores.cassandra.moving import Moving
 from midtime.stores.cassandra.nodetool import Nodetool, tools_of
 from midtime.stores.cassandra.nodetool_output import UP_AND_NORMAL, Replication
-from midtime.stores.cassandra.proving import SYSTEM
+from midtime.stores.cassandra.proving import SYSTEM, is_cassandras
 from midtime.stores.cassandra.restore_checks import require_apart, require_rights, require_version
 from midtime.stores.cassandra.restoring import clear_logs, staging_of
 from midtime.stores.cassandra.ring import numbers
@@ -175,4 +174,4 @@ def require_copies(replication: Mapping[str, Replication], keyspaces: Iterable[s
 
 def repaired(known: Iterable[str], ours: Iterable[str]) -> list[str]:
     """The topology's keyspaces first, then those of others: no backup holds them, so the node has come up without its part of them."""
-    return [*ours, *sorted(name for name in {*known} - {*ours} if not re.match(r"system(_|$)", name))]
+    return [*ours, *sorted(name for name in {*known} - {*ours} if not is_cassandras(name))]

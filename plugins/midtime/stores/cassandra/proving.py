@@ -15,6 +15,7 @@ from midtime.stores.cassandra.ring import Ring, read_ring
 
 SYSTEM = ("system", "system_schema", "system_auth")
 """Keyspaces that a restore needs beside ScalarDB's."""
+_OWN = re.compile(r"system(_|$)")
 SHOWN = 5
 """Tables that an error names."""
 _FOLDERS = """
@@ -44,6 +45,11 @@ class Proof:
     facts: ClusterFacts
     schema: str
     """CQL."""
+
+
+def is_cassandras(keyspace: str) -> bool:
+    """Whether a keyspace is Cassandra's own."""
+    return _OWN.match(keyspace) is not None
 
 
 def prove(cluster: Cluster, tool: Tool, snapshot: Snapshot) -> Proof:

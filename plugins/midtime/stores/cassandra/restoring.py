@@ -23,10 +23,10 @@ from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.cql import session_to
 from midtime.stores.cassandra.facts import BackupFacts, Pairs, matching_nodes, require_other, same_nodes
 from midtime.stores.cassandra.listing import NodeFacts, NodeListing, SnapshotFile
-from midtime.stores.cassandra.loading import SYSTEM
 from midtime.stores.cassandra.moving import Moving
 from midtime.stores.cassandra.nodes import files
 from midtime.stores.cassandra.nodetool import tools_of
+from midtime.stores.cassandra.proving import is_cassandras
 from midtime.stores.cassandra.restore_checks import drill_questions, questions
 from midtime.stores.cassandra.restored import PATIENCE, addresses, cluster_of, login_of
 from midtime.stores.cassandra.ring import Ring, read_ring
@@ -185,7 +185,7 @@ def discard(topology: Topology, target: Target) -> None:
 
 def _read_back(cluster: Cluster, backup: StoreBackup, say: Say) -> None:
     """A row of each table, by a quorum of its replicas."""
-    tables = [table for table in backup.details["tables"] if not SYSTEM.match(table.partition(".")[0])]
+    tables = [table for table in backup.details["tables"] if not is_cassandras(table.partition(".")[0])]
     with session_to(addresses(cluster), login_of(cluster), patience=PATIENCE) as session:
         session.read_back(tables)
     say(f"{len(tables)} tables read back at QUORUM")

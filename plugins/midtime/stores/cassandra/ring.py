@@ -25,17 +25,9 @@ class View:
     own: Info
 
 
-@dataclass(frozen=True, slots=True)
-class RingNode:
+class RingNode(NodeFacts):
     """One node, as all see it and as it says itself."""
 
-    label: str
-    host: str
-    host_id: str
-    data_center: str
-    rack: str
-    tokens: tuple[str, ...]
-    version: str
     generation: int
     """Another one after a restart."""
 
@@ -59,19 +51,7 @@ class Ring:
     @property
     def facts(self) -> tuple[NodeFacts, ...]:
         """As a restore point keeps them."""
-        return tuple(
-            NodeFacts(
-                label=node.label,
-                host=node.host,
-                host_id=node.host_id,
-                data_center=node.data_center,
-                rack=node.rack,
-                tokens=node.tokens,
-                version=node.version,
-                schema_version=self.schema_version,
-            )
-            for node in self.nodes
-        )
+        return tuple(NodeFacts.model_validate(node.model_dump(exclude={"generation"})) for node in self.nodes)
 
     def difference(self, later: Ring) -> str:
         """What has happened since, in a sentence; empty: nothing."""
@@ -126,7 +106,7 @@ def agreed(cluster: Cluster, views: Mapping[str, View], described: Callable[[], 
     common = described()
     schema = _one_schema(common)
     versions = {host: version for version, hosts in common.versions.items() for host in hosts}
-    nodes = tuple(_node(member, views[member.label].own, ring, versions) for member in cluster.members)
+    nodes = tuple(_node(member, views[member.label].own, ring, versions, schema) for member in cluster.members)
     _supported(nodes)
     return Ring(common.name, common.partitioner, schema, nodes, common.keyspaces)
 
@@ -200,14 +180,23 @@ def is_address(host: str) -> bool:
     return True
 
 
-def _node(member: Member, own: Info, ring: Mapping[str, RingMember], versions: Mapping[str, str]) -> RingNode:
+def _node(member: Member, own: Info, ring: Mapping[str, RingMember], versions: Mapping[str, str], schema: str) -> RingNode:
     seen = ring[own.host_id]
     if (seen.data_center, seen.rack, seen.tokens) != (own.data_center, own.rack, len(own.tokens)):
         raise StoreAccessError(
             f"node {member.label} and the others do not agree on its rack or tokens", fix="wait until gossip has settled"
         )
-    version = versions.get(seen.host, "0")
-    return RingNode(member.label, seen.host, own.host_id, own.data_center, own.rack, own.tokens, version, own.generation)
+    return RingNode(
+        label=member.label,
+        host=seen.host,
+        host_id=own.host_id,
+        data_center=own.data_center,
+        rack=own.rack,
+        tokens=own.tokens,
+        version=versions.get(seen.host, "0"),
+        schema_version=schema,
+        generation=own.generation,
+    )
 
 
 def _supported(nodes: tuple[RingNode, ...]) -> None:

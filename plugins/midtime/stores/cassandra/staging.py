@@ -5,7 +5,6 @@ What an earlier try has brought and still is what it should be is not fetched ag
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,25 +12,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from midtime.catalog.artifacts import CHUNK, require_size
-from midtime.catalog.objects import destination_errors, open_stream
+from midtime.catalog.artifacts import chunks
 from midtime.errors import AlteredArtifactError, StagingSpaceError
 from midtime.stores.base import Say
 from midtime.stores.cassandra.listing import SnapshotFile
 from midtime.stores.cassandra.nodes import files
 from midtime.stores.cassandra.nodes.base import Node
+from midtime.stores.cassandra.swapping import OWN_ALONE
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 RESERVE = 1 << 28
 """Bytes that a file system keeps: the cluster goes on writing meanwhile."""
-_ROOM = """
+_ROOM = f"""
+owner=$1; shift
+{OWN_ALONE}
 for folder; do
-    if [ ! -d "$folder" ]; then
-        mkdir -p -- "$folder"
-        if [ "$(id -u)" = 0 ] && [ -n "$owner" ]; then chown -- "$owner" "$folder"; fi
-    fi
+    make_folder "$folder"
     stat -c %d -- "$folder"
 done
 """
@@ -108,7 +106,7 @@ class Staging:
 
     def _require_room(self, missing: Mapping[Place, SnapshotFile]) -> None:
         folders = [posixpath.dirname(root) for root in self.all_roots]
-        devices = self.node.shell(f"owner=$1; shift\n{_ROOM}", self.owner or "", *folders).split()
+        devices = self.node.shell(_ROOM, self.owner or "", *folders).split()
         for device in dict.fromkeys(devices):
             mine = [root for root, each in zip(self.all_roots, devices, strict=True) if each == device]
             needed = sum(file.size for (root, _), file in missing.items() if root in mine)
@@ -131,7 +129,7 @@ class Staging:
 
     def _content(self, file: SnapshotFile) -> Iterator[bytes]:
         try:
-            yield from content(self.pool, file)
+            yield from chunks(file.pooled, self.pool)
         except AlteredArtifactError:
             self.distrust(file.content)
             raise
@@ -143,22 +141,3 @@ def _shares(missing: Mapping[Place, SnapshotFile], streams: int) -> Iterator[tup
         mine = sorted(((path, file) for (each, path), file in missing.items() if each == root), key=lambda one: one[1].size, reverse=True)
         for number in range(min(streams, len(mine))):
             yield root, mine[number::streams]
-
-
-def content(pool: ObjectStoragePath, file: SnapshotFile) -> Iterator[bytes]:
-    """A file's content, of which the end comes only if all of it is what was written.
-
-    :raises ArtifactError: it is missing, truncated or altered
-    """
-    path, size, sha256 = pool / file.content, 0, hashlib.sha256()
-    try:
-        with destination_errors(path, "read"), open_stream(path, "rb") as reader:
-            while chunk := reader.read(CHUNK):
-                sha256.update(chunk)
-                size += len(chunk)
-                yield chunk
-    except FileNotFoundError:
-        require_size(file.pooled, pool, None)
-    require_size(file.pooled, pool, size)
-    if sha256.hexdigest() != file.sha256:
-        raise AlteredArtifactError(f"artifact {path} was altered: its SHA-256 differs from its listing", fix="use another restore point")

@@ -20,7 +20,15 @@ PATIENCE = 1800.0
 KEPT = "midtime_before_"
 """Begins the name of every folder that keeps what was live."""
 
-_COMMON = r"""
+OWN_ALONE = """
+own_alone() { if [ "$(id -u)" = 0 ] && [ -n "$owner" ]; then chown -- "$owner" "$1"; fi; }  # Cassandra walks through it when it starts
+make_folder() { if [ ! -d "$1" ]; then mkdir -p -- "$1"; own_alone "$1"; fi; }
+"""
+"""For a script that has ``$owner``: folders that Cassandra's user can use, also where the node's shell is root's."""
+
+_COMMON = (
+    OWN_ALONE
+    + r"""
 working=$1 aside=$2 owner=$3
 shift 3
 refuse() { echo "midtime refuses: $*" >&2; exit 65; }
@@ -30,7 +38,6 @@ case $working$aside in */*) refuse "a name is no path" ;; esac
 settle() { sync -f "$1" 2>/dev/null || sync; }
 mark() { settle "$1"; touch "$1/$2"; settle "$1"; }
 own() { if [ "$(id -u)" = 0 ] && [ -n "$owner" ]; then chown -R -- "$owner" "$1"; fi; }
-own_alone() { if [ "$(id -u)" = 0 ] && [ -n "$owner" ]; then chown -- "$owner" "$1"; fi; }  # Cassandra walks through it when it starts
 move_all() {
     for entry in "$1"/* "$1"/.*; do
         name=${entry##*/}
@@ -41,6 +48,7 @@ move_all() {
     done
 }
 """
+)
 
 # A script survives whoever started it: the other way must not begin while it is at work.
 _TURN = """
@@ -107,7 +115,7 @@ done
 
 _READY = """
 for folder; do
-    if [ ! -d "$folder" ]; then mkdir -p -- "$folder"; own "$folder"; fi
+    make_folder "$folder"
     mkdir -p -- "$folder/$working"
     mark "$folder/$working" .midtime_staged
 done

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 
 from midtime.catalog import Catalog, Entry, artifacts
-from midtime.catalog.pool import LISTINGS, Pool
+from midtime.catalog.pool import Pool
 from midtime.errors import CatalogError, CopyError, ToolError
-from midtime.model.restore_point import StoreBackup
+from midtime.model.restore_point import LISTINGS, StoreBackup
 from midtime.stores.base import Say
 from midtime.stores.cassandra.listing import LISTING, MUTABLE, NodeListing, SnapshotFile
 from midtime.stores.cassandra.nodes import files

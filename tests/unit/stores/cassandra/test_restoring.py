@@ -88,9 +88,7 @@ def facts(*nodes: NodeFacts) -> ClusterFacts:
 
 
 def ring(*nodes: NodeFacts) -> Ring:
-    return Ring(
-        "other", "p", "s", tuple(RingNode(n.label, n.host, n.host_id, n.data_center, n.rack, n.tokens, n.version, 1) for n in nodes), {}
-    )
+    return Ring("other", "p", "s", tuple(RingNode(**node.model_dump(), generation=1) for node in nodes), {})
 
 
 class TestPairs:

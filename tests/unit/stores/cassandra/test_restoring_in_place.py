@@ -117,7 +117,7 @@ def test_placed_for_good(backup: Backup) -> None:
 def test_a_node_with_other_tokens(backup: Backup, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked for rows that it has not."""
     backup.restore()
-    changed = replace(RING, nodes=(RING.nodes[0], replace(RING.nodes[1], tokens=("7",))))
+    changed = replace(RING, nodes=(RING.nodes[0], RING.nodes[1].model_copy(update={"tokens": ("7",)})))
     monkeypatch.setattr(Lifecycle, "wait_whole", lambda _: changed)
     with pytest.raises(RestoreFailedError, match="node1 came up with other tokens"):
         restoring.place(backup.topology, backup.part, IN_PLACE)

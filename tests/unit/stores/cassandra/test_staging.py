@@ -12,7 +12,6 @@ import pytest
 
 from midtime.catalog.artifacts import check_sizes
 from midtime.errors import ArtifactError, StagingSpaceError
-from midtime.stores.cassandra import staging
 from midtime.stores.cassandra.listing import SnapshotFile
 from midtime.stores.cassandra.nodes.local import LocalNode
 from midtime.stores.cassandra.staging import Staging
@@ -88,13 +87,13 @@ def test_a_nodes_own_tables_stay_where_it_looks_for_them(room: Room, tmp_path: P
 def fetched(room: Room, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     room.bring()
     found: list[str] = []
-    real = staging.content
+    real = Staging._content
 
-    def noted(pool: Any, file: SnapshotFile) -> Iterator[bytes]:
+    def noted(one: Staging, file: SnapshotFile) -> Iterator[bytes]:
         found.append(file.path)
-        return real(pool, file)
+        return real(one, file)
 
-    monkeypatch.setattr(staging, "content", noted)
+    monkeypatch.setattr(Staging, "_content", noted)
     yield found
     assert room.there() == room.wanted()
 
