@@ -22,7 +22,7 @@ from tests.stack.stack import Stack
 pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(1800)]
 ROUNDS = 3
 MANY_ROUNDS = 10
-CALM: Any = {"threads": 3, "think": 0.1}
+CALM: Any = {"threads": 3, "think": 0.3}
 """Three nodes share the machine with everything else; a snapshot takes long enough for some transfers all the same."""
 
 
@@ -39,7 +39,7 @@ def proof(stack: Stack, beside: CassandraCluster, tmp_path_factory: pytest.TempP
     server, bank = stack.ring_scalardb, stack.ring_bank
     with (
         sets_of(folder, stack.ring_places, [server], drilled={ring: beside}) as sets,
-        customers(stack.processes, server, bank, sets.commits),
+        customers(stack.processes, server, bank, sets.commits, **CALM),
     ):
         yield sets, bank
 
@@ -62,7 +62,7 @@ def test_a_cluster_alone(stack: Stack, beside: CassandraCluster, tmp_path: Path)
     try:
         with (
             sets_of(tmp_path, places, [server], drilled={"bank_alone": beside}) as sets,
-            customers(stack.processes, server, bank, sets.commits),
+            customers(stack.processes, server, bank, sets.commits, **CALM),
         ):
             seen = Rounds(sets, list(sets.places), bank.expected_total)
             seen.run(1)
