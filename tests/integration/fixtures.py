@@ -149,7 +149,9 @@ class Installation:
         """A topology file of these keys."""
         body = {"name": name, **keys}
         topology = Topology.model_validate(body)
-        (self.stack.topologies_dir or self.folder).joinpath(f"{name}.yaml").write_text(yaml.safe_dump(body))
+        file = (self.stack.topologies_dir or self.folder) / f"{name}.yaml"
+        file.write_text(yaml.safe_dump(body))
+        _written.append(file)
         return topology
 
     def catalog(self, topology: Topology) -> Catalog:
@@ -194,6 +196,18 @@ def installation(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Inst
     stack.airflow_options["env"] = {faults.FOLDER: str(folder / "faults")}
     stack.airflow_options["settings"] = {("dag_processor", "dag_bundle_config_list"): _bundles(folder / "other-dags")}
     return Installation(stack.airflow, stack, folder)
+
+
+_written: list[Path] = []
+"""The topology files of the module that is running."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def topologies_of_the_module() -> Iterator[None]:
+    """They go with it: else clocks would go on starting their DAGs, and all be parsed again and again, beside all tests that follow."""
+    yield
+    while _written:
+        _written.pop().unlink(missing_ok=True)
 
 
 def _bundles(others: Path) -> str:

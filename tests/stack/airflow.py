@@ -33,7 +33,7 @@ COMPONENTS = {
 }
 #: facts/airflow.md 2.4, and no needless sleep between two tasks
 TUNED = {
-    ("scheduler", "scheduler_idle_sleep_time"): 0.1,
+    ("scheduler", "scheduler_idle_sleep_time"): 0.2,
     ("scheduler", "task_instance_heartbeat_timeout"): 20,
     ("scheduler", "task_instance_heartbeat_timeout_detection_interval"): 5,
     ("scheduler", "orphaned_tasks_check_interval"): 15,
