@@ -44,11 +44,17 @@ class Rounds:
     """How many were torn even if no stamp is believed."""
     rules: Counter[str] = field(default_factory=Counter)
 
-    def run(self, rounds: int) -> None:
-        """So many of either, and more until there was a tear."""
-        while self.controls < rounds or (not self.wrong and self.controls < PATIENCE * rounds):
-            self._in_window()
-            self._without()
+    def run(self, rounds: int, controls: int | None = None) -> None:
+        """So many with a window; and so many without one, or as many, and more until there was a tear."""
+        controls = rounds if controls is None else controls
+        while len(self.windows) < rounds or self._wants_control(controls):
+            if len(self.windows) < rounds:
+                self._in_window()
+            if self._wants_control(controls):
+                self._without()
+
+    def _wants_control(self, controls: int) -> bool:
+        return self.controls < (controls if self.wrong else PATIENCE * controls)
 
     @property
     def controls(self) -> int:
