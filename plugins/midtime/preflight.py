@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from midtime import fencing
-from midtime.catalog import Catalog, objects
+from midtime.catalog import Catalog, objects, placings
 from midtime.catalog.pause_leases import PauseLeases, lease_place
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.errors import MidtimeError, RequestError
@@ -136,6 +136,7 @@ def _store_checks(topology: Topology, name: str, *, fence: bool) -> Iterator[Che
 def _destination_questions(catalog: Catalog) -> Iterator[Question]:
     yield "can be written", lambda: _probe(catalog)
     yield "is in use by", lambda: _lease(catalog)
+    yield "what it holds is replaced", lambda: placings.require_settled(catalog)
 
 
 def _probe(catalog: Catalog) -> str:

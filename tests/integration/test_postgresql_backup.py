@@ -37,6 +37,7 @@ def test_a_good_store_answers_every_question(setting: Setting) -> None:
     assert [check.question for check in checks] == [
         "can be written",
         "is in use by",
+        "what it holds is replaced",
         "is reachable",
         "has every namespace",
         "lets us read every table",

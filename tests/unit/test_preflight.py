@@ -10,9 +10,10 @@ import pytest
 
 from midtime import preflight
 from midtime.catalog import Catalog, objects
+from midtime.catalog.placings import State, journal_of
 from midtime.catalog.restore_points import BACKUP_LEASE
-from midtime.errors import CatalogError, DestinationError, MidtimeError, StoreAccessError, StoreUnreachableError, ToolError
-from midtime.preflight import backup_checks, require, restore_checks
+from midtime.errors import CatalogError, DestinationError, LeaseHeldError, MidtimeError, StoreAccessError, StoreUnreachableError, ToolError
+from midtime.preflight import backup_checks, require, restore_checks, snapshot_checks
 from midtime.stores.base import Check, Target
 from tests.unit.builders import LEDGER, part, point, topology
 from tests.unit.fakes import FakeStore
@@ -72,6 +73,7 @@ class TestBackup:
         assert [(each.subject, each.question) for each in answers] == [
             ("destination", "can be written"),
             ("destination", "is in use by"),
+            ("destination", "what it holds is replaced"),
             ("accounts", "is fenced"),
             ("accounts", "is reachable"),
             ("accounts", "has client tools"),
@@ -85,6 +87,18 @@ class TestBackup:
         assert objects.names(any_catalog.leases.folder) == []
         assert any_catalog.leases.names() == []
         assert any_catalog.newest(1) == []
+
+    @pytest.mark.parametrize("state", [State.PLACING, State.PUTTING_BACK])
+    def test_not_while_a_restore_replaces_the_stores(self, catalog: Catalog, state: State) -> None:
+        """A node that was swapped and is not repaired yet is up, and lives in the past; and nobody is writing."""
+        journal = journal_of(catalog, "restore_node-abc")
+        journal.write(state, ["points"])
+        with pytest.raises(LeaseHeldError, match=rf"lease restore_node-abc is {state} points"):
+            require(backup_checks(topology(), catalog))
+        with pytest.raises(LeaseHeldError):
+            require(snapshot_checks(topology(), catalog, stopped=False))
+        journal.write(State.PLACED)
+        require(backup_checks(topology(), catalog))
 
     def test_one_bad_store_hides_no_other(self, catalog: Catalog) -> None:
         FakeStore.failures = {"accounts": StoreUnreachableError("down"), "points": StoreAccessError("denied")}

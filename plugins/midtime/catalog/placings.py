@@ -47,6 +47,7 @@ class State(StrEnum):
     """The same as one of the last two, and the working copies are being removed: nobody goes on with this run."""
 
 
+_PLACINGS = ".placings"
 SETTLED = frozenset({State.NEW, State.STOPPING, State.PLACED, State.PUT_BACK, State.DONE, State.UNDONE, State.ENDED})
 """All stores are in place, or none is."""
 
@@ -150,13 +151,28 @@ def journal_of(catalog: Catalog, lease: str) -> PlacingJournal:
     return PlacingJournal(_folder(catalog, lease))
 
 
+def require_settled(catalog: Catalog) -> str:
+    """Whether no restore is half-way in replacing stores, or in putting them back: what they hold then is of no one instant.
+
+    :raises LeaseHeldError: one is
+    """
+    for lease in objects.names(catalog.root / _PLACINGS):
+        entry = journal_of(catalog, lease).entry
+        if entry.state not in SETTLED:
+            raise LeaseHeldError(
+                f"the run of lease {lease} is {entry.state} {', '.join(entry.begun)}: process {entry.by}",
+                fix="back up when it has ended; if it has, see the log of its `release`, and of midtime__sweep",
+            )
+    return "no restore is under way"
+
+
 def forget(catalog: Catalog, lease: str) -> None:
     """Remove the journal of a run that is long over. Not earlier: who was overtaken must find out."""
     objects.remove_tree(_folder(catalog, lease))
 
 
 def _folder(catalog: Catalog, lease: str) -> ObjectStoragePath:
-    return catalog.root / ".placings" / lease
+    return catalog.root / _PLACINGS / lease
 
 
 def _overtaken(folder: object) -> LeaseHeldError:

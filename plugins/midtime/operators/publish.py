@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import midtime
+from midtime.catalog import placings
 from midtime.catalog.bases import look_at_artifacts
 from midtime.catalog.restore_points import BACKUP_LEASE
-from midtime.errors import CatalogError, RestorePointNotFoundError, WindowVoidError
+from midtime.errors import CatalogError, LeaseHeldError, RestorePointNotFoundError, WindowVoidError
 from midtime.model.instants import from_rfc3339, restore_point_id, utc_now
 from midtime.model.restore_point import LISTINGS, Origin, RestorePoint, StoreBackup
 from midtime.model.topology import written
@@ -52,6 +53,7 @@ class PublishOperator(TopologyOperator):
         self._require_proof(point, captures, context)
         with self.catalog.leases.held(BACKUP_LEASE, run_name(context)):
             if not self._published(point, context):
+                self._require_settled()
                 made = self._restore_point(point, context)
                 if any(LISTINGS in part.details for part in made.stores):
                     look_at_artifacts(self.catalog, made)  # what lies in the pool is no artifact of its own
@@ -68,6 +70,13 @@ class PublishOperator(TopologyOperator):
         proven = proven_midtime(self.topology, captures, self.window)
         if proven != self.midtime or point != restore_point_id(from_rfc3339(proven), run_name(context)):
             raise WindowVoidError(f"the window proves {proven}, not {self.midtime} ({point})", fix="start a new run")
+
+    def _require_settled(self) -> None:
+        """No second try can pass: by then the restore may be over, and what was captured is of its middle all the same."""
+        try:
+            placings.require_settled(self.catalog)
+        except LeaseHeldError as error:
+            raise CatalogError(f"stores were replaced during the backup: {error.message}", fix=error.fix) from error
 
     def _published(self, point: str, context: Context) -> bool:
         """Whether an earlier try of this task got as far as the manifest."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from midtime.catalog import Catalog
+from midtime.catalog import Catalog, placings
 from midtime.errors import (
     ArtifactError,
     CatalogError,
@@ -172,6 +172,19 @@ def test_looks_that_do_not_overlap(tmp_path: Path, address: str, second: str, go
 def test_a_request_that_makes_no_sense(tmp_path: Path, address: str, conf: dict[str, Any]) -> None:
     with pytest.raises(RequestError):
         Chain(bank(tmp_path, address), **conf).preflight()
+
+
+def test_a_restore_that_began_meanwhile_spoils_it(tmp_path: Path, address: str) -> None:
+    """Also for a second try of the task, as long as that restore is not over."""
+    chain = Chain(bank(tmp_path, address))
+    midtime = chain.preflight()
+    captured = chain.snapshot(midtime)
+    chain.copy(captured)
+    journal = placings.journal_of(Catalog(chain.topology.destination, "bank"), "restore_node-abc")
+    journal.write(placings.State.PLACING, ["rows"])
+    with pytest.raises(CatalogError, match="stores were replaced during the backup"):
+        chain.publish(captured, midtime)
+    assert not list(Catalog(chain.topology.destination, "bank").newest(1))
 
 
 def test_captures_of_another_run_are_not_published(tmp_path: Path, address: str) -> None:
