@@ -17,6 +17,7 @@ from tests.stack.airflow import COMPONENTS
 pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(600)]
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     "kill -9 of the api-server in mid-window",
     "Unpaused by the deadline. Without the api-server nothing can be reported, so the run fails; when it is back the next one succeeds.",

@@ -107,6 +107,7 @@ def test_a_window_that_cannot_be_armed(case: Windowed, hog: Hog) -> None:
     case.next_one_is_good()
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     "Two windows at once, and slots for one", "The second waits for its turn without holding a slot. Both succeed, one after the other."
 )

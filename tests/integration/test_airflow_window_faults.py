@@ -47,6 +47,7 @@ def test_the_pausing_task_and_its_supervisor_are_killed(case: Windowed) -> None:
     case.require_no_trace(run)
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     "The pausing task is stopped (SIGSTOP) in mid-window",
     "The watchdog unpauses at the deadline. When the task goes on it finds out that its window proves nothing; the run fails.",

@@ -123,6 +123,7 @@ def test_a_capturing_task_is_cleared(case: Windowed) -> None:
     case.require_no_trace(run)
 
 
+@pytest.mark.long
 @pytest.mark.fault("The DAG is switched off in mid-window", "The window ends as usual; the run goes on when the DAG is switched on again.")
 def test_the_dag_is_switched_off(case: Windowed) -> None:
     """No task is started any more, the teardown neither; the pausing task does not need one."""

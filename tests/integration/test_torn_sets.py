@@ -29,7 +29,7 @@ def proof(request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pytest
 
 
 @pytest.mark.parametrize("rounds", [ROUNDS, pytest.param(MANY_ROUNDS, marks=pytest.mark.long)])
-@pytest.mark.parametrize("order", ["coordinator-first", "coordinator-last"])
+@pytest.mark.parametrize("order", ["coordinator-first", pytest.param("coordinator-last", marks=pytest.mark.long)])
 def test_whole_in_a_window_and_torn_without(proof: tuple[Sets, Bank], order: str, rounds: int, capsys: pytest.CaptureFixture[str]) -> None:
     sets, bank = proof
     seen = Rounds(sets, list(sets.places) if order == "coordinator-first" else list(reversed(sets.places)), bank.expected_total)
