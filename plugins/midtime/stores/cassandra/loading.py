@@ -45,23 +45,28 @@ def require_loadable(cluster: Cluster) -> str:
 
 
 def load(moving: Moving, facts: BackupFacts, pool: Pool) -> None:
-    """Stage, empty the cluster, make the schema, load."""
+    """Stage, empty the cluster, make the schema, load: from all nodes at once."""
     cluster = moving.cluster
     require_loadable(cluster)
-    dealt = list(shares(cluster, facts))
-    for member, wanted in dealt:
-        staging = Staging(
-            member.node, (_folder(moving, member),), pool.root, cluster.owner or None, cluster.spec.uploads, distrust=pool.distrust
-        )
-        staging.bring(wanted, moving.say)
+    dealt = {member.label: wanted for member, wanted in shares(cluster, facts)}
+
+    def stage(member: Member) -> None:
+        if wanted := dealt.get(member.label):
+            roots = (_folder(moving, member),)
+            staging = Staging(member.node, roots, pool.root, cluster.owner or None, cluster.spec.uploads, distrust=pool.distrust)
+            staging.bring(wanted, moving.say)
+
+    def load_all(member: Member) -> None:
+        for table in sorted({file.path.rpartition("/")[0] for file in dealt.get(member.label, ())}):
+            _load(moving, member, f"{_folder(moving, member)}/{table}")
+            moving.say(f"node {member.label}: {table} loaded")
+
+    cluster.each(stage)
     moving.ready()
     ring = moving.forward({member.label: ("auto_bootstrap: false",) for member in cluster.members})
     count = make_schema(cluster, facts.schema(), ring)
     moving.say(f"Schema made: {counted(count, 'statement')}")
-    for member, wanted in dealt:
-        for table in sorted({file.path.rpartition("/")[0] for file in wanted}):
-            _load(moving, member, f"{_folder(moving, member)}/{table}")
-            moving.say(f"node {member.label}: {table} loaded")
+    cluster.each(load_all)
 
 
 def shares(cluster: Cluster, facts: BackupFacts) -> Iterator[tuple[Member, list[SnapshotFile]]]:

@@ -65,10 +65,8 @@ class OneNode:
 
         :raises ArtifactError: content is missing, truncated or altered
         """
-        listing, pool = (
-            BackupFacts(backup, shelf.folder).listing(self.label),
-            Pool(Catalog(self.topology.destination, self.topology.name), self.store),
-        )
+        listing = BackupFacts(backup, shelf.folder).listing(self.label)
+        pool = Pool(Catalog(self.topology.destination, self.topology.name), self.store)
         check_pooled(pool, (file.pooled for file in listing.files))
         with self._opened(target, say) as (_, moving):
             moving.claim()

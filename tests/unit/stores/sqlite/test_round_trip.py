@@ -34,7 +34,7 @@ ANALYZE;
 
 def test_what_everybody_does(setting: SqliteSetting) -> None:
     checks = require(backup_checks(setting.topology, setting.catalog))
-    assert [check.question for check in checks[2:]] == [
+    assert [check.question for check in checks[3:]] == [
         "is a SQLite file",
         "has every namespace",
         "lets us read every table",
