@@ -39,7 +39,7 @@ from tests.stack.cassandra import CassandraCluster
 from tests.stack.scalardb import Place
 from tests.stack.stack import BESIDE_RING, IN_RING, Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.airflow, pytest.mark.timeout(900)]
 
 
 @dataclass
