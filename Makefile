@@ -47,8 +47,8 @@ test-unit: $(STAMP) ## Tests that need no server
 	$(BIN)/python -m pytest --ignore=tests/integration -m "not long" --numprocesses=4
 
 test-integration: $(STAMP) ## Tests on real servers and a real Airflow
-	$(BIN)/python -m pytest tests/integration -m "not long" -k "not cassandra" --numprocesses=2 --dist=loadgroup
-	$(BIN)/python -m pytest tests/integration -m "not long" -k cassandra # by itself: it takes both cores to start a cluster
+	$(BIN)/python -m pytest tests/integration -m "not long and not alone" --numprocesses=2 --dist=loadgroup
+	$(BIN)/python -m pytest tests/integration -m "not long and alone"
 
 test-long: $(STAMP) ## Proofs that take long
 	$(BIN)/python -m pytest -m long

@@ -18,7 +18,6 @@ for _name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "
 
 # Airflow's processes mostly wait for each other, and so do these tests: beside them, another worker of pytest-xdist has the other servers.
 _GROUPS = ("airflow", "servers")
-_ALONE = "cassandra"  # three nodes take both cores to start: the Makefile runs these tests by themselves
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist's own reads the groups
@@ -27,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("integration"):
             group = _GROUPS[item.get_closest_marker("airflow") is None]
-            item.add_marker(pytest.mark.xdist_group(_ALONE if _ALONE in item.path.name else group))
+            item.add_marker(pytest.mark.xdist_group("alone" if item.get_closest_marker("alone") else group))
 
 
 pytest_plugins = [

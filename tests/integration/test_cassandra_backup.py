@@ -23,7 +23,7 @@ from tests.integration.cassandra_captures import NAME, STORE, Setting, frozen
 from tests.stack.cassandra import CassandraCluster
 from tests.stack.processes import poll
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

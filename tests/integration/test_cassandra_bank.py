@@ -18,7 +18,7 @@ from tests.stack.cassandra import CassandraCluster
 from tests.stack.scalardb import Place
 from tests.stack.stack import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.timeout(3600)]
 ROUNDS = 3
 MANY_ROUNDS = 10
 CALM: Any = {"threads": 3, "think": 0.3}

@@ -32,7 +32,7 @@ from tests.stack.scalardb import Place
 from tests.stack.stack import Stack
 
 # Every verdict of the bank (test_cassandra_bank.py) is read in the same way; this is each case of it.
-pytestmark = [pytest.mark.integration, pytest.mark.long]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.long]
 BANK, BULK = "bank_cql", "bulk"
 LOGIN = ("cassandra", "cassandra")
 PARTITIONS, ROWS = 500, 100

@@ -22,7 +22,7 @@ from tests.integration.cassandra_setting import CAPTURED, KEYSPACE, STORE, Setti
 from tests.stack.cassandra import CassandraCluster
 from tests.stack.stack import Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.stack.processes import Processes, StackError, poll
 from tests.stack.stack import BESIDE_RING, IN_RING, Stack
 
 # The other files of Cassandra use all of it every time.
-pytestmark = [pytest.mark.integration, pytest.mark.long]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.long]
 
 ROWS = 20
 

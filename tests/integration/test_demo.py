@@ -19,7 +19,7 @@ from tests.stack.demo import DemoError
 from tests.stack.demo.control import Round
 from tests.stack.demo.state import MARK
 
-pytestmark = [pytest.mark.integration, pytest.mark.airflow]
+pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.airflow]
 STEPS = ["PostgreSQL", "MariaDB", "ScalarDB Server", "Airflow", "Bank", "Check", "Backup", "List", "Drill", "Restore", "No window", "Count"]
 
 
