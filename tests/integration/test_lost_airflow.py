@@ -23,7 +23,7 @@ from tests.stack.airflow import LocalAirflow
 from tests.stack.postgres import Postgres
 from tests.stack.processes import Processes
 
-pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(600)]  # two Airflows are started
+pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]  # two Airflows are started
 DEAD = "lost__backup/scheduled__2026-11-21T02:00:00+00:00 started 2026-11-21T02:00:00.123456Z"
 
 

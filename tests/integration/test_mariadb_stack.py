@@ -35,7 +35,8 @@ def server(request: pytest.FixtureRequest) -> MariaDB:
     return found
 
 
-@pytest.mark.parametrize("kind", [MariaDB, pytest.param(MySQL, marks=LONG)])
+@LONG
+@pytest.mark.parametrize("kind", [MariaDB, MySQL])
 def test_it_wants_its_password_and_survives_a_crash(processes: Processes, kind: type[MariaDB]) -> None:
     server = kind(processes, "own", settings={"max-connections": 33}, password="it's \\ 100%").start()
     server.create_database("some")

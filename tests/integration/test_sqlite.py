@@ -52,7 +52,7 @@ def total_of_records(path: str | Path) -> str:
     return elsewhere(path, SUM)
 
 
-@pytest.mark.parametrize("journal_mode", ["delete", "wal"])
+@pytest.mark.parametrize("journal_mode", [pytest.param("delete", marks=pytest.mark.long), "wal"])
 def test_backed_up_under_load(tmp_path: Path, processes: Processes, journal_mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "staging").mkdir()
     monkeypatch.setenv("MIDTIME_STAGING", str(tmp_path / "staging"))

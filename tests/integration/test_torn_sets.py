@@ -20,7 +20,9 @@ ROUNDS = 2
 MANY_ROUNDS = 100
 
 
-@pytest.fixture(scope="module", params=["multi", "mixed"], ids=["postgresql-postgresql", "postgresql-mariadb"])
+@pytest.fixture(
+    scope="module", params=[pytest.param("multi", marks=pytest.mark.long), "mixed"], ids=["postgresql-postgresql", "postgresql-mariadb"]
+)
 def proof(request: pytest.FixtureRequest, stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sets, Bank]]:
     """A ScalarDB over two databases, and its bank under load."""
     places, server, bank = (getattr(stack, f"{request.param}_{part}") for part in ("places", "scalardb", "bank"))

@@ -19,7 +19,7 @@ from tests.stack.stack import Stack
 
 pytestmark = pytest.mark.integration
 FIRST, SECOND = "phase_a", "phase_b"
-ROUNDS = 2
+ROUNDS = 1
 MANY_ROUNDS = 100
 
 
