@@ -48,7 +48,8 @@ test-unit: $(STAMP) ## Tests that need no server
 
 test-integration: $(STAMP) ## Tests on real servers and a real Airflow
 	$(BIN)/python -m pytest tests/integration -m "not long and not alone" --numprocesses=2 --dist=loadgroup
-	$(BIN)/python -m pytest tests/integration -m "not long and alone"
+	$(BIN)/python -m pytest tests/integration -m "not long and alone" --ignore=tests/integration/test_demo.py
+	$(BIN)/python -m pytest tests/integration/test_demo.py # beside no other test's servers
 
 test-long: $(STAMP) ## Proofs that take long
 	$(BIN)/python -m pytest -m long
