@@ -256,14 +256,10 @@ airflows = set(sys.modules)
 for file in sys.argv[1:]:  # each in a process of its own, which need not load Airflow again
     child = os.fork()
     if not child:
-        try:
-            runpy.run_path(file)
-            loaded = [name for name in set(sys.modules) - airflows if name.partition(".")[0] in heavy]
-            print(json.dumps([file, loaded]), flush=True)
-            os._exit(0)
-        finally:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
+        runpy.run_path(file)
+        loaded = [name for name in set(sys.modules) - airflows if name.partition(".")[0] in heavy]
+        print(json.dumps([file, loaded]))
+        break
     assert os.waitpid(child, 0)[1] == 0, file
 """
 

@@ -149,10 +149,14 @@ class Installation:
         """A topology file of these keys."""
         body = {"name": name, **keys}
         topology = Topology.model_validate(body)
-        file = (self.stack.topologies_dir or self.folder) / f"{name}.yaml"
+        file = self.topology_file(name)
         file.write_text(yaml.safe_dump(body))
         _written.append(file)
         return topology
+
+    def topology_file(self, name: str) -> Path:
+        """Where Airflow looks for it."""
+        return (self.stack.topologies_dir or self.folder) / f"{name}.yaml"
 
     def catalog(self, topology: Topology) -> Catalog:
         return Catalog(topology.destination, topology.name)

@@ -214,7 +214,7 @@ def test_no_password_in_any_log_or_xcom(installation: Installation, bank_topolog
 
 
 def test_a_bad_topology_file_hides_no_good_one(installation: Installation, bank_topology: Topology) -> None:
-    bad = (installation.stack.topologies_dir or installation.folder) / "broken.yaml"
+    bad = installation.topology_file("broken")
     bad.write_text("name: broken\ndestination: file:///tmp/x\nstores:\n  - {name: a, engine: postgresql, conn_id: c, jbos: 3}\n")
     try:
         errors = poll(

@@ -63,7 +63,7 @@ class Windowed:
     @property
     def file(self) -> Path:
         """The topology file."""
-        return (self.installation.stack.topologies_dir or self.installation.folder) / f"{self.topology.name}.yaml"
+        return self.installation.topology_file(self.topology.name)
 
     # -- runs -------------------------------------------------------------------------------------------------------------------------
 

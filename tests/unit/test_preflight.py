@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,17 @@ class TestBackup:
             require(snapshot_checks(topology(), catalog, stopped=False))
         journal.write(State.PLACED)
         require(backup_checks(topology(), catalog))
+
+    def test_while_a_restore_beside_goes_on(self, catalog: Catalog) -> None:
+        """It replaces nothing that is backed up."""
+        target = Target("points", "points_db", "midtime_tmp_abc", "points_abc")
+        catalog.leases.acquire("restore-abc", "run", details={"targets": [target.to_dict()]})
+        journal_of(catalog, "restore-abc").write(State.PLACING, ["points"])
+        require(backup_checks(topology(), catalog))
+        replacing = replace(target, aside="points_before")
+        catalog.leases.acquire("restore-abc", "run", details={"targets": [replacing.to_dict()]})
+        with pytest.raises(LeaseHeldError):
+            require(backup_checks(topology(), catalog))
 
     def test_one_bad_store_hides_no_other(self, catalog: Catalog) -> None:
         FakeStore.failures = {"accounts": StoreUnreachableError("down"), "points": StoreAccessError("denied")}

@@ -152,15 +152,16 @@ def journal_of(catalog: Catalog, lease: str) -> PlacingJournal:
 
 
 def require_settled(catalog: Catalog) -> str:
-    """Whether no restore is half-way in replacing stores, or in putting them back: what they hold then is of no one instant.
+    """Whether no restore is half-way in replacing live stores, or in putting them back: what they hold then is of no one instant.
 
     :raises LeaseHeldError: one is
     """
-    for lease in objects.names(catalog.root / _PLACINGS):
-        entry = journal_of(catalog, lease).entry
-        if entry.state not in SETTLED:
+    for name in objects.names(catalog.root / _PLACINGS):
+        entry, lease = journal_of(catalog, name).entry, catalog.leases.current(name)
+        beside = lease is not None and not any(target["aside"] for target in lease.details["targets"])
+        if entry.state not in SETTLED and not beside:
             raise LeaseHeldError(
-                f"the run of lease {lease} is {entry.state} {', '.join(entry.begun)}: process {entry.by}",
+                f"the run of lease {name} is {entry.state} {', '.join(entry.begun)}: process {entry.by}",
                 fix="back up when it has ended; if it has, see the log of its `release`, and of midtime__sweep",
             )
     return "no restore is under way"
