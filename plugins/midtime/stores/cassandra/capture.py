@@ -22,6 +22,7 @@ from midtime.stores.base import Armed
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.nodetool import ArmedCommand, Nodetool, Tool
 from midtime.stores.cassandra.ring import Ring, numbers, read_ring
+from midtime.stores.cassandra.snapshot_folders import folders_of
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ def armed_snapshots(cluster: Cluster, tool: Tool, tag: str, keyspaces: Sequence[
     armed = ArmedSnapshots(cluster, ring, tag, keyspaces, spec.capture_limit)
     ttl = spec.snapshot_ttl if numbers(ring.version)[:2] >= EXPIRING else timedelta(0)
     seconds = (patience + spec.capture_limit).total_seconds()
-    cluster.each(lambda member: _require_unused(member, tool(member), tag))
+    cluster.each(lambda member: _require_unused(member, tag))
     try:
         if spec.flush:
             cluster.each(lambda member: tool(member).flush(seconds))  # by then nobody waits for us any more
@@ -126,8 +127,8 @@ def armed_snapshots(cluster: Cluster, tool: Tool, tag: str, keyspaces: Sequence[
         armed.close()
 
 
-def _require_unused(member: Member, tool: Nodetool, tag: str) -> None:
-    if tag in tool.snapshots():
+def _require_unused(member: Member, tag: str) -> None:
+    if folders_of(member, tag):
         raise TargetExistsError(f"node {member.label} has a snapshot {tag} already", fix="clear it by hand if nobody needs it")
 
 

@@ -12,20 +12,13 @@ from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.listing import ClusterFacts
 from midtime.stores.cassandra.nodetool import Nodetool, Tool
 from midtime.stores.cassandra.ring import Ring, read_ring
+from midtime.stores.cassandra.snapshot_folders import tables_in
 
 SYSTEM = ("system", "system_schema", "system_auth")
 """Keyspaces that a restore needs beside ScalarDB's."""
 _OWN = re.compile(r"system(_|$)")
 SHOWN = 5
 """Tables that an error names."""
-_FOLDERS = """
-tag=$1; shift
-for root; do
-    if test -d "$root"; then
-        find -H "$root" -mindepth 4 -maxdepth 4 -type d -name "$tag" -path '*/snapshots/*' -printf '%P\\0'
-    fi
-done
-"""
 _SCHEMAS = """
 tag=$1; shift
 for root; do
@@ -34,7 +27,6 @@ for root; do
     fi
 done
 """
-_TABLE = re.compile(r"(?P<keyspace>[^/]+)/(?P<table>[^/]+)-(?P<id>[0-9a-f]{32})/snapshots/[^/]+")
 _VIEW = re.compile(r"^CREATE MATERIALIZED VIEW", re.MULTILINE)
 
 
@@ -78,7 +70,7 @@ def prove(cluster: Cluster, tool: Tool, snapshot: Snapshot) -> Proof:
 def _tables(member: Member, nodetool: Nodetool, wanted: frozenset[str], tag: str) -> dict[str, str]:
     """``keyspace.table`` -> id of all that the node has in the snapshot: by what its server says, and by what lies in its folders."""
     listed = nodetool.snapshots().get(tag, frozenset())
-    found = on_disk(member, tag)
+    found = tables_in(member, tag)
     for where, there in (("nodetool listsnapshots", listed), (f"folders {', '.join(member.layout.data)}", found.keys())):
         if missing := sorted(wanted - there):
             more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
@@ -90,20 +82,6 @@ def _tables(member: Member, nodetool: Nodetool, wanted: frozenset[str], tag: str
         raise WindowVoidError(
             f"node {member.label}: {', '.join(strange[:SHOWN])} was dropped since the snapshot", fix="run the backup again"
         )
-    return found
-
-
-def on_disk(member: Member, tag: str) -> dict[str, str]:
-    """``keyspace.table`` -> id of all that lies in the folders of a snapshot."""
-    found: dict[str, str] = {}
-    for folder in member.node.shell(_FOLDERS, tag, *member.layout.data).split("\0")[:-1]:
-        if folder.split("/")[2] != "snapshots":
-            continue  # a keyspace or a table of that name
-        if not (table := _TABLE.fullmatch(folder)):
-            raise CopyError(f"node {member.label}: folder {folder!r} is that of no table", fix="see what it is; then run the backup again")
-        name = f"{table['keyspace']}.{table['table']}"
-        if found.setdefault(name, table["id"]) != table["id"]:
-            raise CopyError(f"node {member.label}: snapshot {tag} has two tables {name}", fix="run the backup again")
     return found
 
 

@@ -11,6 +11,7 @@ from midtime.model.topology.cassandra import Cassandra, Directories
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.nodes.base import Node, Running
 from midtime.stores.cassandra.nodetool import READY, Nodetool
+from midtime.stores.cassandra.snapshot_folders import _FOLDERS
 
 RECORDED = Path(__file__).parent / "recorded"
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
@@ -121,6 +122,7 @@ class Ring3:
                     "flush": "",
                     "clearsnapshot": "",
                     "snapshot": READY,
+                    _FOLDERS: "",
                 },
             )
             for number, host in enumerate(HOSTS)

@@ -13,6 +13,7 @@ import pytest
 from midtime.errors import CopyError, StoreUnreachableError, TargetExistsError, ToolError, WindowVoidError
 from midtime.stores.cassandra.capture import ArmedSnapshots, armed_snapshots
 from midtime.stores.cassandra.nodetool import Nodetool
+from midtime.stores.cassandra.snapshot_folders import _FOLDERS
 from tests.unit.stores.cassandra.fake_ring import HOSTS, Ring3
 
 TAG = "midtime-books-ring-012345-6789"
@@ -142,5 +143,14 @@ def test_node_that_cannot_be_armed_ends_the_others() -> None:
 
 def test_tag_in_use_is_refused() -> None:
     three = Ring3()
-    with pytest.raises(TargetExistsError, match="has a snapshot cold1 already"), arm(three, "cold1"):
+    three.nodes[1].answers[_FOLDERS] = f"bank/acct-{'0' * 32}/snapshots/{TAG}\0"
+    with pytest.raises(TargetExistsError, match=f"node 127.0.0.2 has a snapshot {TAG} already"), arm(three):
         pytest.fail("it was armed")
+    assert not any(node.told("flush") for node in three.nodes)
+
+
+def test_table_named_as_folders_of_snapshots_are_is_none() -> None:
+    three = Ring3()
+    three.nodes[1].answers[_FOLDERS] = f"snapshots/{TAG}/acct-{'0' * 32}/{TAG}\0"
+    with arm(three):
+        assert three.nodes[1].told("snapshot")

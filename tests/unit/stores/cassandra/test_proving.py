@@ -11,7 +11,7 @@ import pytest
 from midtime.errors import CopyError, WindowVoidError
 from midtime.model.instants import utc_now
 from midtime.model.topology.cassandra import Directories
-from midtime.stores.cassandra import proving
+from midtime.stores.cassandra import proving, snapshot_folders
 from midtime.stores.cassandra.capture import Snapshot
 from midtime.stores.cassandra.nodes.local import LocalNode
 from midtime.stores.cassandra.ring import read_ring
@@ -44,7 +44,7 @@ def three_with_snapshot() -> Ring3:
     for node in three.nodes:
         tables = {"bank": {"tables": {"acct": {}, "acct.bal": {}, "empty": {}}}, "system": {"tables": {"paxos": {}}}}
         node.answers["tablestats"] = json.dumps(tables)
-        node.answers[proving._FOLDERS] = folders()
+        node.answers[snapshot_folders._FOLDERS] = lambda command: folders() if TAG in command else ""
         node.answers[proving._SCHEMAS] = SCHEMAS
     return three
 
@@ -91,14 +91,14 @@ def test_table_that_listsnapshots_lacks_is_named() -> None:
 
 def test_table_that_the_folders_lack_is_named_with_them() -> None:
     three = three_with_snapshot()
-    three.nodes[2].answers[proving._FOLDERS] = folders().replace(f"bank/acct-{IDS['bank.acct']}/snapshots/{TAG}\0", "")
+    three.nodes[2].answers[snapshot_folders._FOLDERS] = folders().replace(f"bank/acct-{IDS['bank.acct']}/snapshots/{TAG}\0", "")
     with pytest.raises(CopyError, match=re.escape("node 127.0.0.3: snapshot cold1 lacks bank.acct, according to folders /data_a, /data_b")):
         proving.prove(three.cluster, three.tool, taken(three))
 
 
 def test_table_of_another_id_on_one_node_is_named() -> None:
     three = three_with_snapshot()
-    three.nodes[1].answers[proving._FOLDERS] = folders(bank__acct="0" * 32)
+    three.nodes[1].answers[snapshot_folders._FOLDERS] = folders(bank__acct="0" * 32)
     with pytest.raises(
         CopyError, match=re.escape("127.0.0.1 and 127.0.0.2 do not have the same tables, or the same ids of them: bank.acct")
     ):
@@ -107,7 +107,7 @@ def test_table_of_another_id_on_one_node_is_named() -> None:
 
 def test_table_dropped_meanwhile_voids() -> None:
     three = three_with_snapshot()
-    three.nodes[0].answers[proving._FOLDERS] = folders(bank__gone="1" * 32)
+    three.nodes[0].answers[snapshot_folders._FOLDERS] = folders(bank__gone="1" * 32)
     with pytest.raises(WindowVoidError, match=re.escape("bank.gone was dropped since the snapshot")):
         proving.prove(three.cluster, three.tool, taken(three))
 
@@ -122,6 +122,6 @@ def test_scripts_find_what_is_a_snapshot_of_that_tag(tmp_path: Path) -> None:
     roots = tuple(str(tmp_path / name) for name in ("a", "b", "c"))
     directories = Directories(data=roots, commitlog="/c", hints="/h", saved_caches="/s", cdc_raw="/cdc")
     member = member_of(LocalNode("n", "n"), directories=directories)
-    assert proving.on_disk(member, "tag") == {"bank.acct": IDS["bank.acct"]}
+    assert snapshot_folders.tables_in(member, "tag") == {"bank.acct": IDS["bank.acct"]}
     schemas = member.node.shell(proving._SCHEMAS, "tag", *roots)
     assert schemas == f"bank/acct-{IDS['bank.acct']}/snapshots/tag/schema.cql\0CREATE TABLE ü;\0"
