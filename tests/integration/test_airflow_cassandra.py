@@ -161,6 +161,27 @@ def test_a_backup_while_money_moves(world: World, backed_up: BackedUp) -> None:
     assert airflow.xcom("ring__backup", backed_up.run_id, f"collect_{IN_RING}")["sent_bytes"] == details["sent_bytes"] > 0
 
 
+def test_the_drill_that_the_asset_starts(world: World, backed_up: BackedUp) -> None:
+    """Good, and before its targets are removed the sum in them is exact; the mark of before the pause is in it, no later one."""
+    airflow = world.installation.airflow
+    world.installation.reached(backed_up.drill_stands, timeout=300)
+    run_id = airflow.runs("ring__drill")[0]["dag_run_id"]
+    working = {target["store"]: target["working"] for target in airflow.xcom("ring__drill", run_id, "plan")["targets"]}
+    restored = {IN_RING: world.lone, BESIDE_RING: Place(world.stack.postgres, working[BESIDE_RING])}
+    assert money(restored, IN_RING) == world.bank.expected_total == world.bank.total()
+    assert marks(restored) == [[1], [1]]
+    backed_up.drill_stands.unlink()
+    world.installation.succeeded("ring__drill", run_id, timeout=300)
+    assert airflow.xcom("ring__drill", run_id, "verify")["good"]
+    entry = world.catalog(world.ring).entry(backed_up.point.id)
+    assert entry is not None
+    assert entry.state is State.DRILLED
+    assert not world.lone.execute(f"SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = '{IN_RING}'")
+
+
+# -- what takes long ----------------------------------------------------------------------------------------------------------------------
+
+
 @dataclass
 class Interrupted:
     """A run of ``alone__backup`` one of whose uploads was killed.
@@ -199,6 +220,7 @@ def interrupted(world: World, backed_up: BackedUp) -> Interrupted:
     return Interrupted(run_id, node, total, (sent[0], sent[1]), point)
 
 
+@pytest.mark.long
 @pytest.mark.fault(
     "kill -9 of one of three uploads and its worker",
     "Only that one is tried again, and what it had sent is not sent again.",
@@ -220,24 +242,7 @@ def test_an_upload_is_killed_and_goes_on(world: World, interrupted: Interrupted)
     world.installation.midtime("verify", interrupted.point.id, "--topology", "alone")
 
 
-def test_the_drill_that_the_asset_starts(world: World, backed_up: BackedUp) -> None:
-    """Good, and before its targets are removed the sum in them is exact; the mark of before the pause is in it, no later one."""
-    airflow = world.installation.airflow
-    world.installation.reached(backed_up.drill_stands, timeout=300)
-    run_id = airflow.runs("ring__drill")[0]["dag_run_id"]
-    working = {target["store"]: target["working"] for target in airflow.xcom("ring__drill", run_id, "plan")["targets"]}
-    restored = {IN_RING: world.lone, BESIDE_RING: Place(world.stack.postgres, working[BESIDE_RING])}
-    assert money(restored, IN_RING) == world.bank.expected_total == world.bank.total()
-    assert marks(restored) == [[1], [1]]
-    backed_up.drill_stands.unlink()
-    world.installation.succeeded("ring__drill", run_id, timeout=300)
-    assert airflow.xcom("ring__drill", run_id, "verify")["good"]
-    entry = world.catalog(world.ring).entry(backed_up.point.id)
-    assert entry is not None
-    assert entry.state is State.DRILLED
-    assert not world.lone.execute(f"SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = '{IN_RING}'")
-
-
+@pytest.mark.long
 def test_the_cluster_alone_drilled(world: World, interrupted: Interrupted) -> None:
     """What was uploaded by a killed task and its next try is whole."""
     stands = world.installation.stop_at("alone", "report")
@@ -249,9 +254,6 @@ def test_the_cluster_alone_drilled(world: World, interrupted: Interrupted) -> No
         stands.unlink()
     world.installation.succeeded("alone__drill", run_id, timeout=300)
     assert world.installation.airflow.xcom("alone__drill", run_id, "verify")["good"]
-
-
-# -- what takes long ----------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
