@@ -156,8 +156,7 @@ class Moving:
         states = set(self.cluster.each(lambda member: self.swap(member).look()).values())
         ran = self._noted(_RAN)
         if states == {Progress.UNTOUCHED}:
-            if not ran:
-                return
+            self.life.stop(ran)  # as a try that died may have begun to: what it left at work would stop them after their start
         else:
             self.life.stop(self.cluster.members)
             self.cluster.each(lambda member: member.node.shell(_CONFIGURE_BACK, member.layout.config, self.aside, timeout=PATIENCE))

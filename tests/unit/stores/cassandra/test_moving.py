@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from midtime.errors import LeaseHeldError, RestoreFailedError
+from midtime.stores.cassandra import lifecycle
 from midtime.stores.cassandra.cluster import Member
+from midtime.stores.cassandra.lifecycle import Lifecycle
 from midtime.stores.cassandra.swapping import Swap
 from tests.unit.steps import Killed
 from tests.unit.stores.cassandra.moving_room import DRILL, IN_PLACE, LIVE, STAGED, WORKING, World
@@ -108,6 +110,31 @@ class TestBack:
     def test_where_nothing_was_done(self, world: World) -> None:
         world.stage().back()
         assert world.said == []
+
+    def test_a_stop_of_a_try_that_died_is_still_at_work(self, world: World) -> None:
+        """Its node still listens when it is asked whether it must be started."""
+        first, dying = world.cluster.members[0], True
+
+        def listens(member: Member) -> bool:
+            nonlocal dying
+            there = world.runs(member)
+            if member is first and dying:
+                dying = False
+                (world.folder(first) / "running").unlink(missing_ok=True)
+            return there
+
+        moving = world.stage()
+        with pytest.MonkeyPatch.context() as dies, pytest.raises(Killed):
+            dies.setattr(Lifecycle, "stop", self._killed)
+            moving.forward()
+        world.patch.setattr(lifecycle, "listens", listens)
+        world.moving().back()
+        assert world.live() == LIVE
+        assert all(map(world.runs, world.cluster.members))
+
+    @staticmethod
+    def _killed(*_: object, **__: object) -> None:
+        raise Killed
 
     def test_a_node_that_was_lost_stays_down(self, world: World) -> None:
         """It would join as a new one."""
