@@ -57,7 +57,7 @@ def test_whole_in_a_window_and_torn_without(
     seen.require()
 
 
-@pytest.mark.long  # test_airflow_cassandra.py has it every time
+@pytest.mark.long
 def test_a_cluster_alone(stack: Stack, beside: CassandraCluster, tmp_path: Path) -> None:
     """No other database: its nodes are captured each on its own, so a pause is needed all the same."""
     places = {"bank_alone": Place(stack.cassandra)}

@@ -65,7 +65,7 @@ class Entry:
     by: str = ""
     """The process, and since when there is it."""
     at: str = ""
-    """When it was written, RFC 3339."""
+    """When it was written, RFC 3339; empty: by an older version, which did not say."""
 
     def encode(self) -> bytes:
         """The entry's file."""
@@ -78,7 +78,7 @@ class Entry:
         """Read what :meth:`encode` wrote."""
         body: dict[str, Any] = json.loads(raw)
         known = {product: tuple(found) for product, found in body["addresses"].items()}
-        return cls(State(body["state"]), tuple(body["begun"]), known, body["by"], body["at"])
+        return cls(State(body["state"]), tuple(body["begun"]), known, body["by"], body.get("at", ""))
 
 
 class PlacingJournal:
@@ -125,7 +125,7 @@ class PlacingJournal:
         """From when to when some stores were in place, or on their way, and others were not."""
         entries = [self._decoded(number) for number in range(1, self._number + 1)]
         for entry, following in zip(entries, [*entries[1:], None], strict=True):
-            if entry.state not in SETTLED:
+            if entry.state not in SETTLED and entry.at:
                 yield from_rfc3339(entry.at), from_rfc3339(following.at) if following else utc_now()
 
     def _read(self) -> tuple[int, Entry]:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -17,23 +12,7 @@ from midtime.stores.cassandra.cluster import Member
 from midtime.stores.cassandra.lifecycle import Lifecycle
 from midtime.stores.cassandra.swapping import Swap
 from tests.unit.steps import Killed
-from tests.unit.stores.cassandra.moving_room import DRILL, IN_PLACE, LIVE, STAGED, WORKING, World
-
-
-@contextmanager
-def new_world() -> Iterator[World]:
-    with pytest.MonkeyPatch.context() as patch:
-        root = Path(tempfile.mkdtemp())
-        try:
-            yield World(root, patch)
-        finally:
-            shutil.rmtree(root)
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with new_world() as world:
-        yield world
+from tests.unit.stores.cassandra.moving_room import DRILL, IN_PLACE, LINES, LIVE, STAGED, WORKING, World, new_world
 
 
 class TestForward:
@@ -148,11 +127,9 @@ class TestBack:
 
 
 class TestConfigured:
-    LINES = ("initial_token: '-5,7'", "num_tokens: 2")
-
     def test_there_and_back(self, world: World) -> None:
         moving = world.stage(DRILL)
-        moving.forward({member.label: self.LINES for member in world.cluster.members})
+        moving.forward({member.label: LINES for member in world.cluster.members})
         for member in world.cluster.members:
             assert (world.folder(member) / "cassandra.yaml").read_text() == "other: 1\n\ninitial_token: '-5,7'\nnum_tokens: 2\n"
         world.moving(DRILL).back()
@@ -164,7 +141,7 @@ class TestConfigured:
         moving = world.stage(DRILL)
         monkeypatch.setattr(moving, "_require_down", moving.let_go)
         with pytest.raises(LeaseHeldError):
-            moving.forward({member.label: self.LINES for member in world.cluster.members})
+            moving.forward({member.label: LINES for member in world.cluster.members})
         assert (world.root / "node0/cassandra.yaml").read_text() == "num_tokens: 4\nother: 1\n"
 
     def test_a_link_to_the_configuration(self, world: World) -> None:
@@ -173,7 +150,7 @@ class TestConfigured:
         (folder / "cassandra.yaml").rename(folder / "real/cassandra.yaml")
         (folder / "cassandra.yaml").symlink_to(folder / "real/cassandra.yaml")
         moving = world.stage(DRILL)
-        moving.forward({member.label: self.LINES for member in world.cluster.members})
+        moving.forward({member.label: LINES for member in world.cluster.members})
         assert "initial_token" in (folder / "real/cassandra.yaml").read_text()
         moving.back()
         assert (folder / "cassandra.yaml").is_symlink()
@@ -182,7 +159,7 @@ class TestConfigured:
 
     def test_what_is_to_stay(self, world: World) -> None:
         moving = world.stage(DRILL)
-        moving.forward({member.label: self.LINES for member in world.cluster.members})
+        moving.forward({member.label: LINES for member in world.cluster.members})
         assert not moving.kept
         moving.keep()
         assert moving.kept
@@ -198,7 +175,7 @@ class TestKilled:
             number += 1
             with new_world() as world:
                 target = DRILL if configured else IN_PLACE
-                lines = {member.label: TestConfigured.LINES for member in world.cluster.members} if configured else None
+                lines = {member.label: LINES for member in world.cluster.members} if configured else None
                 moving = world.stage(target)
                 world.dies_at = world.commands + number
                 try:
