@@ -32,13 +32,15 @@ def beside(stack: Stack) -> CassandraCluster:
     return stack.lone_cassandra
 
 
-@pytest.fixture(scope="module")
-def proof(stack: Stack, beside: CassandraCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sets, Bank]]:
-    """Cassandra, with the Coordinator, and PostgreSQL under one ScalarDB, and its bank under load."""
-    folder, (ring, *_) = tmp_path_factory.mktemp("ring-sets"), stack.ring_places
-    server, bank = stack.ring_scalardb, stack.ring_bank
+@pytest.fixture
+def proof(stack: Stack, beside: CassandraCluster, tmp_path: Path) -> Iterator[tuple[Sets, Bank]]:
+    """Cassandra, with the Coordinator, and PostgreSQL under one ScalarDB, and its bank under load: to each test its own.
+
+    The next one has the Coordinator in the same cluster, and these customers are none that it pauses.
+    """
+    (ring, *_), server, bank = stack.ring_places, stack.ring_scalardb, stack.ring_bank
     with (
-        sets_of(folder, stack.ring_places, [server], drilled={ring: beside}) as sets,
+        sets_of(tmp_path, stack.ring_places, [server], drilled={ring: beside}) as sets,
         customers(stack.processes, server, bank, sets.commits, **CALM),
     ):
         yield sets, bank
