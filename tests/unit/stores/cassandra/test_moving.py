@@ -86,6 +86,17 @@ class TestBack:
         assert not list(world.root.rglob("midtime_*"))
         assert not list(world.root.rglob(".midtime_*"))
 
+    def test_there_and_back_and_there_again(self, world: World) -> None:
+        """As a second try of the same task does."""
+        world.stage().forward()
+        world.moving().back()
+        world.said.clear()
+        world.moving().forward()
+        assert world.live() == STAGED
+        assert world.said[:2] == ["stop node0", "stop node1"]
+        world.moving().back()
+        assert world.live() == LIVE
+
     def test_where_nothing_was_done(self, world: World) -> None:
         world.stage().back()
         assert world.said == []
