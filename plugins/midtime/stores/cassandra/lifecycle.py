@@ -28,8 +28,11 @@ limit=$1 patience=$2 lock=$3 host=$4; shift 4
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 set -- timeout -k 5 "$limit" "$@"
-if test ! -d "$lock"; then lock=${{HOME:-/tmp}}/.midtime_act_$host; fi
-if command -v flock >/dev/null; then set -- flock -o -E {BUSY} -w "$patience" "$lock" "$@"; fi
+if test ! -d "$lock"; then
+    if test -w "${{HOME:-/nowhere}}"; then lock=$HOME; else lock=${{TMPDIR:-/tmp}}; fi
+    lock=$lock/.midtime_act_$host
+fi
+if flock --version 2>/dev/null | grep -q util-linux; then set -- flock -o -E {BUSY} -w "$patience" "$lock" "$@"; fi
 if command -v setsid >/dev/null; then set -- setsid --wait "$@"; fi
 code=0
 "$@" </dev/null >"$said" 2>&1 || code=$?
