@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError, ToolError
+from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError, TargetExistsError, ToolError
 from midtime.stores.base import Say, Target
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.lifecycle import Lifecycle, listens
@@ -39,6 +39,7 @@ _SEEN_DOWN = ".midtime_seen_down"
 _FINAL = ".midtime_final"
 _MARK = 'mkdir -p -- "$1"; touch -- "$1/$2"; sync -f "$1" 2>/dev/null || sync'
 _HAS = 'if [ -e "$1/$2" ]; then echo yes; fi'
+_KEPT_FINALS = f'cd -- "$1" && for kept in {KEPT}*; do if [ -e "$kept/{_FINAL}" ]; then echo "$kept"; fi; done'
 _UNMARK = 'rm -f -- "$1/$2"'
 # The former file keeps its name until it is whole under the other, and so does the new one. A link to it stays one.
 _CONFIGURE = """
@@ -243,6 +244,18 @@ class Moving:
             self._as_holder(member, _CONFIGURE, member.layout.config, self.aside, keys, sent=text.encode())
         except ToolError as error:
             raise type(error)(f"node {member.label}: cannot write {member.layout.config}: {error.message}", fix=error.fix) from error
+
+    def require_lent(self) -> None:
+        """Another cluster is ours to fill as long as no restore has brought to it what is to stay: by now it may be the one that is used.
+
+        :raises TargetExistsError: one has
+        """
+        found = self.cluster.each(lambda member: member.node.shell(_KEPT_FINALS, member.layout.data[0]).split())
+        if stays := sorted({name for names in found.values() for name in names} - {self.aside}):
+            raise TargetExistsError(
+                f"cluster {self.cluster.name} holds what a restore has brought there to stay ({', '.join(stays)} in its data directories)",
+                fix="take it out of drill.targets if it is in use; or, if what is in it may be lost, remove that folder on each of its nodes",
+            )
 
     # -- to stay -----------------------------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
 
-from midtime.errors import LeaseHeldError, RestoreFailedError
+from midtime.errors import LeaseHeldError, RestoreFailedError, TargetExistsError
 from midtime.stores.cassandra import lifecycle
 from midtime.stores.cassandra.cluster import Member
 from midtime.stores.cassandra.lifecycle import Lifecycle
@@ -232,3 +233,21 @@ class TestOneAtATime:
             world.moving(other).claim()
         world.moving().drop()
         world.moving(other).claim()
+
+
+class TestToStay:
+    def test_what_is_to_stay_is_replaced_by_nobody(self, world: World) -> None:
+        """By then it may be the cluster that is used."""
+        beside = replace(DRILL, final="ring_restored_abcdef")
+        moving = world.stage(beside)
+        moving.require_lent()
+        moving.forward()
+        moving.keep()
+        moving.require_lent()  # its own, asked again
+        moving.drop()
+        other = world.moving(replace(DRILL, working="midtime_tmp_fedcba_1234_ring"))
+        with pytest.raises(TargetExistsError, match="holds what a restore has brought there to stay"):
+            other.require_lent()
+        for member in world.cluster.members:
+            shutil.rmtree(world.folder(member) / "data" / moving.aside)
+        other.require_lent()
