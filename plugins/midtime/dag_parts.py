@@ -99,7 +99,10 @@ def restore_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
     """Arguments of ``<topology>__restore``: only ever started by a person or a program, never by a clock."""
     params = {
         "restore_point": _restore_point_param("The newest restorable one, or the id of any other (`midtime list`)."),
-        "targets": _targets_param(topology, "A store that is not named is restored beside the original, under a generated name."),
+        "targets": _targets_param(
+            topology,
+            "A store that is not named is restored beside the original, under a generated name; a Cassandra cluster has to be named.",
+        ),
         "in_place": Param(
             False,
             type="boolean",
