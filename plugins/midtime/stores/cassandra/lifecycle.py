@@ -21,6 +21,7 @@ SLACK = 15.0
 HOST = "{host}"
 BUSY = 113
 """Exit code of an act for which an earlier one leaves no room."""
+_AT_WORK = "an earlier stop or start is still at work on it"
 # Into a file, not a pipe: what a start leaves running may hold its output open for ever. In a session of its own, so that nobody ends it
 # with us; hence it may outlive us, and the next act on this node, which may undo it, waits for its end. What it starts does not hold the lock.
 _ACT = f"""
@@ -36,7 +37,7 @@ if flock --version 2>/dev/null | grep -q util-linux; then set -- flock -o -E {BU
 if command -v setsid >/dev/null; then set -- setsid --wait "$@"; fi
 code=0
 "$@" </dev/null >"$said" 2>&1 || code=$?
-if [ "$code" = {BUSY} ]; then echo "an earlier stop or start is still at work on it" >&2; fi
+if [ "$code" = {BUSY} ]; then echo "{_AT_WORK}" >&2; fi
 if [ "$code" != 0 ]; then tail -c 2000 "$said" >&2; fi
 exit "$code"
 """
@@ -169,9 +170,9 @@ def act(member: Member, action: Action | None, verb: str) -> None:
         else:
             member.node.shell(_ACT, *command, timeout=patience + seconds + SLACK)
     except ToolError as error:
-        raise RestoreFailedError(
-            f"node {member.label}: {verb} failed: {error.message}", fix=f"{verb} it by hand, then run again"
-        ) from error
+        busy = _AT_WORK in error.message
+        fix = "see on the node what that waits for, and end it; then run again" if busy else f"{verb} it by hand, then run again"
+        raise RestoreFailedError(f"node {member.label}: {verb} failed: {error.message}", fix=fix) from error
 
 
 def _stop(member: Member) -> None:

@@ -109,7 +109,10 @@ class TestAct:
     def test_an_act_of_a_process_that_died_does_not_end(self, tmp_path: Path) -> None:
         log, one = tmp_path / "log", member(tmp_path, stop=shell("true", 1), start=shell("true", 1))
         self._begun_and_killed(one, f"echo begun >>{log}; sleep 10", log)
-        with pytest.raises(RestoreFailedError, match=r"start failed: .*an earlier stop or start is still at work on it"):
+        with pytest.raises(
+            RestoreFailedError,
+            match=r"start failed: .*an earlier stop or start is still at work on it.*see on the node what that waits for",
+        ):
             act(one, shell(f"echo next >>{log}", 1), "start")
         assert log.read_text().split() == ["begun"]
 
