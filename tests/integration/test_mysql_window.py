@@ -65,9 +65,12 @@ def movers(setting: MysqlSetting, threads: int = 2) -> Iterator[None]:
 # -- the instant ------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("proof", ["the server's list", "the first bytes"])
+@pytest.mark.parametrize(
+    ("proof", "rounds"),
+    [("the server's list", 10), ("the first bytes", 10), pytest.param("the server's list", 30, marks=pytest.mark.long)],
+)
 def test_what_is_committed_before_is_in_and_what_is_committed_after_is_not(
-    mysql_setting: MysqlSetting, proof: str, monkeypatch: pytest.MonkeyPatch
+    mysql_setting: MysqlSetting, proof: str, rounds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Round after round under load: a transaction over two databases is whole, whichever way the snapshot was proven open."""
     if proof == "the first bytes":
@@ -75,7 +78,7 @@ def test_what_is_committed_before_is_in_and_what_is_committed_after_is_not(
     mysql_setting.execute(TWO_DATABASES)
     store, moved = store_of(mysql_setting), set()
     with movers(mysql_setting):
-        for number in range(0, 60 if proof == "the server's list" else 20, 2):
+        for number in range(0, 2 * rounds, 2):
             with store.arm() as armed:
                 mark(mysql_setting, number)
                 capture = armed.fix()
