@@ -40,6 +40,11 @@ class DynamoDB:
         self.settings(**self._settings)
         return self
 
+    def reset(self) -> None:
+        """As after the start: empty, with the settings of the beginning."""
+        self._admin("reset", True)
+        self.settings(**self._settings)
+
     def stop(self) -> None:
         if self._process:
             self._process.stop()

@@ -10,62 +10,16 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from moto.core.exceptions import JsonRESTError
-from moto.dynamodb.exceptions import ERROR_TYPE_PREFIX, BackupNotFoundException, ResourceNotFoundException
+from moto.dynamodb.comparisons import create_condition_expression_parser
+from moto.dynamodb.exceptions import BackupNotFoundException, ConditionalCheckFailed, ResourceNotFoundException
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
-from moto.dynamodb.models.table import Backup, GlobalSecondaryIndex, Table
+from moto.dynamodb.models.table import GlobalSecondaryIndex, Table
 
 from tests.stack import dynamodb_scaling as scaling
+from tests.stack.dynamodb_backups import DAY, TimedBackup, refusal
 from tests.stack.dynamodb_history import Before, TimedTable
 from tests.stack.dynamodb_world import DATA_OPERATIONS, WORLD, moment
-
-DAY = 86400
-
-
-def refusal(code: str, message: str) -> JsonRESTError:
-    return JsonRESTError(ERROR_TYPE_PREFIX + code, message)
-
-
-class TimedBackup(Backup):
-    """A table as it was when the backup was asked for."""
-
-    table: TimedTable
-
-    def __init__(self, table: TimedTable, name: str, kind: str = "USER") -> None:
-        super().__init__(table.account_id, table.region_name, name, table.frozen(), type_=kind)
-        self.begun = WORLD.instant
-        self.creation_date_time = moment(self.begun)
-        self.ready_at = self.begun if kind == "SYSTEM" else WORLD.later("backup", table.name)
-        self.deleted = False
-
-    @property
-    def being_made(self) -> bool:
-        return WORLD.instant < self.ready_at
-
-    @property
-    def details(self) -> dict[str, Any]:
-        status = "DELETED" if self.deleted else "CREATING" if self.being_made else "AVAILABLE"
-        expiry = {"BackupExpiryDateTime": moment(self.begun + 35 * DAY)} if self.type == "SYSTEM" else {}
-        return {**super().details, "BackupStatus": status, **expiry}
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        return {**super().summary, **self.details, "TableId": self.table.table_id}
-
-    @property
-    def description(self) -> dict[str, Any]:
-        table = self.table.describe()["TableDescription"]
-        described = {
-            "BillingMode": self.table.billing_mode,
-            "TableCreationDateTime": table["CreationDateTime"],
-            "ItemCount": len(self.table),
-            **{key: table[key] for key in ("TableName", "TableId", "TableArn", "KeySchema", "ProvisionedThroughput", "TableSizeBytes")},
-        }
-        features = {"LocalSecondaryIndexes": table["LocalSecondaryIndexes"], "GlobalSecondaryIndexes": table["GlobalSecondaryIndexes"]}
-        features |= {"TimeToLiveDescription": self.table.ttl, "StreamDescription": self.table.stream_specification}
-        features |= {"SSEDescription": table["SSEDescription"]} if "SSEDescription" in table else {}
-        return {"BackupDetails": self.details, "SourceTableDetails": described, "SourceTableFeatureDetails": features}
 
 
 class TimedBackend(DynamoDBBackend):
@@ -109,6 +63,8 @@ class TimedBackend(DynamoDBBackend):
     def update_table(self, name: str, **changes: Any) -> Table:  # type: ignore[override]
         self._settled(name)
         table: Any = super().update_table(name, **changes)
+        if changes.get("billing_mode") == "PAY_PER_REQUEST":
+            table.throughput = {"ReadCapacityUnits": 0, "WriteCapacityUnits": 0}
         table.updated_at = WORLD.later("update", table.name)
         return table  # type: ignore[no-any-return]
 
@@ -138,6 +94,25 @@ class TimedBackend(DynamoDBBackend):
         item = super().update_item(table_name, *arguments, **keywords)
         self.get_table(table_name).changed(item)
         return item
+
+    def assign(self, asked: Mapping[str, Any], assigned: Mapping[str, Any]) -> bool:
+        """Set attributes of an item, if they have nothing to do with keys, indexes and streams."""
+        table = self.get_table(asked["TableName"])
+        if table.stream_shard is not None or set(assigned) & set(table.attribute_keys):
+            return False
+        key = self.get_keys_value(table, asked["Key"])
+        old = table.get_item(*key)
+        condition = asked.get("ConditionExpression")
+        named, valued = asked["ExpressionAttributeNames"], asked["ExpressionAttributeValues"]
+        if condition and not create_condition_expression_parser(condition, named, valued).parse().expr(old):
+            kept = asked.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and old is not None
+            raise ConditionalCheckFailed(item=old.to_json()["Attributes"] if kept and old else None)
+        new = Item(*key, attrs=asked["Key"])
+        attributes = {name: DynamoType(value) for name, value in assigned.items()}
+        dict.update(new.attrs, {**(old.attrs if old else {}), **attributes})  # not by its own, which sizes up all at each
+        table.set_item(key, new)
+        table.changed(new)
+        return True
 
     def transact_write_items(self, transact_items: list[dict[str, Any]]) -> None:
         before = list(self._before(transact_items))
@@ -274,11 +249,12 @@ class TimedBackend(DynamoDBBackend):
     def _without_items(self, asked: Mapping[str, Any], source: TimedTable) -> TimedTable:
         """Keys, indexes, capacity, class and encryption are the source's, unless overridden; nothing else is."""
         source = source.frozen()
+        billing = asked.get("BillingModeOverride") or source.billing_mode
+        capacity = asked.get("ProvisionedThroughputOverride") or source.throughput
+        encryption = asked.get("SSESpecificationOverride") or source.sse_specification
         table = TimedTable(
             asked["TargetTableName"], account_id=self.account_id, region=self.region_name, schema=source.schema, attr=source.attr,
-            throughput=asked.get("ProvisionedThroughputOverride") or source.throughput,
-            billing_mode=asked.get("BillingModeOverride") or source.billing_mode,
-            sse_specification=asked.get("SSESpecificationOverride") or source.sse_specification,
+            throughput=None if billing == "PAY_PER_REQUEST" else capacity, billing_mode=billing, sse_specification=encryption,
         )  # fmt: skip
         table.indexes = _chosen(source.indexes, asked.get("LocalSecondaryIndexOverride"))
         table.global_indexes = _chosen(source.global_indexes, asked.get("GlobalSecondaryIndexOverride"))

@@ -6,6 +6,7 @@
 - ``faults``: GET, or POST of a list of ``Fault`` that takes the place of those that were there
 - ``calls``: GET of what was called, POST of anything to forget it
 - ``time``: GET of the server's clock
+- ``reset``: POST of anything: no table, no backup, and the settings as they were at the beginning
 
 Requests are carried out one after the other, each at one instant of that clock: conditions and transactions are exact, and so is history.
 """
@@ -24,6 +25,8 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from moto.applicationautoscaling.models import applicationautoscaling_backends
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.request import Request
 from moto.dynamodb.models import dynamodb_backends
@@ -31,7 +34,7 @@ from moto.sts.responses import TokenResponse
 from werkzeug.exceptions import HTTPException
 
 from tests.stack.dynamodb_handlers import Scaling, Tables
-from tests.stack.dynamodb_world import REFUSALS, WORLD, Calls, Fault
+from tests.stack.dynamodb_world import REFUSALS, WORLD, Calls, Fault, Settings
 
 #: by the name under which requests are signed
 SERVICES: dict[str, Any] = {"dynamodb": Tables, "application-autoscaling": Scaling, "monitoring": CloudWatchResponse, "sts": TokenResponse}
@@ -155,6 +158,7 @@ def _admin(method: str, what: str, body: bytes) -> Answer:
             "faults": lambda: [dataclasses.asdict(each) for each in WORLD.faults],
             "calls": WORLD.calls.to_dict,
             "time": WORLD.now,
+            "reset": lambda: None,
         }[what]()
     except (KeyError, TypeError, ValueError) as error:
         return 400, {"Content-Type": "text/plain"}, repr(error).encode()
@@ -169,6 +173,11 @@ def _change(what: str, wanted: Any) -> None:
             WORLD.faults = [Fault(**each) for each in wanted]
         elif what == "calls":
             WORLD.calls = Calls()
+        elif what == "reset":
+            WORLD.settings, WORLD.faults, WORLD.calls = Settings(), [], Calls()
+            kinds: list[Any] = [dynamodb_backends, applicationautoscaling_backends, cloudwatch_backends]
+            for regions in (regions for kind in kinds for regions in kind.values()):
+                regions.reset()
 
 
 def main() -> None:

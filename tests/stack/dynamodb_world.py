@@ -40,6 +40,8 @@ class Settings:
 
     #: of the server's clock, by which items are kept, from the machine's
     clock_offset: float = 0.0
+    #: stands still there, until it is put elsewhere, or set going again with None
+    stopped_at: float | None = None
     #: of the ``Date`` headers from the server's clock, one after the other: a fleet behind a front end
     date_offsets: list[float] = field(default_factory=lambda: [0.0])
     #: whether a restore to T brings what was written in [T, T + 1 s) or nothing later than T
@@ -136,7 +138,8 @@ class World:
         self._answers = 0
 
     def now(self) -> float:
-        return time.time() + self.settings.clock_offset
+        stopped = self.settings.stopped_at
+        return (time.time() if stopped is None else stopped) + self.settings.clock_offset
 
     def date(self) -> float:
         """What the next answer says that the time is."""
