@@ -15,6 +15,7 @@ from midtime.model.restore_point import State
 from midtime.model.topology import Shape, Topology, load_named, load_topologies, topologies_folder
 from midtime.settings import DEFAULT_TOPOLOGIES
 from midtime.snapshots import snapshotted
+from midtime.window_marks import marked_first
 
 RESTORE_POINT_PATTERN = r"^(latest|\d{8}T\d{6}Z-[0-9a-f]{6})$"
 
@@ -75,6 +76,17 @@ def coordinators_first(topology: Topology) -> tuple[list[str], list[str]]:
     """The captured stores with a Coordinator, and the others: these are captured after them."""
     first = [store.name for store in topology.coordinator_stores() if store.captured]
     return first, [store.name for store in topology.stores if store.captured and store.name not in first]
+
+
+def captures_before(topology: Topology) -> list[str]:
+    """Ids of the tasks that must have captured before a store without a Coordinator is: with one in a managed store, ``pause`` says so for it."""
+    first = [capture_task(topology, store) for store in coordinators_first(topology)[0]]
+    return [*first, "pause"] if marked_first(topology) else first
+
+
+def managed(topology: Topology) -> list[str]:
+    """The stores that are marked instead of captured."""
+    return [store.name for store in topology.stores if not store.captured]
 
 
 def capture_task(topology: Topology, store: str) -> str:

@@ -6,7 +6,8 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.fencing import StoreFence, fenced
@@ -29,7 +30,7 @@ class StoreOperator(TopologyOperator):
     :param store: the store's name in the topology
     """
 
-    time_limit = None
+    time_limit: ClassVar[timedelta | None] = None
 
     def __init__(self, *, store: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

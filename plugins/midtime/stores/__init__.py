@@ -20,6 +20,7 @@ ENGINES = {
     ("postgresql", "pitr"): "midtime.stores.postgresql_pitr.store:PostgresqlPitrStore",
     ("mysql", "pitr"): "midtime.stores.mysql_pitr.store:MysqlPitrStore",
     ("cassandra", "snapshot"): "midtime.stores.cassandra.store:CassandraStore",
+    ("dynamodb", "pitr"): "midtime.stores.dynamodb.store:DynamodbStore",
 }
 """(engine, method) -> module:class."""
 
