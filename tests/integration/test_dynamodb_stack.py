@@ -10,12 +10,14 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from botocore.exceptions import ClientError, HTTPClientError
 
 from tests.integration.dynamodb_tables import Customer, make, put, refused, restore, restored, rich, settings_of, values
 from tests.integration.sets import busy
-from tests.stack.bank import Bank
+from tests.stack.bank import Bank, tables_of
 from tests.stack.dynamodb import DynamoDB
+from tests.stack.scalardb import Place
 from tests.stack.stack import BESIDE_DYNAMO, IN_DYNAMO, Stack
 
 pytestmark = pytest.mark.integration
@@ -291,10 +293,10 @@ class TestClockAndFaults:
         server.faults({"kind": "drop", "times": 1})
         with pytest.raises(HTTPClientError):
             server.tables.list_tables()
-        server.faults({"kind": "hang", "operations": ["DescribeTable"]})
+        server.faults({"kind": "hang", "operations": ["control"], "skip": 2, "times": 1})
         with ThreadPoolExecutor() as pool:
-            hung = pool.submit(server.status, "x")
-            time.sleep(0.2)
+            hung = pool.submit(lambda: [server.status("x") for _ in range(3)])
+            server.wait_hit()
             server.tables.list_tables()  # nobody else waits for it
             assert not hung.done()
             server.faults()
@@ -313,6 +315,44 @@ class TestClockAndFaults:
             ("UpdateContinuousBackups", table, ""),
             ("DescribeTable", "none", "ResourceNotFoundException"),
         ]
+
+
+@pytest.mark.parametrize("service", ["dynamodb", "application-autoscaling", "sts"])
+def test_airflow_reaches_it(server: DynamoDB, service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SEEN_DB", server.conn())
+    client = AwsBaseHook(aws_conn_id="seen_db", client_type=service).get_conn()
+    ask = {"dynamodb": "list_tables", "sts": "get_caller_identity"}.get(service, "describe_scalable_targets")
+    answer = getattr(client, ask)(**({"ServiceNamespace": "dynamodb"} if ask == "describe_scalable_targets" else {}))
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert client.meta.region_name == server.REGION
+
+
+class TestPrefix:
+    def test_restored_under_another_prefix_it_is_whole_once_its_metadata_are_repaired(self, stack: Stack, server: DynamoDB) -> None:
+        """ScalarDB's metadata hold the tables' whole names."""
+        server.settings(stopped_at=None)
+        tables = ("bank_own.acct", "coordinator.state", "scalardb.metadata")
+        total = whole(stack, Place(server, "own_"))
+        assert server.names() == [f"own_{table}" for table in tables]
+        at_rest = int(server.now()) + 1
+        server.wait_restorable(at_rest)
+        for table in tables:
+            server.restore(f"own_{table}", f"drill_{table}", at_rest)
+            server.tables.delete_table(TableName=f"own_{table}")
+        assert whole(stack, Place(server, "drill_"), "--repair-all") == total
+        assert server.names() == [f"drill_{table}" for table in tables]
+
+
+def whole(stack: Stack, place: Place, *repair: str) -> int:
+    """The sum of a bank that has just been made, or of one that was restored and is repaired."""
+    places = {"bank_own": place}
+    scalardb = stack.scalardb_over(places, f"scalardb-{place.database}", loader_options=["--no-scaling", *repair])
+    bank = Bank(scalardb.address, 5, tables_of(places))
+    try:
+        return (bank if repair else bank.load()).total()
+    finally:
+        bank.close()
+        scalardb.close()
 
 
 class TestBank:

@@ -106,6 +106,14 @@ class DynamoDB:
         """From now on these (``dynamodb_world.Fault``) and no others; none at all without an argument."""
         self._admin("faults", list(faults))
 
+    def hits(self) -> int:
+        """How many calls the faults have hit; one that hangs counts as soon as it does."""
+        return sum(fault["done"] for fault in self._admin("faults"))
+
+    def wait_hit(self, timeout: float = 60) -> None:
+        """Until a client has come to the first fault: with ``hang`` it stays there, and can be killed."""
+        poll("a call that a fault hits", lambda: self.hits() or None, timeout, every=0.02)
+
     def calls(self) -> dict[str, Any]:
         """``counts`` by operation, the ``control`` plane's one by one, and ``most_restoring`` at once."""
         return dict(self._admin("calls"))

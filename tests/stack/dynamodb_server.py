@@ -20,7 +20,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -66,16 +66,19 @@ class Handler(BaseHTTPRequestHandler):
             return self._fail(fault, operation, body)
         answer = _carry_out(self.headers, operation, body)
         if fault and fault.after:
-            return self._fail(fault, operation, b"")
+            return self._fail(fault, operation)
         return self._send(*answer)
 
-    def _fail(self, fault: Fault, operation: str, body: bytes) -> None:
+    def _fail(self, fault: Fault, operation: str, body: bytes | None = None) -> None:
+        """Instead of carrying it out, or without a body after it was."""
         if fault.kind in REFUSALS:
             status, code = REFUSALS[fault.kind]
             content = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": f"{code}, as a test wants it"})
-            _note(operation, body, status, code)
+            if body is not None:
+                _note(operation, body, status, code)
             return self._send(status, {"Content-Type": "application/x-amz-json-1.0"}, content.encode())
-        _note(operation, body, 0, fault.kind)
+        if body is not None:
+            _note(operation, body, 0, fault.kind)
         if fault.kind == "hang":
             _wait(fault)
         self.close_connection = True
@@ -153,13 +156,14 @@ def _admin(method: str, what: str, body: bytes) -> Answer:
     try:
         if method == "POST":
             _change(what, json.loads(body or b"null"))
-        answer = {
+        known: dict[str, Callable[[], Any]] = {
             "settings": lambda: dataclasses.asdict(WORLD.settings),
             "faults": lambda: [dataclasses.asdict(each) for each in WORLD.faults],
             "calls": WORLD.calls.to_dict,
             "time": WORLD.now,
             "reset": lambda: None,
-        }[what]()
+        }
+        answer = known[what]()
     except (KeyError, TypeError, ValueError) as error:
         return 400, {"Content-Type": "text/plain"}, repr(error).encode()
     return 200, {"Content-Type": "application/json"}, json.dumps(answer).encode()
