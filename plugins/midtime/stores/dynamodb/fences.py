@@ -21,6 +21,7 @@ PATIENCE = 180.0
 """Seconds in which a new table is there and has a history."""
 LOOK = 2.0
 """From one look to the next."""
+_KEYS = {"window_id": "HASH", "place": "RANGE"}
 _COMING = frozenset({"ContinuousBackupsUnavailableException", "ResourceInUseException", "TableInUseException"})
 """What a table answers that is not ready for it."""
 
@@ -38,12 +39,14 @@ class DynamodbFence:
     def prepare(self) -> None:
         """Make the table, unless it is there; see that it has a history, which a restore to an instant of the window needs.
 
-        :raises StoreAccessError: we may not
+        :raises StoreAccessError: we may not, or the name is somebody else's
         :raises StoreUnreachableError: it takes too long
         """
         with aws_errors(self.aws.store):
             if not (found := read_history(self.aws, self.table)).table_id:
                 self._create()
+            else:
+                _require_ours(self.aws, found)
             if not found.on:
                 self._keep_history()
         self._wait()
@@ -64,13 +67,12 @@ class DynamodbFence:
             (self.aws.hurried if place == "before" else self.aws.data).put_item(TableName=self.table, Item=item)
 
     def _create(self) -> None:
-        keys = {"window_id": "HASH", "place": "RANGE"}
         client = self.aws.control
         try:
             client.create_table(
                 TableName=self.table,
-                AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
-                KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys.items()],
+                AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in _KEYS],
+                KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in _KEYS.items()],
                 BillingMode="PAY_PER_REQUEST",
             )
         except ClientError as error:
@@ -113,9 +115,19 @@ def describe_fence(aws: Aws, table: str) -> str:
     found = read_history(aws, table)
     if found.status == "DELETING":
         raise StoreAccessError(f"store {aws.store}: {table} is being deleted", fix="wait until it is gone, or say `fence: false`")
-    if not found.table_id:
+    if found.table_id:
+        _require_ours(aws, found)
+    else:
         return f"{table} is not there: the next backup makes it before its pause, with point-in-time recovery"
     return f"{table} is there" + ("" if found.on else "; the next backup switches its point-in-time recovery on, before its pause")
+
+
+def _require_ours(aws: Aws, found: History) -> None:
+    """Rows would not fit into any other table, which would show inside the window only."""
+    if {key["AttributeName"]: key["KeyType"] for key in found.description["KeySchema"]} != _KEYS:
+        raise StoreAccessError(
+            f"store {aws.store}: {found.name} has other keys than {' and '.join(_KEYS)}", fix="rename that table, or say `fence: false`"
+        )
 
 
 def _ready(found: History) -> bool:

@@ -72,6 +72,16 @@ class World:
             if known and name.startswith("bank."):
                 self.know(self.prefix + name)
 
+    def create_fence(self) -> None:
+        keys = {"window_id": "HASH", "place": "RANGE"}
+        self.client.create_table(
+            TableName=self.prefix + FENCE,
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
+            KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys.items()],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        self.recover(FENCE)
+
     def know(self, name: str) -> None:
         """As ScalarDB does, in its metadata."""
         names = self.client.list_tables()["TableNames"]
@@ -112,7 +122,7 @@ def bank(*, fence: bool = True, **world: Any) -> Iterator[World]:
         made = World(**world)
         made.create("scalardb.metadata", *(name for name in TABLES if name != "scalardb.metadata"))
         if fence:
-            made.create(FENCE)
+            made.create_fence()
         now = utc_now()
         made.histories(earliest=now - timedelta(hours=1), latest=now - timedelta(minutes=1))
         yield made
