@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from tests.stack.dynamodb import DynamoDB
 
-INDEX = {
+INDEX: dict[str, Any] = {
     "IndexName": "by_owner",
     "KeySchema": [{"AttributeName": "owner", "KeyType": "HASH"}],
     "Projection": {"ProjectionType": "ALL"},
@@ -130,6 +130,9 @@ def rich(server: DynamoDB, name: str) -> str:
         server.scaling.put_scaling_policy(
             **target, PolicyName="p", PolicyType="TargetTrackingScaling", TargetTrackingScalingPolicyConfiguration=metric
         )
+    target = {"ServiceNamespace": "dynamodb", "ResourceId": f"table/{name}", "ScalableDimension": "dynamodb:table:ReadCapacityUnits"}
+    action = {"ScheduledActionName": "at-night", "Schedule": "rate(1 day)", "ScalableTargetAction": {"MinCapacity": 2}}
+    server.scaling.put_scheduled_action(**target, **action)
     return name
 
 
@@ -152,4 +155,7 @@ def settings_of(server: DynamoDB, table: str) -> dict[str, Any]:
         "stream": "StreamSpecification" in described,
         "protected": described["DeletionProtectionEnabled"],
         "scaled": len(targets),
+        "scheduled": len(
+            server.scaling.describe_scheduled_actions(ServiceNamespace="dynamodb", ResourceId=f"table/{table}")["ScheduledActions"]
+        ),
     }

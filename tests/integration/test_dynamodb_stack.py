@@ -13,7 +13,7 @@ import pytest
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from botocore.exceptions import ClientError, HTTPClientError
 
-from tests.integration.dynamodb_tables import Customer, make, put, refused, restore, restored, rich, settings_of, values
+from tests.integration.dynamodb_tables import INDEX, Customer, make, put, refused, restore, restored, rich, settings_of, values
 from tests.integration.sets import busy
 from tests.stack.bank import Bank, tables_of
 from tests.stack.dynamodb import DynamoDB
@@ -131,24 +131,21 @@ class TestRestoredTable:
         before, after = server.tables.describe_table(TableName=source)["Table"], restore(server, source, "copy", START)
         assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
         assert [index["ProvisionedThroughput"]["ReadCapacityUnits"] for index in after["GlobalSecondaryIndexes"]] == [3]
-        assert settings_of(server, source) == {
-            "tags": 1,
-            "ttl": "ENABLED",
-            "pitr": "ENABLED",
-            "stream": True,
-            "protected": True,
-            "scaled": 2,
-        }
-        assert settings_of(server, "copy") == {
-            "tags": 0,
-            "ttl": "DISABLED",
-            "pitr": "DISABLED",
-            "stream": False,
-            "protected": False,
-            "scaled": 0,
-        }
+        numbers = {"tags": 1, "scaled": 2, "scheduled": 1}
+        switched = {"ttl": "ENABLED", "pitr": "ENABLED", "stream": True, "protected": True}
+        assert settings_of(server, source) == {**numbers, **switched}
+        lost = {"ttl": "DISABLED", "pitr": "DISABLED", "stream": False, "protected": False}
+        assert settings_of(server, "copy") == {**dict.fromkeys(numbers, 0), **lost}
         with refused("PolicyNotFoundException"):
             server.tables.get_resource_policy(ResourceArn=after["TableArn"])
+
+    def test_limits_of_tables_and_indexes_on_demand_are_kept(self, server: DynamoDB) -> None:
+        limits: dict[str, Any] = {"OnDemandThroughput": {"MaxReadRequestUnits": 7, "MaxWriteRequestUnits": 8}}
+        index = {**{key: INDEX[key] for key in ("IndexName", "KeySchema", "Projection")}, **limits}
+        attributes = [{"AttributeName": key, "AttributeType": "S"} for key in ("id", "owner")]
+        table = make(server, "demand", AttributeDefinitions=attributes, GlobalSecondaryIndexes=[index], **limits)
+        copy = restore(server, table, "copy", START)
+        assert copy["OnDemandThroughput"] == copy["GlobalSecondaryIndexes"][0]["OnDemandThroughput"] == limits["OnDemandThroughput"]
 
     def test_overrides(self, server: DynamoDB) -> None:
         asked: dict[str, Any] = {"BillingModeOverride": "PAY_PER_REQUEST", "GlobalSecondaryIndexOverride": []}
@@ -229,7 +226,8 @@ class TestBackupsAndDeletion:
         server.settings(stopped_at=START + 30)
         assert server.status(table) == ""
         make(server, table)
-        assert settings_of(server, table)["scaled"] == settings_of(server, table)["tags"] == 0
+        assert not any(settings_of(server, table)[key] for key in ("scaled", "scheduled", "tags"))
+        assert not server.client("cloudwatch").describe_alarms()["MetricAlarms"]
         with refused("PolicyNotFoundException"):
             server.tables.get_resource_policy(ResourceArn=arn)
 

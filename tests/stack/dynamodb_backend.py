@@ -260,7 +260,7 @@ class TimedBackend(DynamoDBBackend):
         table.global_indexes = _chosen(source.global_indexes, asked.get("GlobalSecondaryIndexOverride"))
         table.attr = [each for each in table.attr if each["AttributeName"] in table.attribute_keys]
         overridden = {"OnDemandThroughput": asked["OnDemandThroughputOverride"]} if "OnDemandThroughputOverride" in asked else {}
-        table.more = copy.deepcopy({**source.more, **overridden})
+        table.more, table.more_of_indexes = copy.deepcopy(({**source.more, **overridden}, source.more_of_indexes))
         return table
 
 

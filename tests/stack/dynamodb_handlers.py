@@ -71,10 +71,18 @@ class Tables(DynamoHandler):
             table.more["TableClassSummary"] = {"TableClass": self.body["TableClass"]}
         if "OnDemandThroughput" in self.body:
             table.more["OnDemandThroughput"] = self.body["OnDemandThroughput"]
+        for index in self._indexes():
+            if "OnDemandThroughput" in index:
+                table.more_of_indexes[index["IndexName"]] = {"OnDemandThroughput": index["OnDemandThroughput"]}
         if "SSESpecification" in self.body:
             default = {"KMSMasterKeyId": table._get_default_encryption_key(table.account_id, table.region_name)}
             table.sse_specification = {**default, **self.body["SSESpecification"]}
         return DynamoResult(table.describe())
+
+    def _indexes(self) -> list[dict[str, Any]]:
+        """That are made or changed."""
+        changes = self.body.get("GlobalSecondaryIndexUpdates", [])
+        return [*self.body.get("GlobalSecondaryIndexes", []), *(body for change in changes for body in change.values())]
 
     def restore_table_to_point_in_time(self) -> ActionResult:
         return DynamoResult(self.backend.restore_to_point_in_time(self.body).describe())

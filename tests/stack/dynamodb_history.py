@@ -79,6 +79,8 @@ class TimedTable(Table):
         self.period = 35
         #: what moto does not know, as a description words it
         self.more: dict[str, Any] = {}
+        #: the same of its indexes, by their names
+        self.more_of_indexes: dict[str, dict[str, Any]] = {}
 
     def is_created(self) -> bool:
         return True
@@ -106,6 +108,8 @@ class TimedTable(Table):
     def describe(self, base_key: str = "TableDescription") -> dict[str, Any]:
         described = super().describe(base_key)
         described[base_key].update({"TableId": self.table_id, "TableStatus": self.status, **self.more})
+        for index in described[base_key]["GlobalSecondaryIndexes"]:
+            index.update(self.more_of_indexes.get(index["IndexName"], {}))
         if self.status == "CREATING":
             described[base_key]["ItemCount"] = 0
         if self.restored:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from moto.applicationautoscaling.exceptions import AWSValidationException
-from moto.applicationautoscaling.models import ApplicationAutoscalingBackend, applicationautoscaling_backends
+from moto.applicationautoscaling.models import (
+    ApplicationAutoscalingBackend,
+    FakeApplicationAutoscalingPolicy,
+    applicationautoscaling_backends,
+)
 from moto.core.exceptions import JsonRESTError
 from moto.dynamodb.models import dynamodb_backends
 
@@ -28,6 +32,9 @@ class TimedScaling(ApplicationAutoscalingBackend):
         for policy in list(self.policies.values()):
             if (policy.resource_id, policy.scalable_dimension) == (r_id, dimension):
                 self.delete_scaling_policy(policy.policy_name, namespace, r_id, dimension)
+        for action in list(self.scheduled_actions):
+            if (action.resource_id, action.scalable_dimension) == (r_id, dimension):
+                self.delete_scheduled_action(namespace, action.scheduled_action_name, r_id, dimension)
 
     def put_scaling_policy(
         self, policy_name: str, service_namespace: str, resource_id: str, scalable_dimension: str, *arguments: Any, **keywords: Any
@@ -35,6 +42,11 @@ class TimedScaling(ApplicationAutoscalingBackend):
         if not self._scalable_target_exists(resource_id, scalable_dimension):
             message = f"No scalable target registered for service namespace: {service_namespace}, resource ID: {resource_id}"
             raise JsonRESTError("ObjectNotFoundException", message)
+        old = self.policies.get(
+            FakeApplicationAutoscalingPolicy.formulate_key(service_namespace, resource_id, scalable_dimension, policy_name)
+        )
+        if old:
+            old.delete_alarms(self.account_id, self.region_name)  # it makes new ones
         return super().put_scaling_policy(policy_name, service_namespace, resource_id, scalable_dimension, *arguments, **keywords)
 
     def describe_scaling_policies(
