@@ -99,11 +99,10 @@ def test_what_is_learned_in_the_window_makes_the_hold_longer(double: Double) -> 
     """A fence row that took long: known when everybody has reported, and counted from then on."""
     ends = [0.1]
     with window([double.endpoint()], earliest_end=lambda start: start + timedelta(seconds=ends[0])) as guard:
-        guard.begin()
-        assert guard.opened.wait(PATIENCE)
+        opened(guard)
         ends[0] = 0.9
         guard.finish()
-        assert guard.ended.wait(PATIENCE)
+        ended(guard)
     assert guard.error is None
     assert guard.start
     assert guard.end
