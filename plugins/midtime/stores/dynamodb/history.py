@@ -42,7 +42,7 @@ class History:
 
         :param table_id: of the table that was marked
         """
-        if not self.table_id:
+        if not self.table_id or self.status == "DELETING":
             return "was deleted"
         if table_id and table_id != self.table_id:
             return f"is another table of that name, created at {_said(self.created_at)}"
