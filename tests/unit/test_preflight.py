@@ -148,7 +148,9 @@ class TestBackup:
 
     def test_an_engine_that_is_not_there_yet(self, catalog: Catalog) -> None:
         bank = topology(
-            stores=[{"name": "points", "engine": "aurora", "dialect": "mysql", "region": "eu-west-1", "cluster": "c", "data_conn_id": "db"}],
+            stores=[
+                {"name": "points", "engine": "aurora", "dialect": "mysql", "region": "eu-west-1", "cluster": "c", "data_conn_id": "db"}
+            ],
             products=[LEDGER],
             scalardb={"coordinators": [{"store": "points"}]},
         )
