@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from midtime.errors import MidtimeError
@@ -134,6 +135,16 @@ class Restorable:
     """Up to when, or what is lacking."""
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Somebody else goes on with a restore that was asked for, a managed service; whoever waits for it asks again later."""
+
+    detail: str
+    """What is waited for, and how far it is."""
+    look_again: timedelta
+    """In how long."""
+
+
 class PointInTimeStore(Protocol):
     """A store that is restored to a point of its own history (``point_in_time``), which what keeps the history may reach some time after it."""
 
@@ -180,8 +191,11 @@ class Store(ABC):
         return iter(())
 
     @abstractmethod
-    def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> None:
-        """Restore under the working name; begun afresh when it is called again."""
+    def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> Waiting | None:
+        """Restore under the working name; begun afresh when it is called again.
+
+        :return: None once it is there; else it is to be called again, by anybody and on any worker: nothing is begun afresh then
+        """
 
     @abstractmethod
     def restored(self, backup: StoreBackup, target: Target) -> AbstractContextManager[RestoredSet]:
@@ -220,6 +234,10 @@ class Store(ABC):
         :raises RestoreFailedError: the working copy, or what was kept aside, is gone, so nobody can tell what stands where
         :raises StoreUnreachableError: the database does not answer, or somebody keeps hold of it
         """
+
+    def ends_history(self, target: Target) -> str:
+        """Why no restore point made of this store so far can be restored any more, once this target is in place; empty where they all can."""
+        return ""
 
     @abstractmethod
     def discard(self, target: Target) -> None:
