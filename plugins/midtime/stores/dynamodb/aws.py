@@ -26,6 +26,8 @@ HURRIED = {"retries": {"mode": "standard", "total_max_attempts": 2}, "connect_ti
 """Of what runs inside a window."""
 ONCE = {"retries": {"total_max_attempts": 1}, "connect_timeout": 2, "read_timeout": 2}
 """Of the clock: a second try would only make the round trip longer."""
+PACED = {"retries": {"mode": "standard", "total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 20, "max_pool_connections": 4}
+"""Of what is asked again at the next look: the SDK would take a full quota for throttling, and wait for it."""
 DEFAULT_CONNECTION = "aws_default"
 """May be missing: then the worker's own role is meant, as everywhere in Airflow."""
 
@@ -45,6 +47,11 @@ class Aws:
     def control(self) -> Any:
         """Tables and their settings."""
         return self._client("dynamodb", self.spec.conn_id, PATIENT)
+
+    @cached_property
+    def paced(self) -> Any:
+        """Tables, for restores: their quota is kept by looks."""
+        return self._client("dynamodb", self.spec.conn_id, PACED)
 
     @cached_property
     def clock(self) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -12,10 +12,11 @@ from botocore.exceptions import ClientError
 from midtime.errors import RequestError, StoreUnreachableError, TargetExistsError
 from midtime.model.words import counted
 from midtime.stores.base import Target
+from midtime.stores.dynamodb import pacing
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.history import of_each
 from midtime.stores.dynamodb.notes import Copies
-from midtime.stores.dynamodb.pacing import put_off, sleep
+from midtime.stores.dynamodb.pacing import put_off
 from midtime.stores.dynamodb.refusals import NOT_THERE, aws_errors, code_of
 from midtime.stores.dynamodb.tables import listed
 
@@ -130,13 +131,18 @@ def require_ours(notes: Copies, found: Mapping[str, Standing], store: str) -> No
         )
 
 
-def backups_of(aws: Aws, name: str, since: Any) -> dict[str, dict[str, Any]]:
-    """On-demand backups of that name, by the id of the table that they are of; those that are being made, too."""
+def backups_named(aws: Aws, name: str, since: datetime) -> list[dict[str, Any]]:
+    """On-demand backups of that name, newest first; those that are being made, too. Several of one table where an answer was lost."""
     with aws_errors(aws.store):
         pages = aws.control.get_paginator("list_backups").paginate(BackupType="USER", TimeRangeLowerBound=since - _CLOCKS)
         every = [each for page in pages for each in page["BackupSummaries"]]
     found = [each for each in every if each["BackupName"] == name and each["BackupStatus"] in ("AVAILABLE", "CREATING")]
-    return {each["TableId"]: each for each in sorted(found, key=lambda each: each["BackupCreationDateTime"], reverse=True)}
+    return sorted(found, key=lambda each: each["BackupCreationDateTime"], reverse=True)
+
+
+def backups_of(aws: Aws, name: str, since: datetime) -> dict[str, dict[str, Any]]:
+    """The oldest of each table, by the table's id: the one that was there when the others were asked for."""
+    return {each["TableId"]: each for each in backups_named(aws, name, since)}
 
 
 def available(backup: Mapping[str, Any] | None) -> bool:
@@ -144,28 +150,19 @@ def available(backup: Mapping[str, Any] | None) -> bool:
     return backup is not None and backup["BackupStatus"] == "AVAILABLE"
 
 
-def remove_backups(aws: Aws, name: str, since: Any) -> None:
+def remove_backups(aws: Aws, name: str, since: datetime) -> None:
     """All of that name. Idempotent.
 
     :raises StoreUnreachableError: some are in use
     """
-    deadline = REMOVED_WITHIN
-    while found := backups_of_all(aws, name, since):
-        reasons = [why for arn in found if (why := put_off(aws.store, _deleting(aws), BackupArn=arn))]
-        if not reasons:
-            continue
-        if deadline <= 0:
-            raise StoreUnreachableError(f"store {aws.store}: backups {name}: {reasons[0]}", fix="midtime__sweep tries again")
-        sleep(LOOK)
-        deadline -= LOOK
-
-
-def backups_of_all(aws: Aws, name: str, since: Any) -> list[str]:
-    """The ARNs of all on-demand backups of that name; several of one table where an answer was lost."""
-    with aws_errors(aws.store):
-        pages = aws.control.get_paginator("list_backups").paginate(BackupType="USER", TimeRangeLowerBound=since - _CLOCKS)
-        every = [each for page in pages for each in page["BackupSummaries"]]
-    return [each["BackupArn"] for each in every if each["BackupName"] == name and each["BackupStatus"] != "DELETED"]
+    patience = REMOVED_WITHIN
+    while found := backups_named(aws, name, since):
+        reasons = [why for each in found if (why := put_off(aws.store, _deleting(aws), BackupArn=each["BackupArn"]))]
+        if patience <= 0:
+            why = reasons[0] if reasons else "they are still listed"
+            raise StoreUnreachableError(f"store {aws.store}: backups {name} are not gone: {why}", fix="nothing: midtime__sweep tries again")
+        pacing.sleep(LOOK if reasons else 0)
+        patience -= LOOK
 
 
 def _deleting(aws: Aws) -> Any:
@@ -192,20 +189,20 @@ def discard(aws: Aws, notes: Copies) -> None:
     :raises StoreUnreachableError: some cannot go yet: a table that is being restored cannot be deleted
     """
     remove_backups(aws, notes.working, notes.began_at)
-    deadline = REMOVED_WITHIN
+    patience = REMOVED_WITHIN
     while left := _removable(aws, notes):
         for standing in left:
             if standing.ready:
                 let_go(aws, standing)
         coming = [each.name for each in left if each.status == "CREATING"]
-        if deadline <= 0 or len(coming) == len(left):
+        if patience <= 0 or len(coming) == len(left):
             why = f"still being restored: {listed(coming)}" if coming else f"not gone: {listed([each.name for each in left])}"
             raise StoreUnreachableError(
                 f"store {aws.store}: {counted(len(left), 'copy').replace('copys', 'copies')} cannot be removed yet, {why}",
                 fix="nothing: DynamoDB deletes no table that is being restored; midtime__sweep tries again every minute",
             )
-        sleep(LOOK)
-        deadline -= LOOK
+        pacing.sleep(LOOK)
+        patience -= LOOK
 
 
 def _removable(aws: Aws, notes: Copies) -> list[Standing]:

@@ -19,12 +19,13 @@ sleep = time.sleep
 """From one look to the next, where the caller does not wait by itself."""
 QUICK, SLOW = timedelta(seconds=5), timedelta(seconds=30)
 """From one look to the next: at the beginning, and when it has taken long already."""
-_LATER = frozenset(
+_CODES = (
     "LimitExceededException Throttling ThrottlingException ThrottledException RequestLimitExceeded ProvisionedThroughputExceededException "
     "TooManyRequestsException SlowDown TableInUseException ResourceInUseException TableAlreadyExistsException BackupInUseException "
     "ContinuousBackupsUnavailableException InternalServerError InternalFailure ServiceUnavailable ServiceUnavailableException "
-    "ConcurrentUpdateException".split()
+    "ConcurrentUpdateException"
 )
+_LATER = frozenset(_CODES.split())
 """What is no failure: a quota, a table that is in the middle of something, or of which the next look will tell whose it is."""
 _NEVER = frozenset({"InvalidRestoreTimeException", "PointInTimeRecoveryUnavailableException", "TableNotFoundException"})
 

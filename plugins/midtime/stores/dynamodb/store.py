@@ -1,24 +1,24 @@
-"""The DynamoDB store: the half that backs up."""
+"""The DynamoDB store: marked, and restored by the service itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
-from typing import NoReturn, cast
+from typing import cast
 
-from midtime.errors import RequestError
 from midtime.model.clock_readings import ClockReading
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology.cloud import Dynamodb
 from midtime.model.topology.targets import Target as TargetWish
-from midtime.stores.base import Question, Restorable, RestoredSet, Say, Shelf, Target
-from midtime.stores.dynamodb import clock, marking
+from midtime.stores.base import Question, Restorable, Say, Shelf, Target, Waiting
+from midtime.stores.dynamodb import clock, marking, placing, restoring, targets
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.checks import BackupChecks
 from midtime.stores.dynamodb.fences import DynamodbFence
 from midtime.stores.dynamodb.restorable import restorable
+from midtime.stores.dynamodb.restored import RestoredTables, open_restored
 from midtime.stores.dynamodb.tables import fence_name
 from midtime.stores.managed import ManagedStore
 
@@ -32,6 +32,8 @@ class DynamodbStore(ManagedStore):
     def aws(self) -> Aws:
         """The clients."""
         return Aws(self.name, cast(Dynamodb, self.topology.store(self.name)))
+
+    # -- backup ---------------------------------------------------------------------------------------------------------------------
 
     def questions(self) -> Iterator[Question]:
         """All that a mark needs."""
@@ -54,36 +56,46 @@ class DynamodbStore(ManagedStore):
         """Whether every table reaches the instant."""
         return restorable(self.aws, backup)
 
+    # -- restore --------------------------------------------------------------------------------------------------------------------
+
     def target(self, wish: TargetWish | None, *, run: str, drill: bool, in_place: bool) -> Target:
-        """Not yet."""
-        self._not_yet()
+        """``to`` or ``prefix`` is what the new tables' names begin with."""
+        return targets.target_of(self.topology, self.name, wish, run=run, drill=drill, in_place=in_place)
 
     def restore_questions(self, target: Target, backup: StoreBackup) -> Iterator[Question]:
-        """Not yet."""
-        self._not_yet()
+        """The marked tables, their histories, their settings; names that are free."""
+        yield from targets.RestoreChecks(self.topology, self._aws_of(target), target, backup).questions()
 
-    def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> None:
-        """Not yet."""
-        self._not_yet()
+    def drill_questions(self) -> Iterator[Question]:
+        """Names that fit."""
+        target = self.target(self.topology.drill.targets.get(self.name), run="000000", drill=True, in_place=False)
+        yield from targets.drill_questions(self.topology, self._aws_of(target), target)
 
-    def restored(self, backup: StoreBackup, target: Target) -> AbstractContextManager[RestoredSet]:
-        """Not yet."""
-        self._not_yet()
+    def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> Waiting | None:
+        """One look at what the service does; more restores are asked for as there is room for them."""
+        return restoring.restore(self.topology, self._aws_of(target), backup, shelf, target, say)
+
+    @contextmanager
+    def restored(self, backup: StoreBackup, target: Target) -> Iterator[RestoredTables]:
+        """The copies."""
+        with open_restored(self.topology, self._aws_of(target), target) as restored:
+            yield restored
 
     def place(self, backup: StoreBackup, target: Target) -> None:
-        """Not yet."""
-        self._not_yet()
+        """In place: once there is a backup of everything, delete the tables and restore them under their own names. It may take hours."""
+        placing.place(self.topology, self._aws_of(target), target)
 
     def put_back(self, backup: StoreBackup, target: Target) -> None:
-        """Not yet."""
-        self._not_yet()
+        """The same the other way round, from the backups of what was live."""
+        placing.put_back(self.topology, self._aws_of(target), target)
+
+    def ends_history(self, target: Target) -> str:
+        """A table that is made anew has no history of before."""
+        return f"restored in place by {target.working}; {targets.ENDS}" if target.aside else ""
 
     def discard(self, target: Target) -> None:
-        """Not yet."""
-        self._not_yet()
+        """Remove the copies that are provably this run's, and their backups."""
+        placing.discard(self.topology, self._aws_of(target), target)
 
-    def _not_yet(self) -> NoReturn:
-        raise RequestError(
-            f"store {self.name} of {self.topology.name}: this version of Midtime marks DynamoDB, and cannot restore it yet",
-            fix="restore its tables to the instant that the restore point names for this store, by hand",
-        )
+    def _aws_of(self, target: Target) -> Aws:
+        return self.aws if target.conn_id == self.aws.spec.conn_id else targets.aws_of(self.topology, target)
