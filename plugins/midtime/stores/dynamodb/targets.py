@@ -122,7 +122,7 @@ class RestoreChecks:
     def _will_be(self) -> str:
         names = copy_names(self.target, self.backup.details["prefix"], list(self.tables))
         notes = Notes(self.topology, self.target).copies()
-        if notes:
+        if notes and notes.names == names:
             require_ours(notes, standings(self.aws, list(names.values())), self.aws.store)
         else:
             require_free(self.aws, list(names.values()))

@@ -84,6 +84,7 @@ class Memory:
         self.after_each: Callable[[], None] = lambda: None
         self.before_each: Callable[[str, Mapping[str, Any]], None] = lambda operation, asked: None
         self.most = 0
+        self.leaving: list[str] = []
         self._ids = itertools.count(1)
 
     # for tests
@@ -126,7 +127,8 @@ class Memory:
             raise LeftError(operation)
         self.counts[operation] += 1
         self.log.append(f"{operation} {asked.get('TargetTableName') or asked.get('TableName') or asked.get('BackupArn') or ''}")
-        for name in [name for name, each in self.tables.items() if each.gone_at is not None and each.gone_at <= self.now]:
+        for name in [name for name in self.leaving if (gone := self.tables[name].gone_at) is not None and gone <= self.now]:
+            self.leaving.remove(name)
             del self.tables[name]
             for key in [key for key in self.targets if key[0].split("/")[1] == name]:
                 del self.targets[key]
@@ -184,6 +186,7 @@ class Memory:
         if any(each.of.id == table.id and self.now < each.ready_at for each in self.backups.values()):
             raise refusal("ResourceInUseException")
         table.gone_at = self.now + 4
+        self.leaving.append(TableName)
 
     def update_table(self, TableName: str, **changes: Any) -> Any:  # noqa: N803
         table = self._settled(TableName)
@@ -277,7 +280,7 @@ class Memory:
                     "TableId": each.of.id,
                     "BackupStatus": "CREATING" if self.now < each.ready_at else "AVAILABLE",
                     "BackupCreationDateTime": self.moment(each.made),
-                }  # fmt: skip
+                }
                 for each in self.backups.values()
             ]
         }

@@ -100,10 +100,10 @@ def left_at_each(account: Account, begin: Callable[[], None], check: Callable[[i
     """
     memory, folder = account.memory, Path(account.catalog.root.path)
     objects = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    before = copy.deepcopy((memory.tables, memory.backups, memory.targets, memory.policies, memory.now))
+    before = copy.deepcopy((memory.tables, memory.backups, memory.targets, memory.policies, memory.now, memory.leaving))
     number = 0
     while True:
-        memory.tables, memory.backups, memory.targets, memory.policies, memory.now = copy.deepcopy(before)
+        memory.tables, memory.backups, memory.targets, memory.policies, memory.now, memory.leaving = copy.deepcopy(before)
         for path in [path for path in folder.rglob("*") if path.is_file() and path not in objects]:
             path.unlink()
         for path, content in objects.items():
@@ -121,6 +121,19 @@ def left_at_each(account: Account, begin: Callable[[], None], check: Callable[[i
         return memory.counts.total()
 
 
+def test_nothing_is_deleted_before_everything_is_saved(account: Account) -> None:
+    target = account.restore(account.target(in_place=True))
+
+    def require_backups(operation: str, asked: Any) -> None:
+        if operation == "delete_table":
+            ready = {each.of.content for each in account.memory.backups.values() if each.ready_at <= account.memory.now}
+            assert ready == {*LIVE.values(), *THEN.values()}
+
+    account.memory.before_each = require_backups
+    account.store.place(account.backup, target)
+    assert live(account) == THEN
+
+
 @pytest.mark.parametrize("wait", [0.0, 1000.0])
 def test_left_at_any_call_and_gone_on_with(account: Account, wait: float) -> None:
     target = account.restore(account.target(in_place=True))
@@ -133,7 +146,7 @@ def test_left_at_any_call_and_gone_on_with(account: Account, wait: float) -> Non
         assert settings(account, RICH_TABLE) == RICH, number
         assert scaled(account, RICH_TABLE) == (SCALED, SCALED), number
 
-    assert left_at_each(account, lambda: account.store.place(account.backup, target), go_on) > 100
+    assert left_at_each(account, lambda: account.store.place(account.backup, target), go_on, every=2 if wait else 1) > 100
 
 
 @pytest.mark.parametrize("wait", [0.0, 1000.0])
@@ -150,7 +163,7 @@ def test_left_at_any_call_and_gone_back(account: Account, wait: float) -> None:
         account.store.discard(target)
         assert (account.contents(), account.memory.backups) == (LIVE, {}), number
 
-    assert left_at_each(account, lambda: account.store.place(account.backup, target), go_back) > 100
+    assert left_at_each(account, lambda: account.store.place(account.backup, target), go_back, every=2 if wait else 1) > 100
 
 
 def test_left_at_any_call_on_the_way_back(account: Account) -> None:
