@@ -51,7 +51,7 @@ def scan(aws: Aws, table: str, columns: Sequence[str], *, size: int = 0) -> Iter
     with ThreadPoolExecutor(parts, thread_name_prefix="scan") as pool:
         running: deque[tuple[dict[str, Any], Future[Any]]] = deque()
         for part in range(parts):
-            page = {**asked, "Segment": part, "TotalSegments": parts}
+            page = {**asked, **({"Segment": part, "TotalSegments": parts} if parts > 1 else {})}
             running.append((page, pool.submit(patiently, aws, aws.data.scan, **page)))
         while running:
             page, future = running.popleft()

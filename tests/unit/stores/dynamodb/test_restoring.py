@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from midtime.errors import NotRestorableError, RequestError, RestoreFailedError, StoreAccessError, StoreUnreachableError, TargetExistsError
@@ -216,7 +216,12 @@ def took(account: Account, names: list[str]) -> float:
     return account.memory.now - began
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=4,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_two_hundred_tables_in_nearly_the_shortest_time(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     """Minutes to hours; sizes say roughly how long."""

@@ -107,7 +107,7 @@ class World:
             self.history(name.removeprefix(self.prefix), earliest=earliest, latest=latest)
 
 
-def _with_id(self: Table, base_key: str = "TableDescription") -> dict[str, Any]:
+def with_id(self: Table, base_key: str = "TableDescription") -> dict[str, Any]:
     """Which moto leaves out."""
     said = _DESCRIBE(self, base_key)
     self.midtime_id = getattr(self, "midtime_id", None) or str(uuid.uuid4())
@@ -118,7 +118,7 @@ def _with_id(self: Table, base_key: str = "TableDescription") -> dict[str, Any]:
 @contextmanager
 def bank(*, fence: bool = True, **world: Any) -> Iterator[World]:
     """Its tables, with a history of an hour that ends a minute ago."""
-    with mock_aws(), patch.object(Table, "describe", _with_id):
+    with mock_aws(), patch.object(Table, "describe", with_id):
         made = World(**world)
         made.create("scalardb.metadata", *(name for name in TABLES if name != "scalardb.metadata"))
         if fence:
