@@ -74,19 +74,31 @@ class Notes:
         return _write(self._kept, Kept(aside=self.target.aside or "", began_at=utc_now(), tables=tables))
 
     @property
+    def going_back(self) -> bool:
+        """Whether somebody has begun to put back what was kept: nobody goes forward any more."""
+        return self._is_there(self._going)
+
+    @property
     def all_back(self) -> bool:
         """Whether all that was kept is live again, and only backups are left to be removed."""
-        return self._back.name in objects.names(self._back.parent)
+        return self._is_there(self._back)
+
+    def say_going_back(self) -> None:
+        """What was kept is being put back."""
+        _touch(self._going)
 
     def say_all_back(self) -> None:
         """All that was kept is live again: from now on its backups may go."""
-        with suppress(FileExistsError):
-            objects.create(self._back, b"{}\n")
+        _touch(self._back)
 
     def forget_kept(self) -> None:
         """Nothing is kept any more; a later placing begins afresh."""
-        objects.remove_tree(self._kept)
-        objects.remove_tree(self._back)
+        for path in (self._kept, self._back, self._going):
+            objects.remove_tree(path)
+
+    @staticmethod
+    def _is_there(path: ObjectStoragePath) -> bool:
+        return path.name in objects.names(path.parent)
 
     @property
     def _copies(self) -> ObjectStoragePath:
@@ -99,6 +111,15 @@ class Notes:
     @property
     def _back(self) -> ObjectStoragePath:
         return self._root / ".kept" / f"{self.target.aside}.back.json"
+
+    @property
+    def _going(self) -> ObjectStoragePath:
+        return self._root / ".kept" / f"{self.target.aside}.going.json"
+
+
+def _touch(path: ObjectStoragePath) -> None:
+    with suppress(FileExistsError):
+        objects.create(path, b"{}\n")
 
 
 def _read(path: ObjectStoragePath, kind: type[Note]) -> Note | None:

@@ -52,6 +52,11 @@ def put_off(store: str, call: Callable[..., Any], **arguments: Any) -> str:
     return ""
 
 
+def is_full(why: str) -> bool:
+    """Whether what :func:`put_off` says is true of any other table, too, for now."""
+    return "LimitExceeded" in why or "Throttl" in why
+
+
 def waiting(store: str, detail: str, began: datetime, limit: timedelta) -> Waiting:
     """Look again later.
 

@@ -41,7 +41,7 @@ def put_back(topology: Topology, aws: Aws, target: Target) -> None:
     """
     notes = Notes(topology, target)
     if target.aside:
-        if notes.kept() or notes.all_back:
+        if notes.kept() or notes.going_back:
             Swap(aws, notes).back()
     elif target.final != target.working and (found := notes.copies()):
         _retag(aws, found, found.working, only=PLACED + found.working)

@@ -19,7 +19,7 @@ from midtime.stores.dynamodb.copies import TAG, Standing, available, backups_of,
 from midtime.stores.dynamodb.history import histories
 from midtime.stores.dynamodb.marking import require_fit
 from midtime.stores.dynamodb.notes import Copies, Notes
-from midtime.stores.dynamodb.pacing import put_off, waiting
+from midtime.stores.dynamodb.pacing import is_full, put_off, waiting
 from midtime.stores.dynamodb.settings import MarkedTables
 from midtime.stores.dynamodb.tables import listed
 
@@ -132,8 +132,10 @@ class Restoring:
         """How many copies have no backup yet."""
         found = backups_of(self.aws, self.notes.working, self.notes.began_at)
         for each in ready:
-            if each.said["TableId"] not in found:
-                put_off(self.aws.store, self.aws.paced.create_backup, TableName=each.name, BackupName=self.notes.working)
+            if each.said["TableId"] in found:
+                continue
+            if is_full(put_off(self.aws.store, self.aws.paced.create_backup, TableName=each.name, BackupName=self.notes.working)):
+                break
         return sum(not available(found.get(each.said["TableId"])) for each in ready)
 
     def _waiting(self, found: Mapping[str, Standing], coming: Sequence[Standing], started: Sequence[str], unsaved: int) -> Waiting:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from midtime.errors import RestoreFailedError, StoreStatementError, TargetExistsError
+from midtime.errors import LeaseHeldError, RestoreFailedError, StoreStatementError, TargetExistsError
 from midtime.model.instants import utc_now
 from midtime.model.words import counted
 from midtime.stores.base import Waiting
@@ -23,7 +23,7 @@ from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.copies import Standing, available, backups_named, let_go, remove_backups, standings
 from midtime.stores.dynamodb.history import GOING, histories
 from midtime.stores.dynamodb.notes import Copies, Kept, Notes
-from midtime.stores.dynamodb.pacing import put_off, waiting
+from midtime.stores.dynamodb.pacing import is_full, put_off, waiting
 from midtime.stores.dynamodb.putting import Putting, limits, throughput
 from midtime.stores.dynamodb.reading import read_settings
 from midtime.stores.dynamodb.refusals import aws_errors
@@ -84,10 +84,11 @@ class Swap:
     def forward(self) -> None:
         """Bring the copies into place.
 
+        :raises LeaseHeldError: somebody else puts it back
         :raises TargetExistsError: somebody made a table under one of the names
         :raises RestoreFailedError: a copy or a backup is missing, or it takes too long
         """
-        if self.notes.all_back:
+        if self.notes.going_back:
             self.back()
         kept = self.notes.kept() or self._keep()
         pacing.to_the_end(partial(self._save_live, kept), log.info)
@@ -117,8 +118,10 @@ class Swap:
         saved = {each["TableId"]: each for each in self._backups(kept)}
         left = [place for place in places if place.whose is Whose.LIVE and not place.old]
         for place in left:
-            if place.standing.said["TableId"] not in saved:
-                put_off(self.aws.store, self.aws.paced.create_backup, TableName=place.name, BackupName=kept.aside)
+            if place.standing.said["TableId"] in saved:
+                continue
+            if is_full(put_off(self.aws.store, self.aws.paced.create_backup, TableName=place.name, BackupName=kept.aside)):
+                break
         if not left:
             return None
         return self._waiting(f"{len(left)} of {counted(len(kept.tables), 'live table')} being backed up")
@@ -132,9 +135,11 @@ class Swap:
         """
         kept = self.notes.kept()
         if kept is None:
+            self.notes.forget_kept()
             return
         if not self.notes.all_back:
             self._require_way_back(kept)
+            self.notes.say_going_back()
             putting = Putting(self.aws, {table.name: table for table in kept.tables})
             pacing.to_the_end(partial(self._move, kept, Whose.BACK, putting), log.info)
             _say_differences(putting, "before")
@@ -162,6 +167,7 @@ class Swap:
         """One step for each table; so few are in between at once as are restored at once."""
         places = self._places(kept)
         if wanted is Whose.NEW:
+            self._require_nobody_goes_back(kept)
             self._refuse_others(places)
         there = [place for place in places if _arrived(place, kept, wanted)]
         moving = [place for place in places if place not in there]
@@ -185,6 +191,8 @@ class Swap:
         follows = place.new if wanted is Whose.NEW else place.old or kept.table(place.name) is None
         if not safe or not follows:
             raise RestoreFailedError(f"store {self.aws.store}: {place.name} has no available backup", fix="nothing was deleted of it")
+        if wanted is Whose.NEW:
+            self._require_nobody_goes_back(kept)  # nothing comes between that and the act
         if why := let_go(self.aws, place.standing):
             log.info("%s: %s", place.name, why)
 
@@ -210,6 +218,11 @@ class Swap:
 
     def _backups(self, kept: Kept) -> list[dict[str, Any]]:
         return backups_named(self.aws, kept.aside, kept.began_at)
+
+    def _require_nobody_goes_back(self, kept: Kept) -> None:
+        """A process that stood still for long must not delete what another one has put back."""
+        if self.notes.going_back or self.notes.kept() != kept:
+            raise LeaseHeldError(f"store {self.aws.store} is being put back by somebody else", fix="start a new run")
 
     def _refuse_others(self, places: list[Place]) -> None:
         if others := [place.name for place in places if place.whose is Whose.OTHER]:

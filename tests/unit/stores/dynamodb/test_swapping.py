@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from midtime.errors import MidtimeError, RestoreFailedError, TargetExistsError
+from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError, TargetExistsError
 from midtime.stores.base import Target
 from tests.unit.stores.dynamodb.memory import RICH, LeftError, refusal
 from tests.unit.stores.dynamodb.restores import NAMES, POINT, RICH_TABLE, Account, account
@@ -292,6 +292,21 @@ def test_what_the_login_may_not_put_back_is_said(account: Account, operation: st
     assert live(account) == THEN
     assert "could not be put back" in caplog.text
     assert "Not as in the mark: bank.accounts" in caplog.text
+
+
+def test_one_that_stood_still_goes_no_further_once_another_goes_back(account: Account) -> None:
+    target = account.restore(account.target(in_place=True))
+
+    def other() -> None:
+        if account.memory.counts["delete_table"]:
+            account.memory.after_each = lambda: None
+            account.store.put_back(account.backup, target)
+
+    account.memory.after_each = other
+    with pytest.raises(LeaseHeldError, match="put back by somebody else"):
+        account.store.place(account.backup, target)
+    account.memory.sleep(100)
+    assert live(account) == LIVE
 
 
 def test_without_its_notes_nothing_is_touched(account: Account) -> None:
