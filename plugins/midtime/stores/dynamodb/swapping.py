@@ -221,7 +221,8 @@ class Swap:
 
     def _require_nobody_goes_back(self, kept: Kept) -> None:
         """A process that stood still for long must not delete what another one has put back."""
-        if self.notes.going_back or self.notes.kept() != kept:
+        now = self.notes.kept()
+        if self.notes.going_back or now is None or now.digest != kept.digest:
             raise LeaseHeldError(f"store {self.aws.store} is being put back by somebody else", fix="start a new run")
 
     def _refuse_others(self, places: list[Place]) -> None:
