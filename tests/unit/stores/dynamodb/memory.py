@@ -100,6 +100,11 @@ class Memory:
                 }  # fmt: skip
         return table
 
+    @property
+    def left(self) -> bool:
+        """Whether the process is gone."""
+        return self.leave_at is not None and self.counts.total() >= self.leave_at
+
     def moment(self, at: float) -> datetime:
         return START + timedelta(seconds=at)
 
@@ -123,7 +128,7 @@ class Memory:
         return Client()
 
     def call(self, operation: str, asked: Mapping[str, Any]) -> Any:
-        if self.leave_at is not None and self.counts.total() >= self.leave_at:
+        if self.left:
             raise LeftError(operation)
         self.counts[operation] += 1
         self.log.append(f"{operation} {asked.get('TargetTableName') or asked.get('TableName') or asked.get('BackupArn') or ''}")
