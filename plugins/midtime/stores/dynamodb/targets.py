@@ -24,7 +24,7 @@ from midtime.stores.dynamodb.restoring import require_free
 from midtime.stores.dynamodb.tables import find_tables, listed
 from midtime.stores.naming import working_name
 
-_PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,150}")
+_PREFIX = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,149}")
 ENDS = "every restore point made of it before ends with a restore in place: DynamoDB's history went with the tables that gave way"
 
 
