@@ -261,11 +261,13 @@ def bank_set(stack: Stack, dynamodb_server: DynamoDB, dynamo_bank: Bank, tmp_pat
 
 
 class TestBank:
-    def test_the_verdict(self, bank_set: Set) -> None:
-        found = bank_set.restored()
-        assert found.good, found.summary()
-        assert found.verdict
-        assert found.verdict.outcome is Outcome.GOOD
+    def test_the_verdict(self, bank_set: Set, dynamodb_server: DynamoDB) -> None:
+        for includes_second in (True, False):
+            dynamodb_server.settings(includes_second=includes_second)
+            found = bank_set.restored()
+            assert found.good, found.summary()
+            assert found.verdict
+            assert found.verdict.outcome is Outcome.GOOD
         early, late = bank_set.restored(-timedelta(seconds=5)), bank_set.restored(timedelta(seconds=5))
         for each in (early, late):
             assert each.verdict
