@@ -23,10 +23,11 @@ _CODES = (
     "LimitExceededException Throttling ThrottlingException ThrottledException RequestLimitExceeded ProvisionedThroughputExceededException "
     "TooManyRequestsException SlowDown TableInUseException ResourceInUseException TableAlreadyExistsException BackupInUseException "
     "ContinuousBackupsUnavailableException InternalServerError InternalFailure ServiceUnavailable ServiceUnavailableException "
-    "ConcurrentUpdateException"
+    "ConcurrentUpdateException ResourceNotFoundException"
 )
 _LATER = frozenset(_CODES.split())
-"""What is no failure: a quota, a table that is in the middle of something, or of which the next look will tell whose it is."""
+"""What is no failure: a quota, a table that is in the middle of something, or of which the next look will tell whose it is, or that it is gone: the
+SDK asks again where an answer is lost, and is told that there is no such table any more."""
 _NEVER = frozenset({"InvalidRestoreTimeException", "PointInTimeRecoveryUnavailableException", "TableNotFoundException"})
 
 

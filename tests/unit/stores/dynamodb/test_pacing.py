@@ -23,7 +23,15 @@ def failing(error: Exception) -> str:
 
 
 @pytest.mark.parametrize(
-    "code", ["LimitExceededException", "ThrottlingException", "TableInUseException", "BackupInUseException", "InternalServerError"]
+    "code",
+    [
+        "LimitExceededException",
+        "ThrottlingException",
+        "TableInUseException",
+        "BackupInUseException",
+        "InternalServerError",
+        "ResourceNotFoundException",
+    ],
 )
 def test_put_off(code: str) -> None:
     assert code in failing(refusal(code))

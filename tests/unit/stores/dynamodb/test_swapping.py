@@ -263,6 +263,20 @@ def test_quotas_and_busy_tables_cost_time_only(account: Account) -> None:
     assert account.memory.most == 1
 
 
+def test_deleted_and_not_said(account: Account) -> None:
+    """The SDK asks again by itself, and there is no such table any more."""
+    account.restore(target := account.target(in_place=True))
+    plain = account.memory.delete_table
+
+    def forgetful(TableName: str) -> None:  # noqa: N803
+        plain(TableName)
+        raise refusal("ResourceNotFoundException")
+
+    account.memory.delete_table = forgetful  # type: ignore[method-assign]
+    account.store.place(account.backup, target)
+    assert live(account) == THEN
+
+
 def test_so_few_are_gone_at_once_as_are_restored_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     account = Account(tmp_path, monkeypatch, parallel_restores=2).fill((*NAMES, *(f"bank.t{number}" for number in range(6)))).mark()
     target = account.restore(account.target(in_place=True))
