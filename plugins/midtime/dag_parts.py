@@ -111,7 +111,10 @@ def restore_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
     """Arguments of ``<topology>__restore``: only ever started by a person or a program, never by a clock."""
     params = {
         "restore_point": _restore_point_param("The newest restorable one, or the id of any other (`midtime list`)."),
-        "targets": _targets_param(topology, "A store that is not named is restored beside the original, under a generated name."),
+        "targets": _targets_param(
+            topology,
+            "A store that is not named is restored beside the original, under a generated name; a Cassandra cluster has to be named.",
+        ),
         "in_place": Param(
             False,
             type="boolean",
@@ -131,6 +134,8 @@ def restore_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
 def restore_node_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
     """Arguments of ``<topology>__restore_node``: only ever started by a person or a program, never by a clock."""
     stores = snapshotted(topology)
+    listed = [node.host for store in stores for node in getattr(topology.store(store), "nodes", ())]
+    proposed: dict[str, Any] = {"examples": listed} if listed else {}
     params = {
         "restore_point": Param(
             "latest",
@@ -140,7 +145,13 @@ def restore_node_arguments(topology: Topology, doc: str | None) -> dict[str, Any
             description_md="`latest`: the newest one, also one that is not whole. Or the id of any other (`midtime list`).",
         ),
         "store": Param(stores[0], type="string", enum=stores, title="Store", description="The cluster that the node belongs to."),
-        "node": Param("", type="string", title="Node", description="Its address as the topology has it, or its pod's name."),
+        "node": Param(
+            "",
+            type="string",
+            title="Node",
+            description="Its address as the topology has it, or its pod's name.",
+            **proposed,
+        ),
         "approve": Param(
             True,
             type="boolean",

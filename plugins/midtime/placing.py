@@ -41,6 +41,7 @@ class Placing:
         self.replaces = any(target.aside for target in self.targets.values())
         self.journal: PlacingJournal = journal_of(catalog, lease.name)
         self._at = ""
+        self._inherited_stop = False
 
     @property
     def settled(self) -> bool:
@@ -174,9 +175,19 @@ class Placing:
     def _undo(self) -> None:
         if self.journal.state in _UNTOUCHED:
             return
+        if self._inherited_stop:
+            self._stop_again()
         if self.journal.state is not State.PUT_BACK:
             self._put_back()
         self._start(State.UNDONE)
+
+    def _stop_again(self) -> None:
+        """A stop of whoever died may be at work still: a product that answers yet would not be started, and end then."""
+        if self.replaces:
+            try:
+                products.stop_all(self.topology, self.journal.entry.addresses, again=True)
+            except MidtimeError as error:
+                self.say(f"Nothing was replaced, so what could not be stopped goes on as it is: {error.message}")
 
     def _put_back(self) -> None:
         """In reverse order; one that cannot be put back keeps none of the others from it."""
@@ -215,6 +226,7 @@ class Placing:
 
     def _take_over(self) -> None:
         """Nobody who went on until now can write another entry after this one."""
+        self._inherited_stop = self.journal.state is State.STOPPING
         if self.journal.state is State.NEW:
             self._require_lease()
         else:

@@ -135,6 +135,10 @@ def test_the_form_of_a_snapshot(dags: dict[str, Any]) -> None:
     assert dict(dags["mixture__snapshot"].params) == {}  # it would not be the whole set
 
 
+def test_the_form_of_a_lost_node_proposes_the_nodes(dags: dict[str, Any]) -> None:
+    assert dags["ring__restore_node"].params.get_param("node").schema["examples"] == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+
+
 def test_each_can_be_sent_to_the_scheduler(dags: dict[str, Any]) -> None:
     from airflow.serialization.serialized_objects import DagSerialization
 

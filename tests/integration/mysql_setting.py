@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
@@ -244,3 +245,28 @@ def _certificate(folder: Path, name: str) -> None:
     (folder / f"{name}.pem").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
     plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (folder / f"{name}.key").write_bytes(key.private_bytes(*plain))
+
+
+def everything(setting: MysqlSetting) -> dict[str, Any]:
+    """Databases, tables with their definitions and checksums, and all programs, of whatever this test may have made or changed."""
+    names = sorted(name for name in setting.databases() if not name.startswith("midtime_tmp_"))
+    inside = "', '".join(names)
+    with closing(setting.server.connect()) as session, closing(session.cursor()) as cursor:
+
+        def ask_for(statement: str) -> list[Any]:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+        listed = ask_for(
+            f"SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE table_schema IN ('{inside}') ORDER BY 1, 2"
+        )
+        found: dict[str, Any] = {"databases": names, "tables": listed}
+        quoted = {(schema, table): f"`{schema}`.`{table.replace('`', '``')}`" for schema, table, _ in listed}
+        for schema, table, kind in listed:
+            found[f"{schema}.{table}"] = ask_for(f"SHOW CREATE {'VIEW' if kind == 'VIEW' else 'TABLE'} {quoted[schema, table]}")
+        for kind in ("routine", "trigger", "event"):
+            columns = f"{kind}_schema, {kind}_name"
+            found[kind] = ask_for(f"SELECT {columns} FROM information_schema.{kind}s WHERE {kind}_schema IN ('{inside}') ORDER BY 1, 2")
+        rows = [quoted[schema, table] for schema, table, kind in listed if kind == "BASE TABLE"]
+        found["rows"] = ask_for(f"CHECKSUM TABLE {', '.join(rows)}")
+        return found

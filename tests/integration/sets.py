@@ -54,7 +54,7 @@ def busy(bank: Bank, seconds: float = 1.0, think: float = 0.0) -> Iterator[None]
 
 @contextmanager
 def customers(
-    processes: Processes, server: ScalarDB, bank: Bank, commits: Callable[[], int], *, threads: int = 8, think: float = 0.02
+    processes: Processes, server: ScalarDB, bank: Bank, commits: Callable[[], int], *, threads: int = 8, think: float = 0.05
 ) -> Iterator[None]:
     """Clients of the bank in a process of their own: in ours every step of a capture would wait for its turn behind them.
 

@@ -188,6 +188,7 @@ def test_the_report_over_all_drills(backfilled: Backfilled) -> None:
     assert summary["share_good"] == 1
 
 
+@pytest.mark.long
 def test_a_second_backfill_drills_only_what_is_missing_or_asked_for(backfilled: Backfilled) -> None:
     """A run of a date is cleared and done again when it is asked for, under a lease and a working name of its own."""
     before = backfilled.found()
@@ -239,12 +240,14 @@ def test_a_drill_whose_restore_failed_leaves_a_report(backfilled: Backfilled) ->
     assert report.verdict["summary"].startswith("not restored: accounts")
 
 
+@pytest.mark.long
 def test_a_drill_by_the_clock_alone_is_backfilled_as_well(installation: Installation, topologies: dict[str, Topology]) -> None:
     (run,) = backfill(installation, "clock", "2026-11-19", "2026-11-19T06:00:00")
     assert run["state"] == "success"
     assert installation.airflow.task_states("clock__drill", run["dag_run_id"])["plan"] == "skipped"
 
 
+@pytest.mark.long
 def test_without_a_drill_schedule_there_are_no_dates_to_fill(installation: Installation, topologies: dict[str, Topology]) -> None:
     with pytest.raises(StackError, match="non-periodic schedule that does not support backfills"):
         backfill(installation, "unclocked", "2026-11-19", "2026-11-19T06:00:00")

@@ -112,6 +112,7 @@ def _no_secret(installation: Installation, run_id: str, secret: str) -> None:
     assert secret not in json.dumps(airflow.xcom("duo__backup", run_id, "pause"))
 
 
+@pytest.mark.long
 def test_a_window_by_the_clock(installation: Installation, windowed: WindowedTopologies) -> None:
     """Started by its schedule, as every night."""
     clock = windowed.make(hold=0, schedule="* * * * *")
@@ -133,6 +134,7 @@ def test_a_window_by_the_clock(installation: Installation, windowed: WindowedTop
     clock.opened()
 
 
+@pytest.mark.long
 def test_an_explicit_hold_is_kept(installation: Installation, windowed: WindowedTopologies) -> None:
     """Although every capture has reported long before."""
     held = windowed.make(hold=2)

@@ -19,7 +19,8 @@ from tests.stack.scalardb import Place
 from tests.stack.stack import Stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.alone, pytest.mark.timeout(3600)]
-ROUNDS = 3
+ROUNDS = 2
+"""A third one goes through a real Airflow, its drill included: ``test_airflow_cassandra.py``."""
 MANY_ROUNDS = 10
 CALM: Any = {"threads": 3, "think": 0.3}
 """Three nodes share the machine with everything else; a snapshot takes long enough for some transfers all the same."""
@@ -31,13 +32,15 @@ def beside(stack: Stack) -> CassandraCluster:
     return stack.lone_cassandra
 
 
-@pytest.fixture(scope="module")
-def proof(stack: Stack, beside: CassandraCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sets, Bank]]:
-    """Cassandra, with the Coordinator, and PostgreSQL under one ScalarDB, and its bank under load."""
-    folder, (ring, *_) = tmp_path_factory.mktemp("ring-sets"), stack.ring_places
-    server, bank = stack.ring_scalardb, stack.ring_bank
+@pytest.fixture
+def proof(stack: Stack, beside: CassandraCluster, tmp_path: Path) -> Iterator[tuple[Sets, Bank]]:
+    """Cassandra, with the Coordinator, and PostgreSQL under one ScalarDB, and its bank under load: to each test its own.
+
+    The next one has the Coordinator in the same cluster, and these customers are none that it pauses.
+    """
+    (ring, *_), server, bank = stack.ring_places, stack.ring_scalardb, stack.ring_bank
     with (
-        sets_of(folder, stack.ring_places, [server], drilled={ring: beside}) as sets,
+        sets_of(tmp_path, stack.ring_places, [server], drilled={ring: beside}) as sets,
         customers(stack.processes, server, bank, sets.commits, **CALM),
     ):
         yield sets, bank
@@ -56,7 +59,7 @@ def test_whole_in_a_window_and_torn_without(
     seen.require()
 
 
-@pytest.mark.long  # test_airflow_cassandra.py has it every time
+@pytest.mark.long
 def test_a_cluster_alone(stack: Stack, beside: CassandraCluster, tmp_path: Path) -> None:
     """No other database: its nodes are captured each on its own, so a pause is needed all the same."""
     places = {"bank_alone": Place(stack.cassandra)}

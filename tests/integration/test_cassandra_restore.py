@@ -203,7 +203,7 @@ STEPS = [
 
 @pytest.mark.fault(
     "kill -9 of a restore at each of its steps: staging, stop, move, start",
-    "The next try goes on, or all of it goes back.",
+    "The next try goes on, or all of it goes back. (`make test` has the staging, and the move above; all ten: `make test-long`.)",
 )
 @pytest.mark.parametrize(("verb", "word", "dies_at", "then"), STEPS)
 def test_killed_and_resumed(setting: Setting, point: RestorePoint, verb: str, word: str, dies_at: int, then: str) -> None:

@@ -122,5 +122,5 @@ def test_nothing_is_left_of_a_cluster_that_is_closed(tmp_path: Path) -> None:
         assert node in processes.left()
 
     assert not processes.left()
-    assert not Path(f"/proc/{node}").exists()
+    poll("init has taken it away", lambda: not Path(f"/proc/{node}").exists() or None, 10)
     processes.stop()

@@ -28,8 +28,7 @@ from midtime.stores.mysql.store import MysqlStore
 from midtime.stores.postgresql.store import PostgresqlStore
 from midtime.stores.sqlite.store import SqliteStore
 from tests.integration.fixtures import Database
-from tests.integration.mysql_setting import MysqlSetting
-from tests.integration.test_putting_back import everything
+from tests.integration.mysql_setting import MysqlSetting, everything
 from tests.unit.processes import FORK
 from tests.unit.stores.sqlite.setting import HOLDER, elsewhere, make_database, process
 

@@ -53,7 +53,7 @@ def sets(stack: Stack, servers: list[ScalarDB], bank: Bank, tmp_path_factory: py
 )
 def test_one_window_over_both(sets: Sets, bank: Bank, order: tuple[str, str], rounds: int, capsys: pytest.CaptureFixture[str]) -> None:
     seen = Rounds(sets, order, bank.expected_total)
-    with busy(bank, think=0.02):
+    with busy(bank, think=0.05):
         seen.run(rounds)
     if rounds > ROUNDS:
         with capsys.disabled():

@@ -44,6 +44,8 @@ class World:
         self.live = dict.fromkeys(stores, OLD)
         self.working = set(stores)
         self.running = True
+        self.stopping = False
+        """A stop is at work: it goes on when whoever began it is dead, and ends what was not started meanwhile."""
         self.done: list[str] = []
         """What was done, in order, journal entries included."""
         self.moments = 0
@@ -162,15 +164,20 @@ class Run:
         world = self.world
 
         def stop(_: Topology, known: Mapping[str, Sequence[str]], *, again: bool) -> None:
-            with world.act("stop again" if again else "stop", ProductRunningError):
-                assert known == {"ledger": ("a:1",)}
-                world.running = False
+            world.stopping = not world.dead
+            try:
+                with world.act("stop again" if again else "stop", ProductRunningError):
+                    assert known == {"ledger": ("a:1",)}
+                    world.running = world.stopping = False
+            except ProductRunningError:
+                world.stopping = False
+                raise
 
         def start(_: Topology) -> None:
             with world.act("start", ProductRunningError):
                 assert len(set(world.live.values())) == 1, "started on a mixed set"
                 assert [each.stores for each in given_up.all_of(self.catalog)] == [world.stores] * (world.whole() == NEW)
-                world.running = True
+                world.running, world.stopping = not world.stopping, False
 
         def serving(_: Topology) -> Iterator[str]:
             with world.act("look", ProductRunningError):

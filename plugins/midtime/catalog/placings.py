@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from midtime.catalog import objects
 from midtime.errors import CatalogError, LeaseHeldError
-from midtime.model.instants import to_rfc3339, utc_now
+from midtime.model.instants import from_rfc3339, to_rfc3339, utc_now
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -62,19 +63,22 @@ class Entry:
     addresses: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By product: where it answered before it was stopped. Once it is, nobody can look that up any more."""
     by: str = ""
-    """The process, and when."""
+    """The process, and since when there is it."""
+    at: str = ""
+    """When it was written, RFC 3339; empty: by an older version, which did not say."""
 
     def encode(self) -> bytes:
         """The entry's file."""
         known = {product: list(found) for product, found in self.addresses.items()}
-        return json.dumps({"state": self.state, "begun": self.begun, "addresses": known, "by": self.by}, indent=2).encode() + b"\n"
+        body = {"state": self.state, "begun": self.begun, "addresses": known, "by": self.by, "at": self.at}
+        return json.dumps(body, indent=2).encode() + b"\n"
 
     @classmethod
     def decode(cls, raw: bytes) -> Entry:
         """Read what :meth:`encode` wrote."""
         body: dict[str, Any] = json.loads(raw)
         known = {product: tuple(found) for product, found in body["addresses"].items()}
-        return cls(State(body["state"]), tuple(body["begun"]), known, body["by"])
+        return cls(State(body["state"]), tuple(body["begun"]), known, body["by"], body.get("at", ""))
 
 
 class PlacingJournal:
@@ -99,7 +103,7 @@ class PlacingJournal:
         :param addresses: those known so far by default
         :raises LeaseHeldError: somebody else has written since we read
         """
-        entry = Entry(state, tuple(begun), self.entry.addresses if addresses is None else addresses, self._by)
+        entry = Entry(state, tuple(begun), self.entry.addresses if addresses is None else addresses, self._by, to_rfc3339(utc_now()))
         while not self._created(entry):
             found = self._decoded(self._number + 1)
             if found.by != self._by:
@@ -116,6 +120,13 @@ class PlacingJournal:
         """
         if self._newest() != self._number:
             raise _overtaken(self.folder)
+
+    def unsettled(self) -> Iterator[tuple[datetime, datetime]]:
+        """From when to when some stores were in place, or on their way, and others were not."""
+        entries = [self._decoded(number) for number in range(1, self._number + 1)]
+        for entry, following in zip(entries, [*entries[1:], None], strict=True):
+            if entry.state not in SETTLED and entry.at:
+                yield from_rfc3339(entry.at), from_rfc3339(following.at) if following else utc_now()
 
     def _read(self) -> tuple[int, Entry]:
         number = self._newest()
@@ -156,15 +167,35 @@ def require_settled(catalog: Catalog) -> str:
 
     :raises LeaseHeldError: one is
     """
-    for name in objects.names(catalog.root / _PLACINGS):
-        entry, lease = journal_of(catalog, name).entry, catalog.leases.current(name)
-        beside = lease is not None and not any(target["aside"] for target in lease.details["targets"])
-        if entry.state not in SETTLED and not beside:
+    for name, journal in _replacing(catalog):
+        if journal.state not in SETTLED:
             raise LeaseHeldError(
-                f"the run of lease {name} is {entry.state} {', '.join(entry.begun)}: process {entry.by}",
+                f"the run of lease {name} is {journal.state} {', '.join(journal.entry.begun)}: process {journal.entry.by}",
                 fix="back up when it has ended; if it has, see the log of its `release`, and of midtime__sweep",
             )
     return "no restore is under way"
+
+
+def require_settled_between(catalog: Catalog, since: datetime, until: datetime) -> None:
+    """Whether none was, at any moment from ``since`` to ``until``: it may have begun and ended meanwhile.
+
+    :raises LeaseHeldError: one was
+    """
+    for name, journal in _replacing(catalog):
+        for begun, ended in journal.unsettled():
+            if begun <= until and ended >= since:
+                raise LeaseHeldError(
+                    f"the run of lease {name} replaced live stores from {to_rfc3339(begun)} to {to_rfc3339(ended)}",
+                    fix="back up when no restore is under way",
+                )
+
+
+def _replacing(catalog: Catalog) -> Iterator[tuple[str, PlacingJournal]]:
+    """Lease and journal of the runs that replace, or have replaced, what is live."""
+    for name in objects.names(catalog.root / _PLACINGS):
+        lease = catalog.leases.current(name)
+        if lease is None or any(target["aside"] for target in lease.details["targets"]):
+            yield name, journal_of(catalog, name)
 
 
 def forget(catalog: Catalog, lease: str) -> None:

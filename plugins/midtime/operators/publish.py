@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import midtime
@@ -72,11 +73,8 @@ class PublishOperator(TopologyOperator):
             raise WindowVoidError(f"the window proves {proven}, not {self.midtime} ({point})", fix="start a new run")
 
     def _require_settled(self) -> None:
-        """No second try can pass: by then the restore may be over, and what was captured is of its middle all the same."""
-        try:
+        with _spoilt():
             placings.require_settled(self.catalog)
-        except LeaseHeldError as error:
-            raise CatalogError(f"stores were replaced during the backup: {error.message}", fix=error.fix) from error
 
     def _published(self, point: str, context: Context) -> bool:
         """Whether an earlier try of this task got as far as the manifest."""
@@ -154,6 +152,15 @@ class PublishSnapshotOperator(PublishOperator):
                 fix="start a new run with the products stopped all the while",
             )
 
+    def _require_settled(self) -> None:
+        """Nobody pauses for such snapshots, so a restore may have come and gone between two of them."""
+        super()._require_settled()
+        if self._whole():
+            looks = [{look: from_rfc3339(at) for look, at in capture["stopped"].items()} for capture in self.captures]
+            since, until = min(each["before"] for each in looks), max(each["after"] for each in looks)
+            with _spoilt():
+                placings.require_settled_between(self.catalog, since, until)
+
     def _parts(self, point: str) -> tuple[StoreBackup, ...]:
         captures = list(self.captures)
         parts = self.catalog.parts(point, [capture["store"] for capture in captures])
@@ -169,3 +176,12 @@ class PublishSnapshotOperator(PublishOperator):
     def _whole(self) -> bool:
         captured = {capture["store"] for capture in self.captures if capture["stopped"]}
         return captured == {store.name for store in self.topology.stores}
+
+
+@contextmanager
+def _spoilt() -> Iterator[None]:
+    """No second try can pass: by then the restore may be over, and what was captured is of its middle all the same."""
+    try:
+        yield
+    except LeaseHeldError as error:
+        raise CatalogError(f"stores were replaced during the backup: {error.message}", fix=error.fix) from error

@@ -78,7 +78,8 @@ class TestPublish:
         with pytest.raises(RestorePointNotFoundError):
             any_catalog.resolve("latest")
 
-    def test_one_of_many_threads(self, any_catalog: Catalog) -> None:
+    def test_one_of_many_threads(self, catalog: Catalog) -> None:
+        """Not in memory: no two processes share it, and its exclusive creation is none between threads."""
         barrier = Barrier(6)
 
         def contend(number: int) -> list[str]:
@@ -87,7 +88,7 @@ class TestPublish:
                 mine = days_later(turn, topology_digest=f"{number}")
                 barrier.wait()
                 try:
-                    any_catalog.publish(mine)
+                    catalog.publish(mine)
                     won.append(mine.id)
                 except CatalogError as error:
                     assert "published already" in error.message  # noqa: PT017 - in a thread
@@ -95,8 +96,8 @@ class TestPublish:
 
         with ThreadPoolExecutor(6) as pool:
             wins = list(pool.map(contend, range(6)))
-        assert sorted(each for won in wins for each in won) == sorted(ids(any_catalog))
-        assert all(any_catalog.load(name).topology_digest == f"{number}" for number, won in enumerate(wins) for name in won)
+        assert sorted(each for won in wins for each in won) == sorted(ids(catalog))
+        assert all(catalog.load(name).topology_digest == f"{number}" for number, won in enumerate(wins) for name in won)
 
     def test_one_of_many_processes(self, catalog: Catalog) -> None:
         def contend(number: int, meet: Callable[[], object]) -> list[str]:

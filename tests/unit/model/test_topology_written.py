@@ -76,7 +76,14 @@ def test_each_once() -> None:
     [
         (
             "cassandra",
-            {"backup_s3": "aws", "cassandra_ssh": "ssh", "cassandra_cql": "cassandra", "cassandra_jmx": "generic", "drill_ssh": "ssh"},
+            {
+                "backup_s3": "aws",
+                "cassandra_ssh": "ssh",
+                "cassandra_cql": "cassandra",
+                "cassandra_jmx": "generic",
+                "drill_ssh": "ssh",
+                "drill_cql": "cassandra",
+            },
         ),
         (
             "cosmosdb",

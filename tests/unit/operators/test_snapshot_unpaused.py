@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,7 +22,7 @@ from midtime.errors import (
     RestorePointNotFoundError,
     WindowVoidError,
 )
-from midtime.model.instants import from_rfc3339, restore_point_id
+from midtime.model.instants import from_rfc3339, restore_point_id, to_rfc3339, utc_now
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import Topology
 from midtime.operators.base import run_name
@@ -185,6 +186,34 @@ def test_a_restore_that_began_meanwhile_spoils_it(tmp_path: Path, address: str) 
     with pytest.raises(CatalogError, match="stores were replaced during the backup"):
         chain.publish(captured, midtime)
     assert not list(Catalog(chain.topology.destination, "bank").newest(1))
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "good"), [(-9, -5, True), (-9, 1, False), (1, 2, False), (1, 9, False), (-9, 9, False), (7, 9, True)]
+)
+def test_a_restore_that_came_and_went_between_snapshots_spoils_it(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch, since: int, until: int, good: bool
+) -> None:
+    """Seconds from the first look at the products; the last one is at 5."""
+    chain, began = Chain(bank(tmp_path, address), stopped=True), utc_now()
+    midtime = chain.preflight()
+    captured = chain.snapshot(midtime)
+    captured["stopped"] = {"before": to_rfc3339(began), "after": to_rfc3339(began + timedelta(seconds=5))}
+    chain.copy(captured)
+    journal = placings.journal_of(Catalog(chain.topology.destination, "bank"), "restore-abc")
+    for state, at in (
+        (placings.State.STOPPING, -20),
+        (placings.State.PLACING, since),
+        (placings.State.PLACED, until),
+        (placings.State.DONE, 9),
+    ):
+        monkeypatch.setattr(placings, "utc_now", lambda at=at: began + timedelta(seconds=at))
+        journal.write(state)
+    if good:
+        assert chain.publish(captured, midtime).whole
+    else:
+        with pytest.raises(CatalogError, match="restore-abc replaced live stores from"):
+            chain.publish(captured, midtime)
 
 
 def test_captures_of_another_run_are_not_published(tmp_path: Path, address: str) -> None:

@@ -108,7 +108,8 @@ class Drill(Section):
     schedule: Cron | None = Field(default=None, description="Cron expression. Default: none.")
     after_backup: Flag = Field(default=True, description="Drill each restore point as soon as it is restorable.")
     targets: dict[Name, Target] = Field(
-        default={}, description="Target of each store, by its name. Default: beside the original, under a generated name."
+        default={},
+        description="Target of each store, by its name. Default: beside the original, under a generated name; for Cassandra there is none.",
     )
 
 

@@ -227,7 +227,10 @@ def drill_cluster(topology: Topology, store: str) -> Cluster:
     """
     spec, wish = cast(Cassandra, topology.store(store)), topology.drill.targets.get(store)
     if wish is None or not (wish.nodes or wish.access):
-        raise RequestError(f"the topology names no cluster to drill store {store!r} on", fix=f"write drill.targets.{store}.nodes")
+        raise RequestError(
+            f"the topology names no cluster to drill store {store!r} on",
+            fix=f"write drill.targets.{store}.nodes, or set drill.after_backup to false",
+        )
     live = {(node.host, node.jmx_port) for node in spec.nodes}
     if (wish.access is None or wish.access == spec.access) and spec.access.kubernetes:
         shared = ["the pods of its selector"]

@@ -19,16 +19,25 @@ POLL_SECONDS = 1.0
 SLACK = 15.0
 """Seconds that the node may take to say that a command took too long."""
 HOST = "{host}"
-# Into a file, not a pipe: what a start leaves running may hold its output open for ever. And in a session of its own, if there is a tool
-# for it, so that nobody ends it with us.
-_ACT = """
-limit=$1; shift
+BUSY = 113
+"""Exit code of an act for which an earlier one leaves no room."""
+_AT_WORK = "an earlier stop or start is still at work on it"
+# Into a file, not a pipe: what a start leaves running may hold its output open for ever. In a session of its own, so that nobody ends it
+# with us; hence it may outlive us, and the next act on this node, which may undo it, waits for its end. What it starts does not hold the lock.
+_ACT = f"""
+limit=$1 patience=$2 lock=$3 host=$4; shift 4
 said=$(mktemp)
 trap 'rm -f "$said"' EXIT
 set -- timeout -k 5 "$limit" "$@"
+if test ! -d "$lock"; then
+    if test -w "${{HOME:-/nowhere}}"; then lock=$HOME; else lock=${{TMPDIR:-/tmp}}; fi
+    lock=$lock/.midtime_act_$host
+fi
+if flock --version 2>/dev/null | grep -q util-linux; then set -- flock -o -E {BUSY} -w "$patience" "$lock" "$@"; fi
 if command -v setsid >/dev/null; then set -- setsid --wait "$@"; fi
 code=0
 "$@" </dev/null >"$said" 2>&1 || code=$?
+if [ "$code" = {BUSY} ]; then echo "{_AT_WORK}" >&2; fi
 if [ "$code" != 0 ]; then tail -c 2000 "$said" >&2; fi
 exit "$code"
 """
@@ -146,23 +155,24 @@ def act(member: Member, action: Action | None, verb: str) -> None:
     """
     if action is None or action.command is None:
         raise RequestError(f"node {member.label} has no command to {verb} it", fix="write `stop` and `start` into the topology")
-    seconds = _seconds(action)
-    command = [str(int(seconds) + 1), *(word.replace(HOST, member.host) for word in action.command)]
+    seconds, patience = _seconds(action), max(_seconds(member.stop), _seconds(member.start))
+    said = [str(int(seconds) + 1), str(int(patience) + 1), member.layout.data[0], member.host]
+    command = [*said, *(word.replace(HOST, member.host) for word in action.command)]
     try:
         if action.ssh_conn_id:
             from midtime.stores.cassandra.nodes.ssh import SshNode
 
             node = SshNode(member.label, member.host, SshAccess(conn_id=action.ssh_conn_id))
             try:
-                node.shell(_ACT, *command, timeout=seconds + SLACK)
+                node.shell(_ACT, *command, timeout=patience + seconds + SLACK)
             finally:
                 node.close()
         else:
-            member.node.shell(_ACT, *command, timeout=seconds + SLACK)
+            member.node.shell(_ACT, *command, timeout=patience + seconds + SLACK)
     except ToolError as error:
-        raise RestoreFailedError(
-            f"node {member.label}: {verb} failed: {error.message}", fix=f"{verb} it by hand, then run again"
-        ) from error
+        busy = _AT_WORK in error.message
+        fix = "see on the node what that waits for, and end it; then run again" if busy else f"{verb} it by hand, then run again"
+        raise RestoreFailedError(f"node {member.label}: {verb} failed: {error.message}", fix=fix) from error
 
 
 def _stop(member: Member) -> None:

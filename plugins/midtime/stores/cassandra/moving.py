@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from midtime.errors import LeaseHeldError, RestoreFailedError, ToolError
+from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError, TargetExistsError, ToolError
 from midtime.stores.base import Say, Target
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.lifecycle import Lifecycle, listens
@@ -24,6 +24,7 @@ make_folder "$folder"
 ln -sT -- "$run" "$lock" 2>/dev/null || :
 readlink -- "$lock"
 """
+_HOLDER = 'readlink -- "$1/$2" || :'
 _LET_GO = """
 if [ "$(readlink -- "$1/$2" 2>/dev/null)" = "$3" ]; then rm -f -- "$1/$2"; fi
 """
@@ -34,9 +35,11 @@ if [ "$(readlink -- "$1/$2" 2>/dev/null)" != "$3" ]; then echo "{_LOST}" >&2; ex
 shift 3
 """
 _RAN = ".midtime_ran"
+_SEEN_DOWN = ".midtime_seen_down"
 _FINAL = ".midtime_final"
 _MARK = 'mkdir -p -- "$1"; touch -- "$1/$2"; sync -f "$1" 2>/dev/null || sync'
 _HAS = 'if [ -e "$1/$2" ]; then echo yes; fi'
+_KEPT_FINALS = f'cd -- "$1" && for kept in {KEPT}*; do if [ -e "$kept/{_FINAL}" ]; then echo "$kept"; fi; done'
 _UNMARK = 'rm -f -- "$1/$2"'
 # The former file keeps its name until it is whole under the other, and so does the new one. A link to it stays one.
 _CONFIGURE = """
@@ -44,7 +47,7 @@ config=$(readlink -f -- "$1") keys=$3
 former=$config.$2
 if [ ! -e "$former" ]; then cp -p -- "$config" "$former.new"; mv -- "$former.new" "$former"; fi
 cp -p -- "$former" "$config.new"
-{ grep -Ev "^($keys)[[:space:]]*:" "$former" || :; echo; cat; } >"$config.new"
+{ grep -Ev "^($keys)[[:space:]]*:" "$former" || [ $? = 1 ]; echo; cat; } >"$config.new"
 mv -- "$config.new" "$config"
 sync -f "$config" 2>/dev/null || sync
 """
@@ -109,6 +112,18 @@ class Moving:
                 ) from error
             raise
 
+    def _require_ours(self) -> None:
+        """Nodes are ours as long as one says so: another may have lost its disk, and the lock with it.
+
+        :raises LeaseHeldError: they are not
+        """
+        ours = self.cluster.each(lambda member: member.node.shell(_HOLDER, member.layout.data[0], LOCK).strip() == self.target.working)
+        if not any(ours.values()):
+            raise LeaseHeldError(
+                f"the nodes of {self.cluster.name} were given back meanwhile: this run was ended by its teardown or by midtime__sweep",
+                fix="start a new run",
+            )
+
     def require_untouched(self) -> None:
         """Nothing is staged where placing has begun: the marks of its way back lie among what is staged.
 
@@ -138,34 +153,56 @@ class Moving:
 
     def swap_in(self, configured: Mapping[str, Sequence[str]] | None = None) -> None:
         """The same, up to the start."""
-        states = self.cluster.each(lambda member: self.swap(member).look())
-        if set(states.values()) != {Progress.PLACED}:
+        states = set(self.cluster.each(lambda member: self.swap(member).look()).values())
+        if states != {Progress.PLACED}:
             self.cluster.each(lambda member: self.swap(member).require_staged())
-            if set(states.values()) == {Progress.UNTOUCHED}:
+            if states == {Progress.UNTOUCHED}:
                 self._note(self.life.running())
+        if len(self._noted(_SEEN_DOWN)) < len(self.cluster.members):
             self.life.stop(self.cluster.members, before=self._as_holder)  # one that is just being restarted shows no life
             self.cluster.each(lambda member: self.swap(member).forward())
             self._require_down()
+            self.cluster.each(lambda member: member.node.shell(_MARK, self._working(member), _SEEN_DOWN, timeout=PATIENCE))
             self.say(f"All nodes: what was live is kept as {self.aside}, what was staged is in its place")
         if configured is not None:
             self.cluster.each(lambda member: self._configure(member, configured[member.label]))
         self.life.start(self.cluster.members)
 
     def back(self) -> None:
-        """The other way round; nodes that ran run again. Where nothing was done it does nothing."""
+        """The other way round; nodes that ran run again. Where nothing was done it does nothing.
+
+        :raises LeaseHeldError: the nodes were given back meanwhile
+        :raises RestoreFailedError: a swap failed, or somebody has started a node while its files were moved
+        """
+        self.cluster.each(lambda member: self.swap(member).halt())
         states = set(self.cluster.each(lambda member: self.swap(member).look()).values())
+        if states != {Progress.UNTOUCHED} or self._noted(_RAN):
+            self._require_ours()
+            self._swap_back(states)
+        self.cluster.each(lambda member: self.swap(member).unhalt())
+
+    def _swap_back(self, states: set[Progress]) -> None:
         ran = self._noted(_RAN)
         if states == {Progress.UNTOUCHED}:
-            self.life.stop(ran)  # as a try that died may have begun to: what it left at work would stop them after their start
+            self._stop_again(ran)
         else:
             self.life.stop(self.cluster.members)
             self.cluster.each(lambda member: member.node.shell(_CONFIGURE_BACK, member.layout.config, self.aside, timeout=PATIENCE))
             self.cluster.each(lambda member: self.swap(member).back())
+            self._require_down()
             self.say("All nodes: what was kept aside is live again")
+        self.cluster.each(lambda member: member.node.shell(_UNMARK, self._working(member), _SEEN_DOWN))
         self.life.start(ran)
         if len(ran) == len(self.cluster.members) and not self.alone:
             self.life.wait_whole()
         self.cluster.each(lambda member: member.node.shell(_UNMARK, self._working(member), _RAN))
+
+    def _stop_again(self, ran: Sequence[Member]) -> None:
+        """Nothing was moved, but a stop of a try that died may be at work, and would stop what was started. One that fails is not."""
+        try:
+            self.life.stop(ran)
+        except MidtimeError as error:
+            self.say(f"Nothing was moved, so what could not be stopped goes on as it is: {error.message}")
 
     def drop(self) -> None:
         """Remove what is staged, and give the nodes back. Idempotent.
@@ -207,6 +244,18 @@ class Moving:
             self._as_holder(member, _CONFIGURE, member.layout.config, self.aside, keys, sent=text.encode())
         except ToolError as error:
             raise type(error)(f"node {member.label}: cannot write {member.layout.config}: {error.message}", fix=error.fix) from error
+
+    def require_lent(self) -> None:
+        """Another cluster is ours to fill as long as no restore has brought to it what is to stay: by now it may be the one that is used.
+
+        :raises TargetExistsError: one has
+        """
+        found = self.cluster.each(lambda member: member.node.shell(_KEPT_FINALS, member.layout.data[0]).split())
+        if stays := sorted({name for names in found.values() for name in names} - {self.aside}):
+            raise TargetExistsError(
+                f"cluster {self.cluster.name} holds what a restore has brought there to stay ({', '.join(stays)} in its data directories)",
+                fix="take it out of drill.targets if it is in use; or, if what is in it may be lost, remove that folder on each of its nodes",
+            )
 
     # -- to stay -----------------------------------------------------------------------------------------------------------------------
 

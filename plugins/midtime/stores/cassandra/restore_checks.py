@@ -13,7 +13,7 @@ from midtime.model.topology import Topology
 from midtime.model.words import counted
 from midtime.stores.base import WILL_BE, Question, Target
 from midtime.stores.cassandra.checks import UNTOUCHED
-from midtime.stores.cassandra.cluster import Cluster, Member, drill_cluster
+from midtime.stores.cassandra.cluster import Cluster, Member, drill_cluster, live_cluster
 from midtime.stores.cassandra.facts import BackupFacts, matching_nodes, require_other, same_nodes
 from midtime.stores.cassandra.lifecycle import require_actions, signs_of_life
 from midtime.stores.cassandra.listing import ClusterFacts
@@ -62,10 +62,11 @@ def questions(topology: Topology, target: Target, backup: StoreBackup) -> Iterat
 
 
 def drill_questions(topology: Topology, store: str) -> Iterator[Question]:
-    """Whether the drill's cluster is there and can be stopped and started."""
-    wish = topology.drill.targets.get(store)
-    if wish is None or not (wish.nodes or wish.access):
-        return
+    """Whether the live nodes can be stopped and started, without which nothing can be restored, and the drill's cluster as well."""
+
+    def can_be_restored() -> str:
+        with live_cluster(topology, store) as cluster:
+            return require_actions(cluster)
 
     def can_be_drilled() -> str:
         with drill_cluster(topology, store) as cluster:
@@ -73,7 +74,10 @@ def drill_questions(topology: Topology, store: str) -> Iterator[Question]:
             ring = read_ring(cluster, tools_of(cluster))
         return f"{ring.name}: {told}, Cassandra {ring.version}"
 
-    yield "can be drilled", can_be_drilled
+    yield "can be restored in place", can_be_restored
+    wish = topology.drill.targets.get(store)
+    if wish or topology.drill.after_backup or topology.drill.schedule:
+        yield "can be drilled", can_be_drilled
 
 
 class RestoreChecks:
@@ -150,6 +154,8 @@ class RestoreChecks:
     def fate(self) -> str:
         """What becomes of what is there."""
         moving = Moving(self.cluster, self.target, lambda _: None)
+        if not self.target.aside:
+            moving.require_lent()
         for member in self.cluster.members:
             holder = member.node.shell('readlink -- "$1" || :', f"{member.layout.data[0]}/{LOCK}").strip()
             filled = not self.target.aside and holder == self.target.working  # by this very run, which is asked again before it places

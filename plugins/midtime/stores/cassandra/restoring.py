@@ -54,7 +54,8 @@ def target_of(topology: Topology, store: str, wish: TargetWish | None, *, run: s
     if configured is None or not (configured.nodes or configured.access):
         raise RequestError(
             f"store {store!r} is a cluster, which is restored in place or into another cluster, and the topology names no other",
-            fix=f"set in_place, or write drill.targets.{store}.nodes into the topology",
+            fix=f"write drill.targets.{store}.nodes into the topology, or "
+            + ("set drill.after_backup to false" if drill else "set in_place"),
         )
     known = {configured.to, configured.conn_id} - {None}
     if wish is None or (wish.to and wish.to not in known):
@@ -80,6 +81,7 @@ def restore(topology: Topology, backup: StoreBackup, shelf: Shelf, target: Targe
             pairs = same_nodes(cluster, facts.cluster())
             stage(moving, pool, {label: facts.listing(source.label) for label, source in pairs.items()})
             return
+        moving.require_lent()
         moving.back()  # what an earlier try has filled
         _fill(moving, facts, pool)
 

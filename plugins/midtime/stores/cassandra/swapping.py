@@ -132,13 +132,34 @@ for folder; do rm -rf -- "${folder:?}/$working"; done
 """
 )
 
-_LOOK = """
+_LOOK = (
+    _TURN
+    + """
 for folder; do
     kept=$folder/$aside
     if [ -e "$kept/.midtime_placed" ]; then echo placed
     elif [ -d "$kept" ]; then echo begun
     else echo untouched
     fi
+done
+"""
+)
+
+# A forward script of a process that died may not even have begun: afterwards it finds nothing staged.
+_HALT = (
+    _TURN
+    + """
+for folder; do
+    staged=$folder/$working/.midtime_staged
+    if [ -e "$staged" ]; then mv -- "$staged" "$folder/$working/.midtime_halted"; settle "$folder/$working"; fi
+done
+"""
+)
+
+_UNHALT = """
+for folder; do
+    halted=$folder/$working/.midtime_halted
+    if [ -e "$halted" ]; then mv -- "$halted" "$folder/$working/.midtime_staged"; settle "$folder/$working"; fi
 done
 """
 
@@ -199,8 +220,19 @@ class Swap:
         """
         self._run(_BACK)
 
+    def halt(self) -> None:
+        """From now on nothing is moved in, also by a script that was sent and has not begun yet; what is at work comes to its end first.
+
+        :raises RestoreFailedError: it does not
+        """
+        self._run(_HALT)
+
+    def unhalt(self) -> None:
+        """What is staged may be moved in again."""
+        self._run(_UNHALT)
+
     def look(self) -> Progress:
-        """How far it is."""
+        """How far it is, once no script is at work."""
         said = set(self._run(_LOOK).split())
         if said == {Progress.PLACED}:
             return Progress.PLACED

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +25,8 @@ WORKING, ASIDE = "midtime_tmp_abcdef_1234_ring", "midtime_before_abcdef"
 IN_PLACE = Target("ring", "", WORKING, "ring", ASIDE)
 DRILL = Target("ring", "drill", WORKING, WORKING)
 LIVE, STAGED = "live", "staged"
+LINES = ("initial_token: '-5,7'", "num_tokens: 2")
+"""For each node's ``cassandra.yaml``."""
 
 
 def spec() -> Cassandra:
@@ -121,3 +126,14 @@ class MortalNode(LocalNode):
         self.world.step()
         words = [word.replace("settle() {", "settle() { return 0;") for word in command]  # no disk of the machine is flushed
         return cast(str, super().run([word.replace('sync -f "$1" 2>/dev/null || sync', ":") for word in words], sent=sent, timeout=timeout))
+
+
+@contextmanager
+def new_world() -> Iterator[World]:
+    """Two nodes that run, of which nothing is staged."""
+    with pytest.MonkeyPatch.context() as patch:
+        root = Path(tempfile.mkdtemp())
+        try:
+            yield World(root, patch)
+        finally:
+            shutil.rmtree(root)

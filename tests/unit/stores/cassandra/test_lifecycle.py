@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -28,7 +30,8 @@ def shell(script: str, seconds: float = 30) -> Action:
 
 def member(folder: Path, *, port: int = 1, stop: Action | None = None, start: Action | None = None) -> Member:
     places = {name: str(folder / name) for name in ("commitlog", "hints", "saved_caches", "cdc_raw")}
-    (folder / "commitlog").mkdir(exist_ok=True)
+    for each in ("commitlog", "data"):
+        (folder / each).mkdir(exist_ok=True)
     at = Directories(config=str(folder / "cassandra.yaml"), data=(str(folder / "data"),), **places)
     return Member(LocalNode("one", "127.0.0.1"), True, port, 1, ("nodetool",), at, stop or shell("true"), start or shell("true"))
 
@@ -96,6 +99,33 @@ class TestAct:
         pid = (tmp_path / "pid").read_text().strip()
         assert Path(f"/proc/{pid}").exists(), "a server is not ended with what has started it"
         subprocess.run(["kill", pid], check=True)
+
+    def test_an_act_of_a_process_that_died_comes_to_its_end_first(self, tmp_path: Path) -> None:
+        log, one = tmp_path / "log", member(tmp_path)
+        self._begun_and_killed(one, f"echo begun >>{log}; sleep 1; echo ended >>{log}; sleep 3 &", log)
+        act(one, shell(f"echo next >>{log}"), "start")
+        assert log.read_text().split() == ["begun", "ended", "next"], "and what it leaves running holds up nobody"
+
+    def test_an_act_of_a_process_that_died_does_not_end(self, tmp_path: Path) -> None:
+        log, one = tmp_path / "log", member(tmp_path, stop=shell("true", 1), start=shell("true", 1))
+        self._begun_and_killed(one, f"echo begun >>{log}; sleep 10", log)
+        with pytest.raises(
+            RestoreFailedError,
+            match=r"start failed: .*an earlier stop or start is still at work on it.*see on the node what that waits for",
+        ):
+            act(one, shell(f"echo next >>{log}", 1), "start")
+        assert log.read_text().split() == ["begun"]
+
+    @staticmethod
+    def _begun_and_killed(one: Member, script: str, log: Path) -> None:
+        pid = os.fork()
+        if not pid:
+            act(one, shell(script), "stop")
+            os._exit(0)
+        while not log.exists():
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 class TestStop:

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from midtime.errors import LeaseHeldError, RestoreFailedError
+from midtime.errors import LeaseHeldError, RestoreFailedError, TargetExistsError
 from midtime.stores.cassandra import lifecycle
 from midtime.stores.cassandra.cluster import Member
 from midtime.stores.cassandra.lifecycle import Lifecycle
 from midtime.stores.cassandra.swapping import Swap
 from tests.unit.steps import Killed
-from tests.unit.stores.cassandra.moving_room import DRILL, IN_PLACE, LIVE, STAGED, WORKING, World
-
-
-@contextmanager
-def new_world() -> Iterator[World]:
-    with pytest.MonkeyPatch.context() as patch:
-        root = Path(tempfile.mkdtemp())
-        try:
-            yield World(root, patch)
-        finally:
-            shutil.rmtree(root)
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with new_world() as world:
-        yield world
+from tests.unit.stores.cassandra.moving_room import DRILL, IN_PLACE, LINES, LIVE, STAGED, WORKING, World, new_world
 
 
 class TestForward:
@@ -107,6 +87,17 @@ class TestBack:
         assert not list(world.root.rglob("midtime_*"))
         assert not list(world.root.rglob(".midtime_*"))
 
+    def test_there_and_back_and_there_again(self, world: World) -> None:
+        """As a second try of the same task does."""
+        world.stage().forward()
+        world.moving().back()
+        world.said.clear()
+        world.moving().forward()
+        assert world.live() == STAGED
+        assert world.said[:2] == ["stop node0", "stop node1"]
+        world.moving().back()
+        assert world.live() == LIVE
+
     def test_where_nothing_was_done(self, world: World) -> None:
         world.stage().back()
         assert world.said == []
@@ -148,11 +139,9 @@ class TestBack:
 
 
 class TestConfigured:
-    LINES = ("initial_token: '-5,7'", "num_tokens: 2")
-
     def test_there_and_back(self, world: World) -> None:
         moving = world.stage(DRILL)
-        moving.forward({member.label: self.LINES for member in world.cluster.members})
+        moving.forward({member.label: LINES for member in world.cluster.members})
         for member in world.cluster.members:
             assert (world.folder(member) / "cassandra.yaml").read_text() == "other: 1\n\ninitial_token: '-5,7'\nnum_tokens: 2\n"
         world.moving(DRILL).back()
@@ -164,7 +153,7 @@ class TestConfigured:
         moving = world.stage(DRILL)
         monkeypatch.setattr(moving, "_require_down", moving.let_go)
         with pytest.raises(LeaseHeldError):
-            moving.forward({member.label: self.LINES for member in world.cluster.members})
+            moving.forward({member.label: LINES for member in world.cluster.members})
         assert (world.root / "node0/cassandra.yaml").read_text() == "num_tokens: 4\nother: 1\n"
 
     def test_a_link_to_the_configuration(self, world: World) -> None:
@@ -173,7 +162,7 @@ class TestConfigured:
         (folder / "cassandra.yaml").rename(folder / "real/cassandra.yaml")
         (folder / "cassandra.yaml").symlink_to(folder / "real/cassandra.yaml")
         moving = world.stage(DRILL)
-        moving.forward({member.label: self.LINES for member in world.cluster.members})
+        moving.forward({member.label: LINES for member in world.cluster.members})
         assert "initial_token" in (folder / "real/cassandra.yaml").read_text()
         moving.back()
         assert (folder / "cassandra.yaml").is_symlink()
@@ -182,7 +171,7 @@ class TestConfigured:
 
     def test_what_is_to_stay(self, world: World) -> None:
         moving = world.stage(DRILL)
-        moving.forward({member.label: self.LINES for member in world.cluster.members})
+        moving.forward({member.label: LINES for member in world.cluster.members})
         assert not moving.kept
         moving.keep()
         assert moving.kept
@@ -198,7 +187,7 @@ class TestKilled:
             number += 1
             with new_world() as world:
                 target = DRILL if configured else IN_PLACE
-                lines = {member.label: TestConfigured.LINES for member in world.cluster.members} if configured else None
+                lines = {member.label: LINES for member in world.cluster.members} if configured else None
                 moving = world.stage(target)
                 world.dies_at = world.commands + number
                 try:
@@ -244,3 +233,21 @@ class TestOneAtATime:
             world.moving(other).claim()
         world.moving().drop()
         world.moving(other).claim()
+
+
+class TestToStay:
+    def test_what_is_to_stay_is_replaced_by_nobody(self, world: World) -> None:
+        """By then it may be the cluster that is used."""
+        beside = replace(DRILL, final="ring_restored_abcdef")
+        moving = world.stage(beside)
+        moving.require_lent()
+        moving.forward()
+        moving.keep()
+        moving.require_lent()  # its own, asked again
+        moving.drop()
+        other = world.moving(replace(DRILL, working="midtime_tmp_fedcba_1234_ring"))
+        with pytest.raises(TargetExistsError, match="holds what a restore has brought there to stay"):
+            other.require_lent()
+        for member in world.cluster.members:
+            shutil.rmtree(world.folder(member) / "data" / moving.aside)
+        other.require_lent()

@@ -13,16 +13,24 @@ import yaml
 
 from midtime.errors import RequestError, StoreAccessError, TargetExistsError, ToolError
 from midtime.model.topology.cassandra import Directories
+from midtime.model.topology.plan import Drill
 from midtime.stores.base import Target
 from midtime.stores.cassandra.cluster import Cluster
 from midtime.stores.cassandra.listing import ClusterFacts, NodeFacts
 from midtime.stores.cassandra.nodes.local import LocalNode
 from midtime.stores.cassandra.nodetool_output import Replication
 from midtime.stores.cassandra.one_node import repaired, require_copies
-from midtime.stores.cassandra.restore_checks import _MAY_CONFIGURE, RestoreChecks, require_apart, require_partitioner, require_rights
+from midtime.stores.cassandra.restore_checks import (
+    _MAY_CONFIGURE,
+    RestoreChecks,
+    drill_questions,
+    require_apart,
+    require_partitioner,
+    require_rights,
+)
 from tests.unit.stores.cassandra.fake_ring import HOSTS, IDS, FakeNode, Ring3, member_of, spec_of
-from tests.unit.stores.cassandra.moving_room import IN_PLACE, WORKING, World
-from tests.unit.stores.cassandra.test_moving import new_world
+from tests.unit.stores.cassandra.moving_room import IN_PLACE, WORKING, World, new_world
+from tests.unit.stores.cassandra.test_checks import topology
 
 THEN = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
 """Addresses that pods had at the backup."""
@@ -41,6 +49,25 @@ def checks_of(three: Ring3, labels: tuple[str, ...], *, ids: tuple[str, ...] = I
     facts = ClusterFacts(store="ring", name="c", partitioner="p", tag="t", keyspaces=(), tables={}, nodes=nodes)
     checks.__dict__ |= {"cluster": cluster, "facts": facts}
     return checks
+
+
+class TestCheck:
+    """What ``midtime check`` asks beyond a backup."""
+
+    def test_nodes_that_nobody_can_stop(self) -> None:
+        (question, answer), *_ = drill_questions(topology(), "ring")
+        assert question == "can be restored in place"
+        with pytest.raises(RequestError, match="has no `stop`"):
+            answer()
+
+    def test_drills_that_have_nowhere_to_go(self) -> None:
+        """Every backup starts one, unless the topology says otherwise."""
+        *_, (question, answer) = drill_questions(topology(), "ring")
+        assert question == "can be drilled"
+        with pytest.raises(RequestError, match=r"names no cluster to drill.*drill\.after_backup"):
+            answer()
+        without = topology().model_copy(update={"drill": Drill(after_backup=False)})
+        assert [question for question, _ in drill_questions(without, "ring")] == ["can be restored in place"]
 
 
 class TestSameRing:

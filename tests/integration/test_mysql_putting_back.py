@@ -1,157 +1,26 @@
-"""One store's way into place undone, on the real servers: however far it came, what was live is live again, byte for byte."""
+"""A MySQL store's way into place undone: however far it came, what was live is live again, byte for byte."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
-import psycopg
 import pytest
 from mysql.connector.errors import NotSupportedError
 
 from midtime.errors import MidtimeError, RestoreFailedError, StoreAccessError, StoreUnreachableError, TargetExistsError
 from midtime.model.restore_point import RestorePoint
 from midtime.model.topology import Target as TargetWish
-from midtime.stores.base import Target, ask
+from midtime.stores.base import Target
 from midtime.stores.mysql import notes
 from midtime.stores.mysql.connections import Session
-from tests.integration.fixtures import Setting
-from tests.integration.mysql_setting import MysqlSetting
-from tests.integration.test_postgresql_restore import restored
+from tests.integration.dying import Killed, dying
+from tests.integration.mysql_setting import MysqlSetting, everything
 
 pytestmark = pytest.mark.integration
-SUM = "SELECT sum(balance) FROM bank.acct"
-
-
-class Killed(BaseException):
-    """As if the process had died."""
-
-
-# -- PostgreSQL ---------------------------------------------------------------------------------------------------------------------------
-
-Planned = tuple[Setting, RestorePoint, Target]
-
-
-@pytest.fixture(params=["in place", "in place of a lost one", "beside"])
-def planned(setting: Setting, request: pytest.FixtureRequest) -> Planned:
-    manifest, target = restored(setting, in_place="in place" in request.param)
-    setting.database.execute("UPDATE bank.acct SET balance = 0")
-    if "lost" in request.param:
-        setting.database.server.execute(f"DROP DATABASE {setting.database.name}")
-    return setting, manifest, target
-
-
-def identities(setting: Setting) -> list[tuple[Any, ...]]:
-    """Every database's name, identity, owner, settings and comment."""
-    return setting.database.server.execute(
-        "SELECT datname, oid, datdba, datconnlimit, datallowconn, shobj_description(oid, 'pg_database'), "
-        "(SELECT array_agg(setconfig) FROM pg_db_role_setting WHERE setdatabase = d.oid) FROM pg_database d ORDER BY 1"
-    )
-
-
-def test_postgresql_there_and_back_and_there_again(planned: Planned) -> None:
-    setting, manifest, target = planned
-    before = identities(setting)
-    for _ in range(2):
-        setting.store.place(manifest.stores[0], target)
-        assert setting.database.server.execute(SUM, target.final) == [(500_000,)]
-        for _ in range(2):
-            setting.store.put_back(manifest.stores[0], target)
-            assert identities(setting) == before
-            assert all(check.ok for check in ask("accounts", setting.store.restore_questions(target, manifest.stores[0])))
-    setting.store.discard(target)
-    assert target.working not in setting.database.databases()
-
-
-def test_postgresql_killed_before_each_statement(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
-    setting, manifest, target = planned
-    backup, before = manifest.stores[0], identities(setting)
-
-    def back() -> None:
-        setting.store.put_back(backup, target)
-
-    def forth() -> None:
-        setting.store.place(backup, target)
-
-    for start, death in ((back, forth), (forth, back)):
-        step, died = 0, True
-        while died:
-            start()
-            with dying(monkeypatch, psycopg.Connection, "execute", step, lambda query: not _reads(query)) as died_at:
-                try:
-                    death()
-                except Killed:
-                    died_at.append(step)
-            died, step = bool(died_at), step + 1
-            back()
-            assert identities(setting) == before, (start.__name__, step)
-        assert step > 2
-
-
-def test_postgresql_ends_sessions_of_the_restored_one(setting: Setting) -> None:
-    manifest, target = restored(setting, in_place=True)
-    setting.store.place(manifest.stores[0], target)
-    session = psycopg.connect(setting.database.server.dsn(setting.database.name))
-    setting.store.put_back(manifest.stores[0], target)
-    with pytest.raises(psycopg.OperationalError):
-        session.execute("SELECT 1")
-
-
-@pytest.mark.parametrize("aside", ["gone", "another one"])
-def test_postgresql_what_was_kept_is_not_there(setting: Setting, aside: str) -> None:
-    """A database of that name is not enough: it has to be the one that was live."""
-    manifest, target = restored(setting, in_place=True)
-    setting.store.place(manifest.stores[0], target)
-    server = setting.database.server
-    server.execute(f'ALTER DATABASE "{target.aside}" RENAME TO moved_by_somebody')
-    if aside == "another one":
-        server.create_database(target.aside or "")
-    before = identities(setting)
-    with pytest.raises(RestoreFailedError, match="is gone or is another one"):
-        setting.store.put_back(manifest.stores[0], target)
-    assert identities(setting) == before
-    if aside == "another one":
-        server.execute(f'DROP DATABASE "{target.aside}"')
-    server.execute(f'ALTER DATABASE moved_by_somebody RENAME TO "{target.aside}"')
-    setting.store.put_back(manifest.stores[0], target)
-    assert target.working in setting.database.databases()
-
-
-def test_postgresql_another_run_s_work_is_not_touched(setting: Setting) -> None:
-    manifest, target = restored(setting, in_place=True)
-    other = setting.store.target(None, run="def456", drill=False, in_place=True)
-    setting.store.place(manifest.stores[0], target)
-    before = identities(setting)
-    setting.store.put_back(manifest.stores[0], other)
-    assert identities(setting) == before
-
-
-def _reads(query: Any) -> bool:
-    text = query if isinstance(query, str) else query.decode() if isinstance(query, bytes) else query.as_string()
-    return text.lstrip().startswith(("SELECT", "SET", "SHOW"))
-
-
-@contextmanager
-def dying(patch: pytest.MonkeyPatch, of: Any, name: str, step: int, counts: Callable[[Any], bool]) -> Iterator[list[int]]:
-    """Die before the so many-th statement that counts."""
-    real, calls = getattr(of, name), [0]
-
-    def instead(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        if counts(query):
-            if calls[0] == step:
-                raise Killed
-            calls[0] += 1
-        return real(self, query, *args, **kwargs)
-
-    with patch.context() as inner:
-        inner.setattr(of, name, instead)
-        yield []
-
-
-# -- MariaDB ------------------------------------------------------------------------------------------------------------------------------
 
 MORE = """
 CREATE SEQUENCE {bank}.s; CREATE TABLE {bank}.d (id int PRIMARY KEY DEFAULT nextval({bank}.s));
@@ -167,31 +36,6 @@ SINCE = """
 DROP FUNCTION {bank}.total; DROP VIEW {bank}.rich; DROP PROCEDURE {bank}.nothing; DROP TRIGGER {bank}.audit; DROP EVENT {bank}.nightly;
 UPDATE {bank}.acct SET balance = 0
 """
-
-
-def everything(setting: MysqlSetting) -> dict[str, Any]:
-    """Databases, tables with their definitions and checksums, and all programs, of whatever this test may have made or changed."""
-    names = sorted(name for name in setting.databases() if not name.startswith("midtime_tmp_"))
-    inside = "', '".join(names)
-    with closing(setting.server.connect()) as session, closing(session.cursor()) as cursor:
-
-        def ask_for(statement: str) -> list[Any]:
-            cursor.execute(statement)
-            return list(cursor.fetchall())
-
-        listed = ask_for(
-            f"SELECT table_schema, table_name, table_type FROM information_schema.tables WHERE table_schema IN ('{inside}') ORDER BY 1, 2"
-        )
-        found: dict[str, Any] = {"databases": names, "tables": listed}
-        quoted = {(schema, table): f"`{schema}`.`{table.replace('`', '``')}`" for schema, table, _ in listed}
-        for schema, table, kind in listed:
-            found[f"{schema}.{table}"] = ask_for(f"SHOW CREATE {'VIEW' if kind == 'VIEW' else 'TABLE'} {quoted[schema, table]}")
-        for kind in ("routine", "trigger", "event"):
-            columns = f"{kind}_schema, {kind}_name"
-            found[kind] = ask_for(f"SELECT {columns} FROM information_schema.{kind}s WHERE {kind}_schema IN ('{inside}') ORDER BY 1, 2")
-        rows = [quoted[schema, table] for schema, table, kind in listed if kind == "BASE TABLE"]
-        found["rows"] = ask_for(f"CHECKSUM TABLE {', '.join(rows)}")
-        return found
 
 
 @pytest.fixture
