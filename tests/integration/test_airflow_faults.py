@@ -120,7 +120,7 @@ def test_a_drill_whose_machine_died_is_swept(
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda folder: _flip(next(folder.glob("accounts/*.dat.gz"))), "SHA-256 differs"),
+        (lambda folder: flip(next(folder.glob("accounts/*.dat.gz"))), "SHA-256 differs"),
         (lambda folder: _edit(folder / "manifest.json"), "was edited"),
         pytest.param(lambda folder: _cut(next(folder.glob("accounts/*.dat.gz"))), "bytes, its manifest says", marks=pytest.mark.long),
         pytest.param(lambda folder: next(folder.glob("accounts/*.dat.gz")).unlink(), "is missing", marks=pytest.mark.long),
@@ -153,7 +153,8 @@ def _failures(installation: Installation) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def _flip(path: Path) -> None:
+def flip(path: Path) -> None:
+    """One bit; done twice the file is what it was."""
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

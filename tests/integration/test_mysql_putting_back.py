@@ -17,7 +17,7 @@ from midtime.model.topology import Target as TargetWish
 from midtime.stores.base import Target
 from midtime.stores.mysql import notes
 from midtime.stores.mysql.connections import Session
-from tests.integration.dying import Killed, dying
+from tests.integration.dying import dying_at_each
 from tests.integration.mysql_setting import MysqlSetting, everything
 
 pytestmark = pytest.mark.integration
@@ -64,19 +64,11 @@ def test_mariadb_killed_before_each_statement(replaced: tuple[MysqlSetting, Rest
     def forth() -> None:
         store.place(backup, target)
 
-    for start, death in ((back, forth), (forth, back)):
-        step, died = 0, True
-        while died:
-            start()
-            with dying(monkeypatch, Session, "rows", step, _changes) as died_at:
-                try:
-                    death()
-                except Killed:
-                    died_at.append(step)
-            died, step = bool(died_at), step + 1
-            back()
-            assert everything(setting) == before, (death.__name__, step)
-        assert step > 8
+    steps = {}
+    for way, step in dying_at_each(monkeypatch, Session, "rows", _changes, forth, back):
+        assert everything(setting) == before, (way, step)
+        steps[way] = step
+    assert all(step > 8 for step in steps.values()), steps
     forth()
     assert setting.execute("SELECT sum(balance), {bank}.total() FROM {bank}.acct") == [(500_000, 500_000)]
     assert len(everything(setting)["trigger"]) == len(everything(setting)["event"]) == 1

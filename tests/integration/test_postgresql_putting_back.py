@@ -10,7 +10,7 @@ import pytest
 from midtime.errors import RestoreFailedError
 from midtime.model.restore_point import RestorePoint
 from midtime.stores.base import Target, ask
-from tests.integration.dying import Killed, dying
+from tests.integration.dying import dying_at_each
 from tests.integration.fixtures import Setting
 from tests.integration.test_postgresql_restore import restored
 
@@ -61,19 +61,11 @@ def test_postgresql_killed_before_each_statement(planned: Planned, monkeypatch: 
     def forth() -> None:
         setting.store.place(backup, target)
 
-    for start, death in ((back, forth), (forth, back)):
-        step, died = 0, True
-        while died:
-            start()
-            with dying(monkeypatch, psycopg.Connection, "execute", step, lambda query: not _reads(query)) as died_at:
-                try:
-                    death()
-                except Killed:
-                    died_at.append(step)
-            died, step = bool(died_at), step + 1
-            back()
-            assert identities(setting) == before, (start.__name__, step)
-        assert step > 2
+    steps = {}
+    for way, step in dying_at_each(monkeypatch, psycopg.Connection, "execute", lambda query: not _reads(query), forth, back):
+        assert identities(setting) == before, (way, step)
+        steps[way] = step
+    assert all(step > 2 for step in steps.values()), steps
 
 
 def test_postgresql_ends_sessions_of_the_restored_one(setting: Setting) -> None:

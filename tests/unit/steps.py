@@ -19,6 +19,11 @@ class Killed(BaseException):
     """kill -9, as far as one process can play it."""
 
 
+def die(*_: object, **__: object) -> None:
+    """In place of what must not be reached."""
+    raise Killed
+
+
 @contextmanager
 def at_operation(number: int, act: Callable[[], object]) -> Iterator[list[str]]:
     """Let somebody act right before the so many-th operation on an object; what is done is written down."""

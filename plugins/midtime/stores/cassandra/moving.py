@@ -88,6 +88,10 @@ class Moving:
         """Give the nodes back, as far as they are ours. Idempotent."""
         self.cluster.each(lambda member: member.node.shell(_LET_GO, member.layout.data[0], LOCK, self.target.working))
 
+    def holder(self, member: Member) -> str:
+        """The working name of the restore that has a node; empty: none has."""
+        return member.node.shell(_HOLDER, member.layout.data[0], LOCK).strip()
+
     def _claim(self, member: Member) -> None:
         holder = member.node.shell(_CLAIM, member.layout.data[0], LOCK, self.target.working, self.cluster.owner).strip()
         if holder != self.target.working:
@@ -117,8 +121,7 @@ class Moving:
 
         :raises LeaseHeldError: they are not
         """
-        ours = self.cluster.each(lambda member: member.node.shell(_HOLDER, member.layout.data[0], LOCK).strip() == self.target.working)
-        if not any(ours.values()):
+        if self.target.working not in self.cluster.each(self.holder).values():
             raise LeaseHeldError(
                 f"the nodes of {self.cluster.name} were given back meanwhile: this run was ended by its teardown or by midtime__sweep",
                 fix="start a new run",
@@ -176,13 +179,13 @@ class Moving:
         """
         self.cluster.each(lambda member: self.swap(member).halt())
         states = set(self.cluster.each(lambda member: self.swap(member).look()).values())
-        if states != {Progress.UNTOUCHED} or self._noted(_RAN):
+        ran = self._noted(_RAN)
+        if states != {Progress.UNTOUCHED} or ran:
             self._require_ours()
-            self._swap_back(states)
+            self._swap_back(states, ran)
         self.cluster.each(lambda member: self.swap(member).unhalt())
 
-    def _swap_back(self, states: set[Progress]) -> None:
-        ran = self._noted(_RAN)
+    def _swap_back(self, states: set[Progress], ran: Sequence[Member]) -> None:
         if states == {Progress.UNTOUCHED}:
             self._stop_again(ran)
         else:
@@ -245,18 +248,6 @@ class Moving:
         except ToolError as error:
             raise type(error)(f"node {member.label}: cannot write {member.layout.config}: {error.message}", fix=error.fix) from error
 
-    def require_lent(self) -> None:
-        """Another cluster is ours to fill as long as no restore has brought to it what is to stay: by now it may be the one that is used.
-
-        :raises TargetExistsError: one has
-        """
-        found = self.cluster.each(lambda member: member.node.shell(_KEPT_FINALS, member.layout.data[0]).split())
-        if stays := sorted({name for names in found.values() for name in names} - {self.aside}):
-            raise TargetExistsError(
-                f"cluster {self.cluster.name} holds what a restore has brought there to stay ({', '.join(stays)} in its data directories)",
-                fix="take it out of drill.targets if it is in use; or, if what is in it may be lost, remove that folder on each of its nodes",
-            )
-
     # -- to stay -----------------------------------------------------------------------------------------------------------------------
 
     def keep(self) -> None:
@@ -271,3 +262,15 @@ class Moving:
     def kept(self) -> bool:
         """Whether it stays."""
         return bool(self._noted(_FINAL, self.aside))
+
+    def require_lent(self) -> None:
+        """Another cluster is ours to fill as long as no restore has brought to it what is to stay: by now it may be the one that is used.
+
+        :raises TargetExistsError: one has
+        """
+        found = self.cluster.each(lambda member: member.node.shell(_KEPT_FINALS, member.layout.data[0]).split())
+        if stays := sorted({name for names in found.values() for name in names} - {self.aside}):
+            raise TargetExistsError(
+                f"cluster {self.cluster.name} holds what a restore has brought there to stay ({', '.join(stays)} in its data directories)",
+                fix="take it out of drill.targets if it is in use; or, if what is in it may be lost, remove that folder on each of its nodes",
+            )

@@ -17,7 +17,7 @@ from midtime.stores.cassandra.cluster import Cluster, Member, drill_cluster, liv
 from midtime.stores.cassandra.facts import BackupFacts, matching_nodes, require_other, same_nodes
 from midtime.stores.cassandra.lifecycle import require_actions, signs_of_life
 from midtime.stores.cassandra.listing import ClusterFacts
-from midtime.stores.cassandra.moving import LOCK, Moving
+from midtime.stores.cassandra.moving import Moving
 from midtime.stores.cassandra.nodes import files
 from midtime.stores.cassandra.nodetool import tools_of
 from midtime.stores.cassandra.nodetool_output import RingMember, bare
@@ -157,7 +157,7 @@ class RestoreChecks:
         if not self.target.aside:
             moving.require_lent()
         for member in self.cluster.members:
-            holder = member.node.shell('readlink -- "$1" || :', f"{member.layout.data[0]}/{LOCK}").strip()
+            holder = moving.holder(member)
             filled = not self.target.aside and holder == self.target.working  # by this very run, which is asked again before it places
             if moving.swap(member).look() not in {Progress.UNTOUCHED, Progress.PLACED if filled else Progress.UNTOUCHED}:
                 raise TargetExistsError(

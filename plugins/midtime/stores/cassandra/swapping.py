@@ -145,23 +145,20 @@ done
 """
 )
 
-# A forward script of a process that died may not even have begun: afterwards it finds nothing staged.
-_HALT = (
-    _TURN
-    + """
-for folder; do
-    staged=$folder/$working/.midtime_staged
-    if [ -e "$staged" ]; then mv -- "$staged" "$folder/$working/.midtime_halted"; settle "$folder/$working"; fi
-done
-"""
-)
+_HALTED = ".midtime_halted"
 
-_UNHALT = """
+
+def _mark_anew(former: str, mark: str) -> str:
+    return f"""
 for folder; do
-    halted=$folder/$working/.midtime_halted
-    if [ -e "$halted" ]; then mv -- "$halted" "$folder/$working/.midtime_staged"; settle "$folder/$working"; fi
+    if [ -e "$folder/$working/{former}" ]; then mv -- "$folder/$working/{former}" "$folder/$working/{mark}"; settle "$folder/$working"; fi
 done
 """
+
+
+# A forward script of a process that died may not even have begun: afterwards it finds nothing staged.
+_HALT = _TURN + _mark_anew(".midtime_staged", _HALTED)
+_UNHALT = _mark_anew(_HALTED, ".midtime_staged")
 
 
 class Progress(StrEnum):

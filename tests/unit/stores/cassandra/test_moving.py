@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 
 import pytest
 
-from midtime.errors import LeaseHeldError, RestoreFailedError, TargetExistsError
+from midtime.errors import LeaseHeldError, RestoreFailedError, TargetExistsError, ToolError
 from midtime.stores.cassandra import lifecycle
 from midtime.stores.cassandra.cluster import Member
 from midtime.stores.cassandra.lifecycle import Lifecycle
 from midtime.stores.cassandra.swapping import Swap
-from tests.unit.steps import Killed
+from tests.unit.steps import Killed, die
 from tests.unit.stores.cassandra.moving_room import DRILL, IN_PLACE, LINES, LIVE, STAGED, WORKING, World, new_world
 
 
@@ -116,16 +117,12 @@ class TestBack:
 
         moving = world.stage()
         with pytest.MonkeyPatch.context() as dies, pytest.raises(Killed):
-            dies.setattr(Lifecycle, "stop", self._killed)
+            dies.setattr(Lifecycle, "stop", die)
             moving.forward()
         world.patch.setattr(lifecycle, "listens", listens)
         world.moving().back()
         assert world.live() == LIVE
         assert all(map(world.runs, world.cluster.members))
-
-    @staticmethod
-    def _killed(*_: object, **__: object) -> None:
-        raise Killed
 
     def test_a_node_that_was_lost_stays_down(self, world: World) -> None:
         """It would join as a new one."""
@@ -154,6 +151,16 @@ class TestConfigured:
         monkeypatch.setattr(moving, "_require_down", moving.let_go)
         with pytest.raises(LeaseHeldError):
             moving.forward({member.label: LINES for member in world.cluster.members})
+        assert (world.root / "node0/cassandra.yaml").read_text() == "num_tokens: 4\nother: 1\n"
+
+    def test_one_that_cannot_be_read_is_not_taken_for_an_empty_one(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        tools = world.root / "tools"
+        tools.mkdir()
+        (tools / "grep").write_text("#!/bin/sh\nexit 2\n")
+        (tools / "grep").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+        with pytest.raises(ToolError, match=r"node0: cannot write .*cassandra\.yaml"):
+            world.stage(DRILL).forward({member.label: LINES for member in world.cluster.members})
         assert (world.root / "node0/cassandra.yaml").read_text() == "num_tokens: 4\nother: 1\n"
 
     def test_a_link_to_the_configuration(self, world: World) -> None:

@@ -15,7 +15,7 @@ from midtime.stores.cassandra import lifecycle, moving, swapping
 from midtime.stores.cassandra.cluster import Member
 from midtime.stores.cassandra.moving import Moving
 from midtime.stores.cassandra.swapping import Swap
-from tests.unit.steps import Killed
+from tests.unit.steps import Killed, die
 from tests.unit.stores.cassandra.moving_room import DRILL, IN_PLACE, LINES, LIVE, STAGED, MortalNode, World, new_world
 
 CHANGES = (swapping._FORWARD, swapping._BACK, moving._CONFIGURE)
@@ -179,7 +179,7 @@ def test_killed_before_it_was_seen_that_all_are_down(world: World) -> None:
     """What somebody has started while files moved is stopped by the next try: it has files open that are not there any more."""
     first, _ = world.cluster.members
     with world.patch.context() as inner, pytest.raises(Killed):
-        inner.setattr(Moving, "_require_down", raising(Killed()))
+        inner.setattr(Moving, "_require_down", die)
         world.stage().forward()
     (world.folder(first) / "running").touch()
     world.said.clear()
@@ -208,10 +208,3 @@ def test_a_teardown_that_slept_stops_nobody(world: World) -> None:
         slept.back()
     assert world.said == []
     assert all(map(world.runs, world.cluster.members))
-
-
-def raising(error: BaseException) -> Callable[..., Any]:
-    def instead(*_: object, **__: object) -> None:
-        raise error
-
-    return instead

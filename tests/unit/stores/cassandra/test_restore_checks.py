@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import yaml
+from airflow.sdk import ObjectStoragePath
 
 from midtime.errors import RequestError, StoreAccessError, TargetExistsError, ToolError
 from midtime.model.topology.cassandra import Directories
 from midtime.model.topology.plan import Drill
-from midtime.stores.base import Target
+from midtime.stores.base import Shelf, Target
+from midtime.stores.cassandra import restoring
 from midtime.stores.cassandra.cluster import Cluster
 from midtime.stores.cassandra.listing import ClusterFacts, NodeFacts
 from midtime.stores.cassandra.nodes.local import LocalNode
@@ -28,8 +29,9 @@ from midtime.stores.cassandra.restore_checks import (
     require_partitioner,
     require_rights,
 )
+from tests.unit.builders import part
 from tests.unit.stores.cassandra.fake_ring import HOSTS, IDS, FakeNode, Ring3, member_of, spec_of
-from tests.unit.stores.cassandra.moving_room import IN_PLACE, WORKING, World, new_world
+from tests.unit.stores.cassandra.moving_room import DRILL, IN_PLACE, STAGED, WORKING, World
 from tests.unit.stores.cassandra.test_checks import topology
 
 THEN = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
@@ -151,11 +153,6 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 class TestFate:
     STAYS = Target("ring", "drill", WORKING, "ring_restored")
 
-    @pytest.fixture
-    def world(self) -> Iterator[World]:
-        with new_world() as world:
-            yield world
-
     def fate(self, world: World, target: Target) -> str:
         checks = RestoreChecks(cast(Any, None), target, cast(Any, None), ExitStack())
         checks.__dict__ |= {"cluster": world.cluster}
@@ -172,6 +169,24 @@ class TestFate:
         moving.let_go()
         with pytest.raises(TargetExistsError, match="in its folders already"):
             self.fate(world, self.STAYS)
+
+    def test_a_cluster_that_was_filled_to_stay(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Asked by the plan, and once more by the restore itself: it may have come to stay in between."""
+        moving = world.stage(self.STAYS)
+        moving.forward()
+        moving.keep()
+        moving.drop()
+        other = replace(DRILL, working=WORKING.replace("abcdef", "123456"), final="")
+        with pytest.raises(TargetExistsError, match="brought there to stay"):
+            self.fate(world, other)
+        monkeypatch.setattr(restoring, "cluster_of", lambda *_: nullcontext(world.cluster))
+        monkeypatch.setattr(restoring, "_fill", lambda *_: pytest.fail("it was filled"))
+        shelf = Shelf(ObjectStoragePath(f"file://{world.root}/points/one"), "ring")
+        point = topology().model_copy(update={"destination": f"file://{world.root}/points"})
+        with pytest.raises(TargetExistsError, match="brought there to stay"):
+            restoring.restore(point, part("ring"), shelf, other, world.said.append)
+        assert world.live() == STAGED
+        assert all(map(world.runs, world.cluster.members))
 
     def test_in_place_nothing_may_be_there(self, world: World) -> None:
         moving = world.stage()

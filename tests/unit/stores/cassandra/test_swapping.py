@@ -127,10 +127,12 @@ class TestKilled:
 
 
 class TestRefused:
-    @pytest.mark.parametrize("way", ["forward", "back", "drop"])
+    @pytest.mark.parametrize("way", ["forward", "back", "drop", "halt", "look"])
     def test_an_earlier_script_is_still_at_work(self, room: Room, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """It survives whoever started it."""
-        scripts = {name: getattr(swapping, name).replace("flock -w 60", "flock -n") for name in ("_FORWARD", "_BACK", "_DROP")}
+        scripts = {
+            name: getattr(swapping, name).replace("flock -w 60", "flock -n") for name in ("_FORWARD", "_BACK", "_DROP", "_HALT", "_LOOK")
+        }
         for name, script in scripts.items():
             monkeypatch.setattr(swapping, name, script)
         before = room.files()
