@@ -26,6 +26,10 @@ BURST = 1.0
 """Seconds for which what was not used may be made up."""
 
 
+class GivenUpError(CopyError):
+    """Raised in a stream that is ended because another one failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hashed:
     """A file whose content the pool lacks."""
@@ -121,6 +125,17 @@ class Sender:
         return found
 
     def _stream(self, batch: Sequence[Hashed]) -> dict[tuple[str, int], str]:
+        if self._failed.is_set():  # the thread that ends them all may be the last to hear of it
+            return {}
+        try:
+            return self._sent(batch)
+        except GivenUpError:
+            return {}
+        except BaseException:
+            self._failed.set()
+            raise
+
+    def _sent(self, batch: Sequence[Hashed]) -> dict[tuple[str, int], str]:
         found = {}
         with files.send_out(self._node, batch[0].seen.root, [file.seen.path for file in batch]) as members:
             for (_, _, chunks), file in zip(members, batch, strict=False):
@@ -131,7 +146,7 @@ class Sender:
     def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             if self._failed.is_set():
-                raise CopyError(f"node {self._node.label}: the upload was given up", fix="see the error that ended it")
+                raise GivenUpError(f"node {self._node.label}: the upload was given up", fix="see the error that ended it")
             self._throttle.take(len(chunk))
             yield chunk
             self._progress.add(count=len(chunk))
