@@ -11,7 +11,6 @@ from itertools import groupby
 from operator import attrgetter
 
 from midtime.catalog.pool import Pool
-from midtime.errors import CopyError
 from midtime.stores.base import Say
 from midtime.stores.cassandra.nodes import files
 from midtime.stores.cassandra.nodes.base import Node
@@ -26,8 +25,8 @@ BURST = 1.0
 """Seconds for which what was not used may be made up."""
 
 
-class GivenUpError(CopyError):
-    """Raised in a stream that is ended because another one failed."""
+class _GivenUp(BaseException):
+    """A stream is ended because another one failed. No Exception: the catalog would take that for a failure of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ class Sender:
             return {}
         try:
             return self._sent(batch)
-        except GivenUpError:
+        except _GivenUp:
             return {}
         except BaseException:
             self._failed.set()
@@ -146,7 +145,7 @@ class Sender:
     def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             if self._failed.is_set():
-                raise GivenUpError(f"node {self._node.label}: the upload was given up", fix="see the error that ended it")
+                raise _GivenUp
             self._throttle.take(len(chunk))
             yield chunk
             self._progress.add(count=len(chunk))
