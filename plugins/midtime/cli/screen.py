@@ -116,6 +116,8 @@ def _remarks(point: RestorePoint) -> Iterator[str]:
     for store in point.stores:
         if not store.quiesced:
             yield f"{store.store} was not quiesced: what writes to it went on during the window (the Auditor, outside strict mode)"
+        if store.restorable_until:
+            yield f"{store.store} can be restored until {to_rfc3339(store.restorable_until)}: its service keeps the history no longer"
         if store.fence and not store.fence["before"]:
             yield f"{store.store} has no fence row, so a restore that lands too early would not be noticed: {store.fence['why']}"
 

@@ -47,6 +47,18 @@ class RestorableOperator(TopologyOperator):
     def work(self, context: Context) -> dict[str, str]:
         """Look at every store once; defer, give up, or say that it is restorable."""
         point = self._marked()
+        try:
+            return self._found(point, context)
+        except MidtimeError as error:
+            if not error.retryable:
+                self.catalog.wait_ended(point.id, error.message)  # for who sees only the listing
+            raise
+
+    def resume(self, context: Context, event: Any = None) -> Any:
+        """After a deferral: look again."""
+        return self.execute(context)
+
+    def _found(self, point: RestorePoint, context: Context) -> dict[str, str]:
         found = self._look(point)
         for store, said in found.items():
             self.log.info("%s %s: %s", store, "is restorable" if said.ready else "is not restorable yet", said.detail)
@@ -56,10 +68,6 @@ class RestorableOperator(TopologyOperator):
         self.catalog.make_restorable(point.id, _listed(details))
         context["outlet_events"][self.asset].extra = {"topology": self.topology.name, "restore_point": point.id}
         return details
-
-    def resume(self, context: Context, event: Any = None) -> Any:
-        """After a deferral: look again."""
-        return self.execute(context)
 
     def _marked(self) -> RestorePoint:
         entry = self.catalog.entry(self.restore_point)

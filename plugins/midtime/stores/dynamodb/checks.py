@@ -12,7 +12,7 @@ from midtime.model.words import counted
 from midtime.stores.base import Question
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.fences import describe_fence
-from midtime.stores.dynamodb.history import GOING, History, histories
+from midtime.stores.dynamodb.history import GOING, LONGEST, History, histories
 from midtime.stores.dynamodb.reading import read_settings
 from midtime.stores.dynamodb.tables import NAMESPACES, fence_name, find_tables, full_name, known_to_scalardb, list_tables, listed
 
@@ -91,8 +91,8 @@ class BackupChecks:
 
 def _kept(found: Sequence[History], keep_days: int) -> str:
     youngest = max(found, key=lambda each: each.earliest or utc_now())
-    shortest = min(found, key=lambda each: each.period or 35)
-    days = shortest.period or 35
+    shortest = min(found, key=lambda each: each.period or LONGEST)
+    days = shortest.period or LONGEST
     said = f"all begin by {to_rfc3339(youngest.earliest or utc_now())} ({youngest.name}); the shortest is of {days} days ({shortest.name})"
     if timedelta(days=days) < timedelta(days=keep_days):
         said += f"; `retention.keep_days` is {keep_days}, but what is older than {days} days cannot be restored"

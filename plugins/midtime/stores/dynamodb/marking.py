@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import boto3
 
 from midtime.catalog import objects
 from midtime.errors import ManifestError, NotRestorableError
 from midtime.model.instants import to_rfc3339
-from midtime.model.restore_point import Artifact, StoreBackup
+from midtime.model.restore_point import RESTORABLE_UNTIL, Artifact, StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.words import counted
 from midtime.stores.base import Say, Shelf
 from midtime.stores.dynamodb.aws import Aws
-from midtime.stores.dynamodb.history import histories
+from midtime.stores.dynamodb.history import LONGEST, histories
 from midtime.stores.dynamodb.reading import read_settings
 from midtime.stores.dynamodb.settings import FILE, MarkedTables
 from midtime.stores.dynamodb.tables import SHOWN, find_tables
@@ -49,6 +49,7 @@ def mark(topology: Topology, aws: Aws, instant: datetime, shelf: Shelf, say: Say
             "prefix": marked.prefix,
             "settings": artifact.path,
             "tables": {table.name: table.table_id for table in marked.tables},
+            RESTORABLE_UNTIL: to_rfc3339(instant + timedelta(days=min(table.period or LONGEST for table in marked.tables))),
         },
     )
 
