@@ -113,13 +113,14 @@ def restore_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
         "restore_point": _restore_point_param("The newest restorable one, or the id of any other (`midtime list`)."),
         "targets": _targets_param(
             topology,
-            "A store that is not named is restored beside the original, under a generated name; a Cassandra cluster has to be named.",
+            "A store that is not named is restored beside the original, under a generated name.",
         ),
         "in_place": Param(
             False,
             type="boolean",
             title="In place",
-            description="Replace the live databases. Products are stopped, what is replaced is kept under another name.",
+            description="Replace the live databases. Products are stopped, what is replaced is kept under another name."
+            + "".join(f" {store.name} loses {store.lost_in_place}." for store in topology.stores if store.lost_in_place),
         ),
         "approve": Param(
             True,
@@ -208,14 +209,14 @@ def _restore_point_param(meaning: str) -> Param:
 
 
 def _targets_param(topology: Topology, otherwise: str) -> Param:
-    names = [store.name for store in topology.stores]
+    stores = topology.stores
     return Param(
         {},
         type="object",
-        properties={name: {"type": "string"} for name in names},
+        properties={store.name: {"type": "string"} for store in stores},
         additionalProperties=False,
         title="Targets",
-        description_md=f'`{{"{names[0]}": "<connection or database name>"}}`. {otherwise}',
+        description_md=f'`{{"{stores[0].name}": "…"}}`. {otherwise}\n' + "".join(f"\n* `{store.name}`: {store.wished}" for store in stores),
     )
 
 

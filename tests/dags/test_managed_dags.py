@@ -116,3 +116,13 @@ def test_each_can_be_sent_to_the_scheduler(dags: dict[str, Any]) -> None:
 
 def test_parsing_loads_no_sdk(folder: Path, tmp_path: Path) -> None:
     assert heavy_modules(folder, tmp_path) == {str(file): [] for file in FILES}
+
+
+def test_the_trigger_form_says_what_each_store_may_be_told(dags: dict[str, Any]) -> None:
+    """And, before anybody asks for it, what a restore in place costs."""
+    form = dags["both__restore"].params
+    said = form.get_param("targets").schema["description_md"]
+    assert "* `points`: what the new tables' names begin with" in said
+    assert "* `accounts`: a connection, or the new database's name" in said
+    assert "points loses every earlier restore point" in form.get_param("in_place").description
+    assert "accounts loses" not in form.get_param("in_place").description

@@ -128,7 +128,12 @@ class RestorableOperator(TopologyOperator):
             )
         from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
 
-        self.defer(trigger=TimeDeltaTrigger(next_look(point.finished_at, utc_now())), method_name="resume")
+        again, longest = next_look(point.finished_at, utc_now()), max(map(self._patience, missing))
+        self.log.info(
+            "Waited %s since restore point %s was published, of %s at most; looked at again in %d s",
+            _spoken(waited), point.id, _spoken(longest), again.total_seconds(),
+        )  # fmt: skip
+        self.defer(trigger=TimeDeltaTrigger(again), method_name="resume")
 
     def _patience(self, store: str) -> timedelta:
         said: timedelta = getattr(self.topology.store(store), "restorable_timeout", PATIENCE)
