@@ -64,7 +64,8 @@ def aws_errors(store: str) -> Iterator[None]:
     """
     try:
         yield
-    except boto.ClientError as error:
+    except boto.ClientError as refused:
+        error = _quotable(refused)
         reason = _BY_CODE.get(code_of(error)) or (_AWAY if _status(error) >= 500 else _OTHER)
         raise reason.kind(f"store {store}: {reason.what} ({error})", fix=reason.fix) from error
     except _NO_LOGIN as error:
@@ -73,6 +74,13 @@ def aws_errors(store: str) -> Iterator[None]:
         raise StoreUnreachableError(f"store {store}: {_AWAY.what} ({error})", fix=_AWAY.fix) from error
     except AirflowNotFoundException as error:
         raise StoreAccessError(f"store {store}: {error}", fix="add the Airflow connection that the topology names") from error
+
+
+def _quotable(error: boto.ClientError) -> boto.ClientError:
+    """The first line: where a signature is wrong, the service quotes the request in those that follow, and with it the session's token."""
+    said = error.response.get("Error", {})
+    first, *more = str(said.get("Message", "")).splitlines() or [""]
+    return boto.ClientError({**error.response, "Error": {**said, "Message": first}}, error.operation_name) if more else error
 
 
 def _status(error: boto.ClientError) -> int:
