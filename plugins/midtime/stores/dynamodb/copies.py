@@ -124,7 +124,15 @@ def require_ours(notes: Copies, found: Mapping[str, Standing], store: str) -> No
 
     :raises TargetExistsError: somebody else's table does
     """
-    others = [copy for source, copy in notes.names.items() if found[copy].said and not found[copy].copies(notes, source)]
+    require_none_taken(store, [copy for source, copy in notes.names.items() if found[copy].said and not found[copy].copies(notes, source)])
+
+
+def require_none_taken(store: str, others: Sequence[str]) -> None:
+    """No table under the copies' names is another's.
+
+    :param others: those that are
+    :raises TargetExistsError: there are some
+    """
     if others:
         raise TargetExistsError(
             f"store {store}: {listed(others)} {'is' if len(others) == 1 else 'are'} somebody else's", fix="choose another prefix"
@@ -161,7 +169,7 @@ def remove_backups(aws: Aws, name: str, since: datetime) -> None:
         if patience <= 0:
             why = reasons[0] if reasons else "they are still listed"
             raise StoreUnreachableError(f"store {aws.store}: backups {name} are not gone: {why}", fix="nothing: midtime__sweep tries again")
-        pacing.sleep(LOOK if reasons else 0)
+        pacing.sleep(LOOK)  # what was deleted may be listed for a while
         patience -= LOOK
 
 

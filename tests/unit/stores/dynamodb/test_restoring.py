@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from midtime.errors import NotRestorableError, RequestError, RestoreFailedError, StoreAccessError, StoreUnreachableError, TargetExistsError
+from midtime.model.topology import Topology
 from midtime.stores.base import WILL_BE, Target, ask
 from midtime.stores.dynamodb.copies import TAG
 from tests.unit.stores.dynamodb.memory import PLAIN, RICH, Memory, refusal
@@ -102,6 +103,24 @@ def test_left_at_any_call_of_a_discard(account: Account) -> None:
     assert left_at_each(account, lambda: account.store.discard(target), again) > 10
 
 
+def test_backups_that_are_listed_for_a_while_after_they_were_deleted(account: Account) -> None:
+    target = account.restore(account.target(in_place=True))
+    memory, gone = account.memory, list[tuple[float, Any]]()
+    plain = memory.list_backups
+
+    def lagging(**asked: Any) -> Any:
+        said = plain(**asked)["BackupSummaries"]
+        there = [each for each in said if each["BackupArn"] not in [known["BackupArn"] for _, known in gone]]
+        gone.extend((memory.now, each) for each in there)
+        return {"BackupSummaries": [each for when, each in gone if memory.now < when + 30]}
+
+    memory.list_backups = lagging  # type: ignore[method-assign]
+    memory.counts.clear()
+    account.store.discard(target)
+    assert memory.counts["list_backups"] < 30
+    assert memory.backups == {}
+
+
 def test_done_and_not_said(account: Account) -> None:
     """An answer is lost, the table is being made."""
     memory, lost = account.memory, set[str]()
@@ -153,6 +172,58 @@ def test_another_table_came_to_stand_there(account: Account) -> None:
     account.memory.sleep(100)
     account.store.discard(target)
     assert list(copies(account, target)) == [missing]
+
+
+def test_one_that_is_put_off_keeps_no_other_waiting(account: Account) -> None:
+    """The largest is asked for first; that it is busy says nothing of the others, as a full quota would."""
+
+    def refuse(operation: str, asked: Any) -> None:
+        if operation.startswith("restore") and asked["SourceTableName"] == RICH_TABLE and account.memory.now < 2000:
+            raise refusal("TableInUseException")
+
+    account.memory.tables[RICH_TABLE].size = 10**9
+    account.memory.before_each = refuse
+    target = account.target(drill=True)
+    assert account.look(target)
+    assert len(copies(account, target)) == len(NAMES) - 1
+    account.restore(target)
+    assert len(copies(account, target)) == len(NAMES)
+
+
+def test_two_runs_that_came_to_the_same_names_are_told_apart(account: Account) -> None:
+    """Restored from the same table to the same second: only the tag says whose it is."""
+    target, name = account.target(to="new_"), f"new_{RICH_TABLE}"
+    assert account.look(target)
+    account.memory.sleep(60)
+    account.memory.tables[name].settings["tags"][TAG] = "placed midtime_tmp_ffffff"
+    with pytest.raises(TargetExistsError, match=f"{name} is somebody else's"):
+        account.look(target)
+    account.store.discard(target)
+    assert list(copies(account, target)) == [name]
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_login_that_expires_while_it_is_waited_for(account: Account, left: bool) -> None:
+    """It is said, nothing is lost, and once it is renewed the same run goes on, or ends."""
+    expired = True
+
+    def refuse(operation: str, asked: Any) -> None:
+        if expired:
+            raise refusal("ExpiredTokenException")
+
+    target = account.target(drill=True)
+    assert account.look(target)
+    account.memory.before_each = refuse
+    with pytest.raises(StoreAccessError, match="credentials have expired") as caught:
+        account.look(target)
+    assert not caught.value.retryable
+    expired = False
+    account.memory.sleep(60)
+    if left:
+        account.store.discard(target)
+        assert account.contents() == LIVE
+    else:
+        assert sorted(copies(account, account.restore(target)).values()) == [f"then {name}" for name in NAMES]
 
 
 @pytest.mark.parametrize("what", ["deleted", "made anew", "switched off"])
@@ -309,6 +380,19 @@ def test_the_live_prefix_is_no_target(tmp_path: Path, monkeypatch: pytest.Monkey
     target = account.restore(account.target(to="new_"))
     assert sorted(name for name in account.contents() if name.startswith("new_")) == sorted(f"new_{name}" for name in NAMES)
     account.store.discard(target)
+
+
+@pytest.mark.parametrize(("wish", "drill"), [("bank.", False), ("bank.", True), ("coordinator.x", False), ("other_", False)])
+def test_no_copy_may_look_like_a_live_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: str, drill: bool) -> None:
+    """The next backup would take it for one of the store's own, or of another store of the topology."""
+    account = Account(tmp_path, monkeypatch)
+    body = account.topology.model_dump(mode="json", exclude_unset=True)
+    second = {**body["stores"][0], "name": "second", "prefix": "other_"}
+    body |= {"stores": [*body["stores"], second], "scalardb": {"coordinators": [{"store": "points"}]}}
+    account.topology = Topology.model_validate(body)
+    with pytest.raises(RequestError, match="would count as"):
+        account.target(to=wish, drill=drill)
+    assert account.target(to="fine_", drill=drill)
 
 
 def test_names_that_are_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError, TargetExistsError
 from midtime.stores.base import Target
@@ -221,6 +223,71 @@ def test_a_table_that_somebody_made_meanwhile(account: Account) -> None:
     with pytest.raises(RestoreFailedError, match="nothing was moved"):
         account.store.put_back(account.backup, target)
     assert account.contents() == before
+
+
+def test_a_table_that_somebody_made_on_the_way_back(account: Account) -> None:
+    """While its name is free: it is his, whatever is to come back there."""
+    target = half_placed(account, one_is_new(account))
+    made: list[str] = []
+
+    def make(operation: str, asked: Any) -> None:
+        if operation == "restore_table_from_backup" and not made:
+            made.append(asked["TargetTableName"])
+            account.memory.make(made[0], "somebody's")
+
+    account.memory.before_each = make
+    with pytest.raises(TargetExistsError, match="made by somebody else"):
+        account.store.put_back(account.backup, target)
+    account.memory.sleep(1000)
+    with pytest.raises(RestoreFailedError, match="is somebody else's"):
+        account.store.put_back(account.backup, target)
+    assert account.contents()[made[0]] == "somebody's"
+
+
+def test_a_live_table_that_somebody_deletes_before_it_is_saved(account: Account) -> None:
+    """There would be no way back."""
+    target = account.restore(account.target(in_place=True))
+
+    def delete(operation: str, asked: Any) -> None:
+        if operation == "create_backup" and asked["TableName"] == RICH_TABLE:
+            account.memory.tables.pop(RICH_TABLE, None)
+            raise refusal("TableInUseException")
+
+    account.memory.before_each = delete
+    with pytest.raises(RestoreFailedError, match=r"bank\.accounts is gone, and there is no backup of it"):
+        account.store.place(account.backup, target)
+    assert not account.memory.counts["delete_table"]
+
+
+def test_answers_that_lag_behind(account: Account) -> None:
+    """What a replica says may be seconds old, and older than what the one before said."""
+    target = account.restore(account.target(in_place=True))
+    require_safe(account)
+    memory, said = account.memory, dict[str, list[tuple[float, Any]]]()
+    current, lags = memory.describe_table, itertools.cycle([0.0, 7.0, 3.0, 9.0])
+
+    def lagging(TableName: str) -> Any:  # noqa: N803
+        def ask() -> Any:
+            try:
+                return current(TableName)
+            except ClientError as error:
+                return error
+
+        past = said.setdefault(TableName, [])
+        past.append((memory.now, ask()))
+        at = memory.now - next(lags)
+        answer = next((each for when, each in reversed(past) if when <= at), past[0][1])
+        if isinstance(answer, ClientError):
+            raise answer
+        return copy.deepcopy(answer)
+
+    memory.describe_table = lagging  # type: ignore[method-assign]
+    account.store.place(account.backup, target)
+    memory.sleep(100)
+    assert live(account) == THEN
+    account.store.put_back(account.backup, target)
+    memory.sleep(100)
+    assert live(account) == LIVE
 
 
 def test_nothing_is_deleted_without_a_copy_to_put_there(account: Account) -> None:
