@@ -16,7 +16,7 @@ from midtime.model.topology import Topology
 from midtime.stores.base import WILL_BE, Target, ask
 from midtime.stores.dynamodb.copies import TAG
 from tests.unit.stores.dynamodb.memory import PLAIN, RICH, Memory, refusal
-from tests.unit.stores.dynamodb.restores import NAMES, RICH_TABLE, Account, account
+from tests.unit.stores.dynamodb.restores import NAMES, RICH_TABLE, Account, account, shortest
 from tests.unit.stores.dynamodb.test_swapping import LIVE, SCALED, left_at_each, scaled
 from tests.unit.stores.dynamodb.test_swapping import settings as settings_of
 
@@ -275,12 +275,6 @@ def test_access_denied_is_no_quota(account: Account) -> None:
 # how long all of them take
 
 
-def best(durations: list[float], slots: int) -> float:
-    """No schedule is shorter: the work by its slots; and of any k slots + 1 of the longest ones, some slot has k + 1."""
-    longest = sorted(durations, reverse=True)
-    return max(sum(durations) / slots, *((turn + 1) * longest[turn * slots] for turn in range(-(-len(durations) // slots))))
-
-
 def took(account: Account, names: list[str]) -> float:
     began = account.memory.now
     account.restore(account.target(drill=True))
@@ -306,8 +300,7 @@ def test_two_hundred_tables_in_nearly_the_shortest_time(tmp_path_factory: pytest
         for name in names:
             memory.make(name, f"live {name}", size=int(durations[name] * 1000))
         account.mark()
-        shortest = best(minutes, 50)
-        assert took(account, names) <= 1.2 * shortest
+        assert took(account, names) <= 1.2 * shortest(minutes, 50)
         assert memory.most == 50
 
 
