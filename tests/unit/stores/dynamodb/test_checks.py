@@ -97,6 +97,14 @@ def test_a_table_that_only_scalardb_knows_of(world: World) -> None:
     assert "ScalarDB's metadata names bank.owners, which is not there" in error.message
 
 
+def test_scalardbs_list_of_tables_may_be_long(world: World) -> None:
+    """More than a page of it."""
+    for number in range(4):
+        world.client.put_item(TableName="scalardb.metadata", Item={"id": {"S": str(number)}, "columns": {"S": "x" * 390_000}})
+    world.know("bank.gone")
+    assert "names bank.gone" in bad(world)[1].message
+
+
 def test_an_old_scalardb_has_no_list_of_namespaces(world: World) -> None:
     world.client.delete_table(TableName="scalardb.namespaces")
     assert "no scalardb.namespaces" in answers(world)["has its tables"].detail
