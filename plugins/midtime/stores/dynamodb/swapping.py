@@ -114,7 +114,6 @@ class Swap:
     def _save_live(self, kept: Kept) -> Waiting | None:
         """Back up what is live; nothing is deleted before all of it is."""
         places = self._places(kept)
-        self._refuse_others(places, kept, Whose.NEW)
         self._refuse_lost(places, kept)
         saved = {each["TableId"]: each for each in self._backups(kept)}
         left = [place for place in places if place.whose is Whose.LIVE and not place.old]

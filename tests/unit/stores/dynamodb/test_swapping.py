@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError, TargetExistsError
+from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError, StoreAccessError, StoreStatementError, TargetExistsError
 from midtime.stores.base import Target
 from tests.unit.stores.dynamodb.memory import RICH, LeftError, refusal
 from tests.unit.stores.dynamodb.restores import NAMES, POINT, RICH_TABLE, Account, account
@@ -259,6 +259,15 @@ def test_a_live_table_that_somebody_deletes_before_it_is_saved(account: Account)
     assert not account.memory.counts["delete_table"]
 
 
+def test_a_live_table_that_is_on_its_way_out_when_it_begins(account: Account) -> None:
+    target = account.restore(account.target(in_place=True))
+    account.memory.tables[RICH_TABLE].gone_at = account.memory.now + 100
+    with pytest.raises(StoreStatementError, match=r"bank\.accounts \(DELETING\)") as caught:
+        account.store.place(account.backup, target)
+    assert caught.value.retryable
+    assert not account.memory.counts["delete_table"]
+
+
 def test_answers_that_lag_behind(account: Account) -> None:
     """What a replica says may be seconds old, and older than what the one before said."""
     target = account.restore(account.target(in_place=True))
@@ -288,6 +297,24 @@ def test_answers_that_lag_behind(account: Account) -> None:
     account.store.put_back(account.backup, target)
     memory.sleep(100)
     assert live(account) == LIVE
+
+
+def test_a_table_that_may_not_be_deleted_sends_all_of_them_back(account: Account) -> None:
+    """By its resource policy, say."""
+    target = account.restore(account.target(in_place=True))
+
+    def refuse(operation: str, asked: Any) -> None:
+        if operation == "delete_table" and asked["TableName"] == "scalardb.metadata":
+            raise refusal("AccessDeniedException")
+
+    account.memory.before_each = refuse
+    require_safe(account)
+    with pytest.raises(StoreAccessError, match="access denied"):
+        account.store.place(account.backup, target)
+    account.memory.sleep(100)
+    account.store.put_back(account.backup, target)
+    assert live(account) == LIVE
+    assert settings(account, RICH_TABLE) == RICH
 
 
 def test_nothing_is_deleted_without_a_copy_to_put_there(account: Account) -> None:
