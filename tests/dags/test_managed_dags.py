@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.dags.test_dags import FILES, REPOSITORY, edges, heavy_modules
+from tests.dags.test_dags import FILES, dags_of, edges, heavy_modules
 
 CLOUD = """
 name: cloud
@@ -41,13 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def dags(folder: Path) -> dict[str, Any]:
-    from airflow.dag_processing.dagbag import DagBag
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MIDTIME_TOPOLOGIES", str(folder))
-        bag = DagBag(dag_folder=str(REPOSITORY / "dags"), collect_dags=True, bundle_name="dags")
-    assert bag.import_errors == {}
-    return dict(bag.dags)
+    return dags_of(folder)
 
 
 def test_the_chain_where_all_are_managed(dags: dict[str, Any]) -> None:
@@ -122,7 +116,7 @@ def test_the_trigger_form_says_what_each_store_may_be_told(dags: dict[str, Any])
     """And, before anybody asks for it, what a restore in place costs."""
     form = dags["both__restore"].params
     said = form.get_param("targets").schema["description_md"]
-    assert "* `points`: what the new tables' names begin with" in said
-    assert "* `accounts`: a connection, or the new database's name" in said
+    assert "* **points**: what the new tables' names begin with" in said
+    assert "* **accounts**: a connection, or the new database's name" in said
     assert "points loses every earlier restore point" in form.get_param("in_place").description
     assert "accounts loses" not in form.get_param("in_place").description
