@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError, StoreAccessError, StoreStatementError, TargetExistsError
 from midtime.stores.base import Target
+from midtime.stores.dynamodb import swapping
 from tests.unit.stores.dynamodb.memory import RICH, LeftError, refusal
 from tests.unit.stores.dynamodb.restores import NAMES, POINT, RICH_TABLE, Account, account
 
@@ -297,6 +298,22 @@ def test_answers_that_lag_behind(account: Account) -> None:
     account.store.put_back(account.backup, target)
     memory.sleep(100)
     assert live(account) == LIVE
+
+
+@pytest.mark.parametrize("whose", ["live", "then"])
+def test_nothing_is_deleted_once_one_of_its_two_backups_is_gone(account: Account, whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody deletes it when all were there already."""
+    target = account.restore(account.target(in_place=True))
+    real = swapping.Swap._move
+
+    def move(swap: Any, *arguments: Any) -> Any:
+        account.memory.backups = {arn: each for arn, each in account.memory.backups.items() if each.of.content != f"{whose} {RICH_TABLE}"}
+        return real(swap, *arguments)
+
+    monkeypatch.setattr(swapping.Swap, "_move", move)
+    with pytest.raises(RestoreFailedError, match=r"bank\.accounts has no available backup"):
+        account.store.place(account.backup, target)
+    assert f"delete_table {RICH_TABLE}" not in account.memory.log
 
 
 def test_a_table_that_may_not_be_deleted_sends_all_of_them_back(account: Account) -> None:
