@@ -76,7 +76,8 @@ class Shop:
         return target
 
     def restore(self, target: Target) -> Target:
-        while self.store.restore(self.backup, self.shelf, target, print):
+        store = self.store
+        while store.restore(self.backup, self.shelf, target, print):
             time.sleep(SHORTLY)
         return target
 

@@ -74,6 +74,16 @@ def dynamodb_server(stack: Stack) -> DynamoDB:
 
 
 @pytest.fixture(scope="session")
+def spare_dynamodb(stack: Stack) -> Iterator[DynamoDB]:
+    """Another one, for tests that empty it first (``reset``) and change its clock and its pace as they like."""
+    server = DynamoDB(stack.processes, "dynamodb-spare")
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
 def scalardb(stack: Stack) -> ScalarDB:
     return stack.scalardb
 
