@@ -269,6 +269,16 @@ def test_a_live_table_that_is_on_its_way_out_when_it_begins(account: Account) ->
     assert not account.memory.counts["delete_table"]
 
 
+def test_where_there_is_no_way_back_any_more_it_goes_forward(account: Account) -> None:
+    """Some are moved already when the kept backup of one that was deleted is gone."""
+    target = half_placed(account, lambda _: RICH_TABLE not in account.contents())
+    account.memory.sleep(100)
+    gone = f"live {RICH_TABLE}"
+    account.memory.backups = {arn: each for arn, each in account.memory.backups.items() if each.of.content != gone}
+    account.store.place(account.backup, target)
+    assert live(account) == THEN
+
+
 def test_answers_that_lag_behind(account: Account) -> None:
     """What a replica says may be seconds old, and older than what the one before said."""
     target = account.restore(account.target(in_place=True))
