@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 
 from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError, StoreAccessError, StoreStatementError, TargetExistsError
 from midtime.stores.base import Target
-from midtime.stores.dynamodb import swapping
+from midtime.stores.dynamodb import pacing, swapping
+from midtime.stores.dynamodb.notes import Notes
 from tests.unit.stores.dynamodb.memory import RICH, LeftError, refusal
 from tests.unit.stores.dynamodb.restores import NAMES, POINT, RICH_TABLE, Account, account
 
@@ -442,6 +443,23 @@ def test_one_that_stood_still_goes_no_further_once_another_goes_back(account: Ac
         account.store.place(account.backup, target)
     account.memory.sleep(100)
     assert live(account) == LIVE
+
+
+def test_between_two_looks_too(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the one would bring back what the other has just deleted, for ever."""
+    target, looked = account.restore(account.target(in_place=True)), list[int]()
+
+    def sleep(seconds: float) -> None:
+        account.memory.sleep(seconds)
+        if RICH_TABLE not in account.contents():
+            Notes(account.topology, target).say_going_back()
+            looked.append(len(account.memory.log))
+
+    monkeypatch.setattr(pacing, "sleep", sleep)
+    with pytest.raises(LeaseHeldError, match="put back by somebody else"):
+        account.store.place(account.backup, target)
+    (at,) = looked
+    assert not [call for call in account.memory.log[at:] if call.startswith(("restore", "delete"))]
 
 
 def test_without_its_notes_nothing_is_touched(account: Account) -> None:
