@@ -216,7 +216,8 @@ def _targets_param(topology: Topology, otherwise: str) -> Param:
         properties={store.name: {"type": "string"} for store in stores},
         additionalProperties=False,
         title="Targets",
-        description_md=f'`{{"{stores[0].name}": "…"}}`. {otherwise}\n' + "".join(f"\n* `{store.name}`: {store.wished}" for store in stores),
+        description_md=f'`{{"{stores[0].name}": "…"}}`. {otherwise}\n'
+        + "".join(f"\n* **{store.name}**: {store.wished}" for store in stores),
     )
 
 

@@ -126,14 +126,14 @@ class RestorableOperator(TopologyOperator):
                 f"{', '.join(f'{_spoken(self._patience(store))} ({store})' for store in late)}",
                 fix="see why the archive or service lags, then clear this task; the restore point stays MARKED until then",
             )
-        from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+        from midtime.triggers.look_again import LookAgainTrigger
 
         again, longest = next_look(point.finished_at, utc_now()), max(map(self._patience, missing))
         self.log.info(
             "Waited %s since restore point %s was published, of %s at most; looked at again in %d s",
             _spoken(waited), point.id, _spoken(longest), again.total_seconds(),
         )  # fmt: skip
-        self.defer(trigger=TimeDeltaTrigger(again), method_name="resume")
+        self.defer(trigger=LookAgainTrigger.after(again), method_name="resume")
 
     def _patience(self, store: str) -> timedelta:
         said: timedelta = getattr(self.topology.store(store), "restorable_timeout", PATIENCE)
