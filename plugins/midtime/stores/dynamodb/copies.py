@@ -83,8 +83,7 @@ class Standing:
         """Whether it is the copy of a table that these notes are about: nothing else was restored from there to that instant to this name."""
         marked = notes.marked.table(source)
         return (
-            bool(self.restored)
-            and not self.restored.get("SourceBackupArn")
+            not self.restored.get("SourceBackupArn")
             and self.restored.get("SourceTableArn") == marked.arn
             and self.restored.get("RestoreDateTime") == notes.marked.instant
         )

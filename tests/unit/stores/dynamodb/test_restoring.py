@@ -11,11 +11,21 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from midtime.errors import NotRestorableError, RequestError, RestoreFailedError, StoreAccessError, StoreUnreachableError, TargetExistsError
+from midtime.errors import (
+    MidtimeError,
+    NotRestorableError,
+    RequestError,
+    RestoreFailedError,
+    StoreAccessError,
+    StoreStatementError,
+    StoreUnreachableError,
+    TargetExistsError,
+)
 from midtime.model.topology import Topology
+from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores.base import WILL_BE, Target, ask
 from midtime.stores.dynamodb.copies import TAG
-from tests.unit.stores.dynamodb.memory import PLAIN, RICH, Memory, refusal
+from tests.unit.stores.dynamodb.memory import PLAIN, RICH, START, Memory, refusal
 from tests.unit.stores.dynamodb.restores import NAMES, RICH_TABLE, Account, account, shortest
 from tests.unit.stores.dynamodb.test_swapping import LIVE, SCALED, left_at_each, scaled
 from tests.unit.stores.dynamodb.test_swapping import settings as settings_of
@@ -112,7 +122,9 @@ def test_backups_that_are_listed_for_a_while_after_they_were_deleted(account: Ac
         said = plain(**asked)["BackupSummaries"]
         there = [each for each in said if each["BackupArn"] not in [known["BackupArn"] for _, known in gone]]
         gone.extend((memory.now, each) for each in there)
-        return {"BackupSummaries": [each for when, each in gone if memory.now < when + 30]}
+        late = [each for when, each in gone if memory.now < when + 30]
+        ended = [{**each, "BackupStatus": "DELETED"} for _, each in gone]  # which the service lists, too
+        return {"BackupSummaries": [*late, *ended]}
 
     memory.list_backups = lagging  # type: ignore[method-assign]
     memory.counts.clear()
@@ -146,17 +158,29 @@ def test_a_name_that_is_taken(account: Account) -> None:
     assert account.contents()[f"new_{RICH_TABLE}"] == "somebody's"
 
 
-@pytest.mark.parametrize("how", ["made", "another instant", "another run's", "placed"])
-def test_nothing_but_its_own_is_discarded(account: Account, how: str) -> None:
-    """Under the copies' own names."""
+@pytest.mark.parametrize(
+    "restored",
+    [
+        None,
+        {"RestoreDateTime": START + timedelta(seconds=301)},
+        {"SourceTableArn": "arn:aws:dynamodb:ap-northeast-1:123456789012:table/bank.other"},
+        {"SourceBackupArn": "somebody's"},
+    ],
+)
+def test_nothing_but_its_own_is_discarded(account: Account, restored: dict[str, Any] | None) -> None:
+    """Under the copies' own names: made, or restored to another instant, of another table, from a backup."""
     target = account.restore(account.target(to="new_"))
     table = account.memory.tables[f"new_{RICH_TABLE}"]
-    if how == "made":
-        table.restored = None
-    elif how == "another instant":
-        table.restored = {**(table.restored or {}), "RestoreDateTime": account.backup.midtime + timedelta(seconds=1)}
-    else:
-        table.settings["tags"][TAG] = "midtime_tmp_ffffff" if how == "another run's" else f"placed {target.working}"
+    table.restored = restored and {**(table.restored or {}), **restored}
+    account.store.discard(target)
+    assert list(copies(account, target)) == [table.name]
+
+
+@pytest.mark.parametrize("said", ["midtime_tmp_ffffff", "placed {}"])
+def test_nor_what_is_another_runs_or_placed(account: Account, said: str) -> None:
+    target = account.restore(account.target(to="new_"))
+    table = account.memory.tables[f"new_{RICH_TABLE}"]
+    table.settings["tags"][TAG] = said.format(target.working)
     account.store.discard(target)
     assert list(copies(account, target)) == [table.name]
 
@@ -331,6 +355,29 @@ def test_beside_says_where(account: Account) -> None:
         answers(account, account.target(to="other_"))
 
 
+def test_its_own_copies_are_in_nobodys_way_but_anothers_in_their_place_are(account: Account) -> None:
+    target = account.restore(account.target(to="new_"))
+    account.memory.tables[f"new_{RICH_TABLE}"].restored = None
+    with pytest.raises(TargetExistsError, match=f"new_{RICH_TABLE} is somebody else's"):
+        answers(account, target)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "why"),
+    [({"Replicas": [{"RegionName": "eu-west-1"}]}, StoreAccessError, "global tables"), ({"TableStatus": "DELETING"}, NotRestorableError, "deleted"),
+     ({"TableStatus": "ARCHIVING"}, StoreStatementError, r"bank\.accounts \(ARCHIVING\)")],
+)  # fmt: skip
+def test_what_cannot_give_way(account: Account, said: dict[str, Any], kind: type[MidtimeError], why: str) -> None:
+    plain = account.memory.describe_table
+
+    def describe(TableName: str) -> Any:  # noqa: N803
+        return {"Table": {**plain(TableName)["Table"], **(said if TableName == RICH_TABLE else {})}}
+
+    account.memory.describe_table = describe  # type: ignore[method-assign]
+    with pytest.raises(kind, match=why):
+        answers(account, account.target(in_place=True))
+
+
 @pytest.mark.parametrize("change", [{"region": "eu-west-1"}, {"prefix": "other_"}])
 def test_another_store_than_the_marked_one(account: Account, change: dict[str, str]) -> None:
     details = {**account.backup.details, **change}
@@ -362,6 +409,11 @@ def test_not_reached_yet(account: Account) -> None:
 def test_wishes_that_make_no_names(account: Account, wish: Callable[[Account], Any], said: str) -> None:
     with pytest.raises(RequestError, match=said):
         wish(account)
+
+
+def test_another_region_is_no_target(account: Account) -> None:
+    with pytest.raises(RequestError, match=r"another region \(eu-west-1\) is not supported"):
+        account.store.target(TargetWish(region="eu-west-1"), run="abc123", drill=False, in_place=False)
 
 
 def test_the_live_prefix_is_no_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

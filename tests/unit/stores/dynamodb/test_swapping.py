@@ -57,10 +57,13 @@ def test_placed_with_its_settings_and_what_was_live_is_kept(account: Account) ->
     target = account.restore(account.target(in_place=True))
     require_safe(account)
     assert live(account) == LIVE
+    billed: list[Any] = []
+    account.memory.before_each = lambda operation, asked: billed.append(asked) if "BillingMode" in asked else None
     account.store.place(account.backup, target)
     assert live(account) == THEN
     assert settings(account, RICH_TABLE) == RICH
     assert scaled(account, RICH_TABLE) == (SCALED, SCALED)
+    assert billed == [], "the restore itself brings billing and capacity: of each table no more is changed than must be"
     account.store.discard(target)
     account.memory.after_each = lambda: None
     assert sorted(account.contents()) == sorted(NAMES)
@@ -206,8 +209,48 @@ def one_is_new(account: Account) -> Callable[[Target], bool]:
     )
 
 
-def test_a_kept_backup_that_is_gone_moves_nothing(account: Account) -> None:
-    target = half_placed(account, one_is_new(account))
+def half_back(account: Account, operation: str) -> Target:
+    """In place, and left on the way back at the second call of that kind."""
+    target = account.restore(account.target(in_place=True))
+    account.store.place(account.backup, target)
+    account.memory.counts.clear()
+
+    def leave(called: str, asked: Any) -> None:
+        if called == operation and account.memory.counts[operation] == 2:
+            raise LeftError
+
+    account.memory.before_each = leave
+    with pytest.raises(LeftError):
+        account.store.put_back(account.backup, target)
+    account.memory.before_each = lambda operation, asked: None
+    account.memory.sleep(100)
+    return target
+
+
+def test_who_has_begun_to_go_back_ends_it_before_he_goes_forward_again(account: Account) -> None:
+    target = half_back(account, "restore_table_from_backup")
+    assert Notes(account.topology, target).going_back
+    account.store.place(account.backup, target)
+    assert live(account) == THEN
+    account.store.put_back(account.backup, target)
+    assert live(account) == LIVE
+
+
+def test_left_while_the_kept_backups_are_removed(account: Account) -> None:
+    """Of the tables that were put back nobody could tell any more where they are from."""
+    target = half_back(account, "delete_backup")
+    account.store.put_back(account.backup, target)
+    assert live(account) == LIVE
+    assert {each.name for each in account.memory.backups.values()} == {target.working}
+
+
+def one_is_going(account: Account) -> Callable[[Target], bool]:
+    return lambda _: any(table.gone_at is not None for table in account.memory.tables.values())
+
+
+@pytest.mark.parametrize("until", [one_is_new, one_is_going])
+def test_a_kept_backup_that_is_gone_moves_nothing(account: Account, until: Callable[[Account], Callable[[Target], bool]]) -> None:
+    target = half_placed(account, until(account))
     for arn in [arn for arn, each in account.memory.backups.items() if each.name == target.aside]:
         del account.memory.backups[arn]
     before = account.contents()
@@ -216,9 +259,10 @@ def test_a_kept_backup_that_is_gone_moves_nothing(account: Account) -> None:
     assert account.contents() == before
 
 
-def test_a_table_that_somebody_made_meanwhile(account: Account) -> None:
+@pytest.mark.parametrize("restored", [None, {"SourceBackupArn": "somebody's, too"}])
+def test_a_table_that_somebody_made_meanwhile(account: Account, restored: dict[str, Any] | None) -> None:
     target = half_placed(account, one_is_new(account))
-    account.memory.make(RICH_TABLE, "somebody's")
+    account.memory.make(RICH_TABLE, "somebody's").restored = restored
     before = account.contents()
     with pytest.raises(TargetExistsError, match="made by somebody else"):
         account.store.place(account.backup, target)
@@ -437,6 +481,23 @@ def test_one_that_stood_still_goes_no_further_once_another_goes_back(account: Ac
         if account.memory.counts["delete_table"]:
             account.memory.after_each = lambda: None
             account.store.put_back(account.backup, target)
+
+    account.memory.after_each = other
+    with pytest.raises(LeaseHeldError, match="put back by somebody else"):
+        account.store.place(account.backup, target)
+    account.memory.sleep(100)
+    assert live(account) == LIVE
+
+
+def test_nor_once_another_has_gone_back_and_begun_afresh(account: Account) -> None:
+    """What is live by then is not what the first one has seen and saved."""
+    target = account.restore(account.target(in_place=True))
+
+    def other() -> None:
+        if account.memory.counts["delete_table"]:
+            account.memory.after_each = lambda: None
+            account.store.put_back(account.backup, target)
+            swapping.Swap(account.store.aws, Notes(account.topology, target))._keep()
 
     account.memory.after_each = other
     with pytest.raises(LeaseHeldError, match="put back by somebody else"):
