@@ -5,7 +5,8 @@
 
 1. `plan` resolves the restore point, names every target and asks every question, before anything is touched.
 2. `approve` waits for a person (tab *Required Actions*) where something is going to be replaced: live databases, or what is in another cluster.
-3. `restore_<store>`: all stores in parallel, from artifacts whose SHA-256 was checked, under working names.
+3. `restore_<store>`: all stores in parallel, from artifacts whose SHA-256 was checked, under working names. Where a cloud service does the work, the task
+   is deferred meanwhile; its log says how far it is.
 4. `verify` compares schema, counts, digests and ScalarDB's records with the capture. A set that is not good goes no further.
 5. `place` gives every store its final name, or none of them; in place it stops the products first and starts them afterwards, and keeps what was there.
 6. `release` ends what died on the way: all stores back, or forward where all were in place; then it removes the working copies.

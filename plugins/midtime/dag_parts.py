@@ -15,6 +15,7 @@ from midtime.model.restore_point import State
 from midtime.model.topology import Shape, Topology, load_named, load_topologies, topologies_folder
 from midtime.settings import DEFAULT_TOPOLOGIES
 from midtime.snapshots import snapshotted
+from midtime.window_marks import marked_first
 
 RESTORE_POINT_PATTERN = r"^(latest|\d{8}T\d{6}Z-[0-9a-f]{6})$"
 
@@ -77,6 +78,17 @@ def coordinators_first(topology: Topology) -> tuple[list[str], list[str]]:
     return first, [store.name for store in topology.stores if store.captured and store.name not in first]
 
 
+def captures_before(topology: Topology) -> list[str]:
+    """Ids of the tasks that must have captured before a store without a Coordinator is: with one in a managed store, ``pause`` says so for it."""
+    first = [capture_task(topology, store) for store in coordinators_first(topology)[0]]
+    return [*first, "pause"] if marked_first(topology) else first
+
+
+def managed(topology: Topology) -> list[str]:
+    """The stores that are marked instead of captured."""
+    return [store.name for store in topology.stores if not store.captured]
+
+
 def capture_task(topology: Topology, store: str) -> str:
     """Id of the task that captures a store."""
     return f"{'snapshot' if store in snapshotted(topology) else 'dump'}_{store}"
@@ -101,13 +113,14 @@ def restore_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
         "restore_point": _restore_point_param("The newest restorable one, or the id of any other (`midtime list`)."),
         "targets": _targets_param(
             topology,
-            "A store that is not named is restored beside the original, under a generated name; a Cassandra cluster has to be named.",
+            "A store that is not named is restored beside the original, under a generated name.",
         ),
         "in_place": Param(
             False,
             type="boolean",
             title="In place",
-            description="Replace the live databases. Products are stopped, what is replaced is kept under another name.",
+            description="Replace the live databases. Products are stopped, what is replaced is kept under another name."
+            + "".join(f" {store.name} loses {store.lost_in_place}." for store in topology.stores if store.lost_in_place),
         ),
         "approve": Param(
             True,
@@ -196,14 +209,15 @@ def _restore_point_param(meaning: str) -> Param:
 
 
 def _targets_param(topology: Topology, otherwise: str) -> Param:
-    names = [store.name for store in topology.stores]
+    stores = topology.stores
     return Param(
         {},
         type="object",
-        properties={name: {"type": "string"} for name in names},
+        properties={store.name: {"type": "string"} for store in stores},
         additionalProperties=False,
         title="Targets",
-        description_md=f'`{{"{names[0]}": "<connection or database name>"}}`. {otherwise}',
+        description_md=f'`{{"{stores[0].name}": "…"}}`. {otherwise}\n'
+        + "".join(f"\n* **{store.name}**: {store.wished}" for store in stores),
     )
 
 

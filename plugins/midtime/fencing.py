@@ -10,8 +10,8 @@ from typing import Any
 
 from midtime.errors import StoreError
 from midtime.model.instants import to_rfc3339, utc_now
-from midtime.stores.base import CopiedStore
-from midtime.stores.fences import Fence, Place, fence_table
+from midtime.stores.base import Store
+from midtime.stores.fences import FenceWriter, Place, fence_table
 
 log = logging.getLogger(__name__)
 
@@ -25,20 +25,22 @@ class StoreFence:
     :param required: the store is restored to a point, which can be missed; it is not backed up without its fence
     """
 
-    store: CopiedStore
+    store: Store
     resources: ExitStack
     required: bool = False
-    fence: Fence | None = None
+    fence: FenceWriter | None = None
     why: str = ""
     """Why a row is missing."""
     written: dict[str, str] = field(default_factory=dict)
     """Place -> when, by the worker's clock."""
 
     def prepare(self) -> None:
-        """Make the table; before the store is armed, for it is DDL. Nothing stays open: arming may take hours.
+        """Make the table, unless the topology declines it; before the store is armed, for it is DDL. Nothing stays open: arming may take hours.
 
         :raises StoreError: we may not, and must
         """
+        if self.why:
+            return
         with self._noting(), self.store.fence() as fence:
             fence.prepare()
 
@@ -79,23 +81,29 @@ class StoreFence:
         return {"namespace": namespace, "before": self.written.get("before"), "after": self.written.get("after"), "why": self.why}
 
 
+def fence_of(store: Store, resources: ExitStack) -> StoreFence:
+    """A store's fence; nothing is made or opened yet.
+
+    :param resources: what is opened is closed with it
+    """
+    spec = store.topology.store(store.name)
+    declined = "" if spec.fence else "the topology says `fence: false`"
+    return StoreFence(store, resources, required=spec.fence and spec.point_in_time, why=declined)
+
+
 @contextmanager
-def fenced(store: CopiedStore) -> Iterator[StoreFence]:
+def fenced(store: Store) -> Iterator[StoreFence]:
     """A store's fence, its table made; to be entered before the store is armed.
 
     :raises StoreError: a store that is restored to a point cannot be written to, and its topology does not say ``fence: false``
     """
-    spec = store.topology.store(store.name)
     with ExitStack() as resources:
-        made = StoreFence(store, resources, required=spec.fence and spec.point_in_time)
-        if spec.fence:
-            made.prepare()
-        else:
-            made.why = "the topology says `fence: false`"
+        made = fence_of(store, resources)
+        made.prepare()
         yield made
 
 
-def describe(store: CopiedStore) -> str:
+def describe(store: Store) -> str:
     """For the preflight, which writes nothing."""
     if not store.topology.store(store.name).fence:
         return f"no, the topology says so: {UNPROVEN}"

@@ -16,6 +16,7 @@ from midtime.catalog.leases import WORKING
 from midtime.catalog.placings import SETTLED, PlacingJournal, State, journal_of
 from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError
 from midtime.model.restore_point import RestorePoint
+from midtime.model.restore_point import State as PointState
 from midtime.model.topology import Topology
 from midtime.preflight import require
 from midtime.stores import open_store
@@ -245,11 +246,25 @@ class Placing:
         replaced = [store for store, target in self.targets.items() if target.aside and not target.node]
         if replaced and over is State.DONE:
             given_up.note(self.catalog, self.lease.name, replaced, self._point)
+        self._end_histories(replaced)
         if self.replaces:
             products.start_all(self.topology)
             for line in products.require_serving(self.topology):
                 self.say(line)
         self._about_to(over)
+
+    def _end_histories(self, stores: Sequence[str]) -> None:
+        """What was marked in the history of what gave way can be restored no more, also where it was put back."""
+        ended = {store: open_store(self.topology, store).ends_history(self.targets[store]) for store in stores}
+        for entry in self.catalog.entries() if any(ended.values()) else ():
+            gone = (
+                [part.store for part in entry.restore_point.stores if part.method == "pitr" and ended.get(part.store)]
+                if entry.restore_point
+                else []
+            )
+            if gone and entry.state not in (PointState.INVALID, PointState.EXPIRED):
+                self.catalog.invalidate(entry.id, f"store {gone[0]}: {ended[gone[0]]}")
+                self.say(f"Restore point {entry.id} cannot be restored any more: store {gone[0]}: {ended[gone[0]]}")
 
 
 def _text(error: Exception) -> str:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from midtime.products import require_stopped
 from midtime.snapshots import snapshotted
 from midtime.stores import open_store
 from midtime.stores.base import Check, Question, Target, ask
+from midtime.stores.managed import ManagedStore
 from midtime.windows import require_one_place, require_slots
 
 if TYPE_CHECKING:
@@ -130,7 +132,16 @@ def _store_checks(topology: Topology, name: str, *, fence: bool) -> Iterator[Che
     if fence:
         fenced: list[Question] = [("is fenced", lambda: fencing.describe(store))]
         questions = chain(fenced, questions)
+    if fence and isinstance(store, ManagedStore):
+        clock: list[Question] = [("tells its time", partial(_clock, store))]
+        questions = chain(questions, clock)
     yield from ask(name, questions)
+
+
+def _clock(store: ManagedStore) -> str:
+    """What the window will stand on."""
+    reading = store.read_clock()
+    return f"its clock is {reading.low.total_seconds():+.3f} s to {reading.high.total_seconds():+.3f} s from this worker's"
 
 
 def _destination_questions(catalog: Catalog) -> Iterator[Question]:

@@ -15,7 +15,7 @@ from midtime.window_clocks import choice_of
 def proven_midtime(topology: Topology, captures: Sequence[Mapping[str, Any]], evidence: Mapping[str, Any] | None) -> str:
     """The midtime of a window, RFC 3339.
 
-    :param captures: what the capturing tasks returned
+    :param captures: what the capturing tasks returned; none where every store is managed
     :param evidence: what the task that ended the window returned
     :raises WindowVoidError: a store was not captured in this very window, or what was copied is another capture than the reported one
     :raises WindowError: the window has no midtime
@@ -35,9 +35,9 @@ def proven_midtime(topology: Topology, captures: Sequence[Mapping[str, Any]], ev
 
 
 def require_parts(parts: Iterable[StoreBackup], captures: Sequence[Mapping[str, Any]]) -> None:
-    """The parts that lie at the destination are those of these captures.
+    """The parts that lie at the destination are those of these captures and marks.
 
-    :raises WindowVoidError: another try wrote one of them
+    :raises WindowVoidError: another try wrote one of them, or it is of another window's mark
     """
     copied = {each["store"]: each.get("capture") for each in captures}
     if strange := [part.store for part in parts if part.details.get("capture") != copied.get(part.store)]:

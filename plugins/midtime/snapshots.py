@@ -12,7 +12,7 @@ from midtime.errors import CatalogError, MidtimeError, RequestError
 from midtime.model.instants import utc_now
 from midtime.model.topology import Topology
 from midtime.stores import open_store
-from midtime.stores.base import SnapshotStore
+from midtime.stores.copied import SnapshotStore
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -15,6 +15,7 @@ from midtime.model.window import Window
 from midtime.model.words import counted
 from midtime.stores import open_store
 from midtime.stores.base import RestoredSet, Target
+from midtime.stores.managed import ManagedStore
 from midtime.verify.content import compare
 from midtime.verify.facts import Bounds, TopologyFacts
 from midtime.verify.judge import judge
@@ -42,6 +43,8 @@ class Verification:
     checks: int = field(default=0)
     in_files: int = 0
     """Tables of which nothing was counted: that their files are as captured was seen when they were restored."""
+    marked: int = 0
+    """Tables of which nothing was counted: a service has restored them from its own history."""
     later: tuple[str, ...] = ()
     """Stores that are verified once they are in place, and with them the records and the user's questions."""
 
@@ -53,10 +56,10 @@ class Verification:
     def summary(self) -> str:
         """A few words for people."""
         if self.good:
-            parts = (
-                [f"{counted(self.tables, 'table')} and {counted(self.rows, 'row')} as captured"] if self.tables or not self.in_files else []
-            )
+            uncounted = self.in_files or self.marked
+            parts = [f"{counted(self.tables, 'table')} and {counted(self.rows, 'row')} as captured"] if self.tables or not uncounted else []
             parts += [f"{counted(self.in_files, 'table')} whose files are as captured"] if self.in_files else []
+            parts += [f"{counted(self.marked, 'table')} as the service's history has them"] if self.marked else []
             parts += [f"ScalarDB's records {self.verdict.summary()}"] if self.verdict else []
             parts += [f"{counted(self.checks, 'check')} passed"] if self.checks else []
             parts += (
@@ -81,6 +84,7 @@ class Verification:
             "tables": self.tables,
             "rows": self.rows,
             "tables_in_files": self.in_files,
+            "tables_marked": self.marked,
             "records": self.verdict.to_dict() if self.verdict else None,
         }
 
@@ -116,7 +120,8 @@ def verify(topology: Topology, point: RestorePoint, targets: Iterable[Target]) -
             tables=sum(len(backup.tables) for backup in point.stores),
             rows=sum(backup.rows for backup in point.stores),
             checks=len(topology.checks),
-            in_files=sum(_in_files(topology, backup) for backup in point.stores),
+            in_files=sum(_in_files(topology, backup) for backup in point.stores if not _is_marked(topology, backup)),
+            marked=sum(len(backup.details.get(FILES_OF, ())) for backup in point.stores if _is_marked(topology, backup)),
         )
 
 
@@ -146,6 +151,10 @@ def _in_files(topology: Topology, backup: StoreBackup) -> int:
         return 0
     ours = topology.all_namespaces(backup.store)
     return sum(table.partition(".")[0] in ours for table in backup.details.get(FILES_OF, ()))
+
+
+def _is_marked(topology: Topology, backup: StoreBackup) -> bool:
+    return isinstance(open_store(topology, backup.store), ManagedStore)
 
 
 def _judge(topology: Topology, point: RestorePoint, sets: Mapping[str, RestoredSet]) -> Verdict | None:

@@ -12,15 +12,21 @@ from midtime.errors import NoInstantError
 from midtime.model.clocks import Choice, ClockReading, StoreClock, choose, earliest_end, hold_needed
 from midtime.model.topology import Topology
 from midtime.model.window import Window
-from midtime.stores import open_clocked
+from midtime.stores import open_managed
 
 
 @dataclass(slots=True)
 class WindowClocks:
-    """The clocks of one window. Captured stores have none: their proof is causality."""
+    """The clocks of one window. Captured stores have none: their proof is causality.
+
+    :param begins: from when on instants may be chosen, on the worker's clock; None while that is not known: from the window's start on
+    :param ends: until when; None for the window's end
+    """
 
     topology: Topology
     clocks: list[StoreClock] = field(default_factory=list)
+    begins: datetime | None = None
+    ends: datetime | None = None
 
     def read_before(self) -> None:
         """Right before the pause, all at once: a clock drifts while captures get ready.
@@ -58,14 +64,22 @@ class WindowClocks:
 
     def earliest_end(self, start: datetime) -> datetime:
         """Until when a window that began at ``start`` is held: the hold, and longer if no instant fits into it."""
-        return max(start + self.hold, earliest_end(start, self.clocks))
+        return max(start + self.hold, self.last_needed(start))
+
+    def last_needed(self, start: datetime) -> datetime:
+        """The same without the hold: at that moment an instant has surely passed on every clock, tail and all."""
+        return earliest_end(max(start, self.begins or start), self.clocks)
+
+    def span(self, window: Window) -> Window:
+        """The part of a window in which the instants lie."""
+        return Window(self.begins or window.start, self.ends or window.end)
 
     def choose(self, window: Window) -> Choice:
         """The midtime, and each store's own.
 
         :raises WindowError: there is none, or a clock jumped
         """
-        return choose(window, self.clocks)
+        return choose(self.span(window), self.clocks)
 
     def to_list(self) -> list[dict[str, Any]]:
         """For the evidence: what was read, and what is known of the service."""
@@ -84,7 +98,7 @@ class WindowClocks:
     def _read(self, names: Sequence[str]) -> list[tuple[Any, ClockReading]]:
         if not names:
             return []
-        stores = [open_clocked(self.topology, name) for name in names]
+        stores = [open_managed(self.topology, name) for name in names]
         with ThreadPoolExecutor(len(stores), thread_name_prefix="clocks") as pool:
             return list(zip(stores, pool.map(lambda store: store.read_clock(), stores), strict=True))
 
@@ -105,4 +119,4 @@ def choice_of(evidence: Mapping[str, Any]) -> Choice:
         )
         for said in evidence.get("clocks", ())
     ]
-    return choose(Window.from_dict(evidence["window"]), clocks)
+    return choose(Window.from_dict(evidence.get("span") or evidence["window"]), clocks)

@@ -18,8 +18,9 @@ from midtime.catalog import Catalog
 from midtime.model.instants import restore_point_id
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
-from midtime.stores import open_store
-from midtime.stores.base import CopiedStore, Shelf
+from midtime.stores import open_copied
+from midtime.stores.base import Shelf
+from midtime.stores.copied import CopiedStore
 from tests.integration import faults
 from tests.stack.airflow import REPOSITORY, LocalAirflow
 from tests.stack.postgres import Postgres
@@ -70,7 +71,7 @@ class Setting:
 
     @property
     def store(self) -> CopiedStore:
-        return open_store(self.topology, "accounts")
+        return open_copied(self.topology, "accounts")
 
     def back_up(self, run: str = "run") -> tuple[str, StoreBackup]:
         """One backup without its manifest: the id and the store's part."""

@@ -22,8 +22,9 @@ from midtime.model.instants import restore_point_id
 from midtime.model.restore_point import RestorePoint, StoreBackup
 from midtime.model.topology import Target as TargetWish
 from midtime.model.topology import Topology
-from midtime.stores import open_store
-from midtime.stores.base import CopiedStore, Shelf, Target
+from midtime.stores import open_copied
+from midtime.stores.base import Shelf, Target
+from midtime.stores.copied import CopiedStore
 from midtime.verification import Verification, verify
 from tests.answers import refusal
 from tests.stack.mariadb import MariaDB
@@ -66,7 +67,7 @@ class MysqlSetting:
 
     @property
     def store(self) -> CopiedStore:
-        return open_store(self.topology, "accounts")
+        return open_copied(self.topology, "accounts")
 
     def execute(self, statement: str, args: tuple[Any, ...] | None = None) -> list[tuple[Any, ...]]:
         """Run SQL in which ``{bank}``, ``{coordinator}`` and ``{scalardb}`` stand for this test's databases."""

@@ -18,7 +18,8 @@ from midtime.fencing import fenced
 from midtime.model.instants import restore_point_id
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
-from midtime.stores.base import CopiedStore, RestoredSet, Shelf
+from midtime.stores.base import RestoredSet, Shelf
+from midtime.stores.copied import CopiedStore
 from tests.integration.fixtures import Setting
 from tests.integration.mysql_setting import MysqlSetting
 from tests.unit.stores.sqlite.setting import SqliteSetting, elsewhere, make_database, setting_of

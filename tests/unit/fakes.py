@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any, ClassVar
 
 import pytest
 
 from midtime import stores
 from midtime.errors import MidtimeError
+from midtime.model.clock_readings import ClockReading
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Target as TargetWish
-from midtime.stores.base import CopiedStore, Question, Say, Shelf, Target
+from midtime.stores.base import Question, Restorable, Say, Shelf, Store, Target
+from midtime.stores.copied import CopiedStore
+from midtime.stores.managed import ManagedStore
 
 
-class FakeStore(CopiedStore):
+class Fake(Store):
     """Every instance writes into the same book."""
 
     discarded: ClassVar[list[Target]] = []
     failures: ClassVar[dict[str, MidtimeError]] = {}
     """By working name (discard) or by store (questions)."""
-
-    @classmethod
-    def install(cls, monkeypatch: pytest.MonkeyPatch) -> type[FakeStore]:
-        monkeypatch.setitem(stores.ENGINES, ("postgresql", "dump"), f"{cls.__module__}:{cls.__name__}")
-        cls.discarded = []
-        cls.failures = {}
-        return cls
 
     def questions(self) -> Iterator[Question]:
         yield "is reachable", self._answer
@@ -58,15 +55,6 @@ class FakeStore(CopiedStore):
     def fence(self) -> AbstractContextManager[Any]:
         raise NotImplementedError
 
-    def arm(self) -> AbstractContextManager[Any]:
-        raise NotImplementedError
-
-    def capture(self) -> AbstractContextManager[Any]:
-        raise NotImplementedError
-
-    def copy(self, capture: Any, shelf: Shelf, say: Say) -> StoreBackup:
-        raise NotImplementedError
-
     def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> None:
         raise NotImplementedError
 
@@ -77,4 +65,37 @@ class FakeStore(CopiedStore):
         raise NotImplementedError
 
     def put_back(self, backup: StoreBackup, target: Target) -> None:
+        raise NotImplementedError
+
+
+class FakeStore(Fake, CopiedStore):
+    """One whose data we copy."""
+
+    @classmethod
+    def install(cls, monkeypatch: pytest.MonkeyPatch) -> type[FakeStore]:
+        monkeypatch.setitem(stores.ENGINES, ("postgresql", "dump"), f"{cls.__module__}:{cls.__name__}")
+        cls.discarded = []
+        cls.failures = {}
+        return cls
+
+    def arm(self) -> AbstractContextManager[Any]:
+        raise NotImplementedError
+
+    def capture(self) -> AbstractContextManager[Any]:
+        raise NotImplementedError
+
+    def copy(self, capture: Any, shelf: Shelf, say: Say) -> StoreBackup:
+        raise NotImplementedError
+
+
+class FakeManagedStore(Fake, ManagedStore):
+    """One that a service keeps the history of."""
+
+    def read_clock(self) -> ClockReading:
+        raise NotImplementedError
+
+    def mark(self, instant: datetime, shelf: Shelf, say: Say) -> StoreBackup:
+        raise NotImplementedError
+
+    def restorable(self, backup: StoreBackup) -> Restorable:
         raise NotImplementedError

@@ -19,7 +19,8 @@ from midtime.errors import MidtimeError, StoreUnreachableError
 from midtime.model.instants import utc_now
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
-from midtime.stores.base import WILL_BE, Armed, Question, Say, Shelf, SnapshotStore, Target
+from midtime.stores.base import WILL_BE, Question, Say, Shelf, Target
+from midtime.stores.copied import Armed, SnapshotStore
 from tests.unit.builders import LEDGER, part, topology
 from tests.unit.operators.tasks import ArmableStore
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from midtime import preflight
+from midtime import preflight, stores
 from midtime.catalog import Catalog, objects
 from midtime.catalog.placings import State, journal_of
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.errors import CatalogError, DestinationError, LeaseHeldError, MidtimeError, StoreAccessError, StoreUnreachableError, ToolError
+from midtime.model.clock_readings import ClockReading
+from midtime.model.instants import utc_now
 from midtime.preflight import backup_checks, require, restore_checks, snapshot_checks
 from midtime.stores.base import Check, Target
 from tests.unit.builders import LEDGER, part, point, topology
-from tests.unit.fakes import FakeStore
+from tests.unit.fakes import FakeManagedStore, FakeStore
 
 GOOD = Check("accounts", "is reachable", True, "yes")
 
@@ -145,7 +148,9 @@ class TestBackup:
 
     def test_an_engine_that_is_not_there_yet(self, catalog: Catalog) -> None:
         bank = topology(
-            stores=[{"name": "points", "engine": "dynamodb", "conn_id": "aws", "region": "eu-west-1", "namespaces": ["p"]}],
+            stores=[
+                {"name": "points", "engine": "aurora", "dialect": "mysql", "region": "eu-west-1", "cluster": "c", "data_conn_id": "db"}
+            ],
             products=[LEDGER],
             scalardb={"coordinators": [{"store": "points"}]},
         )
@@ -158,3 +163,21 @@ def test_restore_asks_every_target() -> None:
     both = point(stores=(part("accounts"), part("points")))
     answers = require(restore_checks(topology("accounts", "points"), both, targets))
     assert [(each.subject, each.detail) for each in answers] == [("accounts", "w_accounts for accounts"), ("points", "w_points for points")]
+
+
+class TimedStore(FakeManagedStore):
+    """Its clock is two seconds ahead."""
+
+    def read_clock(self) -> ClockReading:
+        ahead = timedelta(seconds=2)
+        return ClockReading(ahead, ahead + timedelta(milliseconds=20), utc_now())
+
+
+def test_a_managed_store_tells_its_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only where a window will stand on it, and behind the store's own questions."""
+    monkeypatch.setitem(stores.ENGINES, ("dynamodb", "pitr"), f"{__name__}:{TimedStore.__name__}")
+    spec = {"name": "points", "engine": "dynamodb", "region": "eu-west-1", "namespaces": ["bank"]}
+    bank = topology(destination=f"file://{tmp_path}", stores=[spec], products=[LEDGER])
+    asked = [check for check in backup_checks(bank, Catalog(bank.destination, bank.name)) if check.subject == "points"]
+    assert [check.question for check in asked] == ["is fenced", "is reachable", "has client tools", "tells its time"]
+    assert asked[-1].detail == "its clock is +2.000 s to +2.020 s from this worker's"

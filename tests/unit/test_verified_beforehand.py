@@ -88,6 +88,13 @@ def test_counted_beside_not_counted(of_files: StoreBackup) -> None:
     assert found.summary() == "good: 1 table and 3 rows as captured; 2 tables whose files are as captured"
 
 
+def test_marked_tables_are_neither_counted_nor_files(of_files: StoreBackup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "_is_marked", lambda _, backup: backup.store == "ring")
+    found = verification.verify(topology("ring"), point(stores=(of_files,)), targets()[:1])
+    assert found.summary() == "good: 3 tables as the service's history has them"
+    assert (found.to_dict()["tables_in_files"], found.to_dict()["tables_marked"]) == (0, 3)
+
+
 def test_what_differs_fails_at_once() -> None:
     made = point(stores=(part("ring"), part("b")))
     ClusterOrNot.lost = True

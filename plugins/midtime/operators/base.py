@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -54,8 +54,12 @@ class TopologyOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Run :meth:`work` and translate its errors for Airflow."""
+        return self.guarded(self.work, context)
+
+    def guarded(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Run something and translate its errors for Airflow."""
         try:
-            return self.work(context)
+            return work(*arguments)
         except MidtimeError as error:
             if error.retryable:
                 raise

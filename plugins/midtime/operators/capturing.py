@@ -6,20 +6,21 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.fencing import StoreFence, fenced
 from midtime.model.instants import from_rfc3339, restore_point_id, to_rfc3339, utc_now
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.operators.meeting import Guest, refuse_dags_test
-from midtime.stores import open_store
+from midtime.stores import open_copied
 from midtime.windows import turn_held
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from midtime.stores.base import Armed, Capture, CopiedStore
+    from midtime.stores.copied import Armed, Capture, CopiedStore
 
 
 class StoreOperator(TopologyOperator):
@@ -29,7 +30,7 @@ class StoreOperator(TopologyOperator):
     :param store: the store's name in the topology
     """
 
-    time_limit = None
+    time_limit: ClassVar[timedelta | None] = None
 
     def __init__(self, *, store: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -63,7 +64,7 @@ class WindowedCaptureOperator(StoreOperator):
         """Arm, wait, capture, report, and keep it once the window has proven itself."""
         refuse_dags_test()
         run = run_name(context)
-        store = open_store(self.topology, self.store)
+        store = open_copied(self.topology, self.store)
         guest = Guest(context, self.pause)
         held = self.catalog.leases.held(BACKUP_LEASE, run)
         with held, turn_held(self.topology, run), fenced(store) as fence, self.arm(store, run) as armed:

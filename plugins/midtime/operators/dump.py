@@ -9,13 +9,13 @@ from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.model.instants import restore_point_id, to_rfc3339
 from midtime.operators.base import run_name
 from midtime.operators.capturing import StoreOperator, WindowedCaptureOperator
-from midtime.stores import open_store
+from midtime.stores import open_copied
 from midtime.stores.base import Shelf
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from midtime.stores.base import Capture, CopiedStore
+    from midtime.stores.copied import Capture, CopiedStore
 
 
 class DumpOperator(StoreOperator):
@@ -35,7 +35,7 @@ class DumpOperator(StoreOperator):
     def work(self, context: Context) -> dict[str, Any]:
         """Capture, copy, note the part."""
         run = run_name(context)
-        store = open_store(self.topology, self.store)
+        store = open_copied(self.topology, self.store)
         with self.catalog.leases.held(BACKUP_LEASE, run), store.capture() as capture:
             return self._copy(store, capture, restore_point_id(capture.midtime, run))
 

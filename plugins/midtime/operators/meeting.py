@@ -1,7 +1,8 @@
 """How the tasks of a window meet while all of them run: through XCom, polled. Nothing but "no capture" is concluded from silence.
 
-The pausing task pushes ``window``, each capturing task ``armed`` and ``captured``. Windows have ids, and everything that is said names one: what
-an earlier try said, or one that is busy with its copy, is passed over.
+The pausing task pushes ``window``, each capturing task ``armed`` and ``captured``; where captures wait for the marks of managed stores, the
+pausing task says ``captured`` for those. Windows have ids, and everything that is said names one: what an earlier try said, or one that is
+busy with its copy, is passed over.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Meeting:
 
     def gone(self, task_ids: Sequence[str]) -> list[str]:
         """Those of these tasks that will say no more; asked once a second, in between nobody is."""
-        if time.monotonic() - self._looked < ALIVE_SECONDS:
+        if not task_ids or time.monotonic() - self._looked < ALIVE_SECONDS:
             return []
         self._looked = time.monotonic()
         states = self.states(task_ids)
@@ -130,6 +131,10 @@ class Host(Meeting):
                 break
             self._captured[task] = said
         return dict(self._captured)
+
+    def marked(self) -> None:
+        """The instants of the managed stores have passed: captures that name this task among those before them may begin."""
+        self.push("captured", {"window": self.window})
 
     def close(self, midtime: str) -> None:
         """It is over, and good; this is its midtime."""

@@ -13,13 +13,14 @@ from midtime.model.instants import to_rfc3339
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.operators.meeting import NEAR_SECONDS, Host, refuse_dags_test
 from midtime.pausing import Pausing
-from midtime.window_clocks import WindowClocks
+from midtime.window_marks import marked_first, window_marks
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from midtime.scalar.guard import Guard
     from midtime.scalar.watchdog import Watchdog
+    from midtime.window_marks import WindowMarks
 
 KILL_SECONDS = 3.5
 """How long a task that is told to end waits for its guard; Airflow's SIGKILL follows 5 s after its SIGTERM."""
@@ -32,6 +33,9 @@ class ScalarPauseOperator(TopologyOperator):
     *Armed* (``captures`` given): waits until all capturing tasks are ready, pauses, says so, and unpauses as soon as all of them have
     captured and the hold is over; at the deadline at the latest, also when this process or the API server is dead. Nothing is paused
     before everybody is ready. Never retried: a retry would be another window.
+
+    Of managed stores, which nobody captures, it reads the clocks around the window and writes the fence rows. The window is held until an
+    instant fits every clock.
 
     *Plain* (in a DAG of your own, see docs/plain-chain.md): ends right after pausing. A watchdog stays until the deadline. ``unpause``
     comes after *everything* that must be in the pause, as a teardown without setups, so that it runs whatever failed before it::
@@ -87,31 +91,33 @@ class ScalarPauseOperator(TopologyOperator):
         super().on_kill()
 
     def _armed(self, pausing: Pausing, host: Host) -> dict[str, Any]:
-        clocks = WindowClocks(self.topology)
-        with pausing.ready(clocks.earliest_end) as (guard, watchdog):
-            self.log.info("Ready to pause %s; waiting for %s", _listed(pausing), ", ".join(host.captures))
+        with window_marks(self.topology) as marks, pausing.ready(marks.clocks.earliest_end) as (guard, watchdog):
+            self.log.info("Ready to pause %s; waiting for %s", _listed(pausing), ", ".join(host.captures) or "nobody")
             pausing.require_free()
+            marks.fences.prepare()
             host.wait_armed(self.topology.pause.arm.total_seconds())
             host.announce()
             guard.set_clock()
-            clocks.read_before()
+            marks.clocks.read_before()
             pausing.take_leases()
             try:
                 pausing.confirm_leases()
-                captured = self._meet(guard, host)
+                captured = self._meet(guard, host, marks)
             finally:
                 self._end(pausing, guard, watchdog)
             if guard.error:
                 raise guard.error
-            clocks.read_after()
+            marks.clocks.read_after()
+            marks.fences.finish(pausing.id)
             pausing.require_unchanged()
             if guard.stuck:
                 # The window is good all the same; the unpausing task raises the alarm.
                 self.log.error("%s", guard.stuck)
-            choice = clocks.choose(pausing.window(guard))
-            return {**pausing.evidence(guard, watchdog), "captures": captured, "clocks": clocks.to_list(), "choice": choice.to_dict()}
+            window = pausing.window(guard)
+            choice = marks.clocks.choose(window)
+            return {**pausing.evidence(guard, watchdog), "captures": captured, **marks.evidence(window), "choice": choice.to_dict()}
 
-    def _meet(self, guard: Guard, host: Host) -> dict[str, Any]:
+    def _meet(self, guard: Guard, host: Host, marks: WindowMarks) -> dict[str, Any]:
         """Everything that needs Airflow while the guard works; whatever hangs here, the guard does not."""
         self._guard = guard
         guard.begin()
@@ -119,12 +125,14 @@ class ScalarPauseOperator(TopologyOperator):
             while not (guard.opened.wait(NEAR_SECONDS / 5) or guard.ended.is_set()):
                 pass
             if guard.opened.is_set():
+                marks.fences.begin(host.window, "before")
                 host.open(guard.seconds_left)
                 self.log.info("Paused, every endpoint was seen to be; unpaused in %.0f s at the latest", guard.seconds_left)
             captured: dict[str, Any] = {}
             while not guard.ended.wait(NEAR_SECONDS if guard.opened.is_set() else 0):
                 captured = self._look(guard, host)
-                if len(captured) == len(host.captures):
+                self._mark(guard, host, marks, captured)
+                if len(captured) == len(host.captures) and marks.ready:
                     guard.finish()
                     break
             guard.ended.wait()
@@ -136,6 +144,14 @@ class ScalarPauseOperator(TopologyOperator):
         except BaseException as error:
             guard.abort(f"the pausing task was told to end: {error}")
             raise
+
+    def _mark(self, guard: Guard, host: Host, marks: WindowMarks, captured: dict[str, Any]) -> None:
+        """See how far the managed stores are; captures of others wait for the instant of a Coordinator's store."""
+        stores = [said["store"] for said in captured.values() if "error" not in said]
+        if failure := marks.look(stores, guard.clock.at, time.monotonic()):
+            guard.abort(str(failure))
+        elif marked_first(self.topology) and marks.passed(guard.clock.at(time.monotonic())):
+            host.marked()
 
     def _look(self, guard: Guard, host: Host) -> dict[str, Any]:
         captured = host.captured()

@@ -28,7 +28,7 @@ class PublishOperator(TopologyOperator):
 
     Before the manifest is written every artifact is looked at once more, and the lease must still be this run's.
 
-    :param captures: what the capturing tasks returned (templated)
+    :param captures: what the capturing and marking tasks returned (templated)
     :param midtime: the instant, RFC 3339 (templated)
     :param window: the window's evidence (templated); None without a pause
     :param asset: gets an event with the restore point's id; None where the restore point is not restorable yet

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from midtime.errors import NotRestorableError
+from midtime.errors import MidtimeError, NotRestorableError, StoreError
 from midtime.model.durations import format_duration, parse_duration
 from midtime.model.instants import utc_now
 from midtime.model.restore_point import State, StoreBackup
@@ -45,21 +45,29 @@ class RestorableOperator(TopologyOperator):
         self.asset = asset
 
     def work(self, context: Context) -> dict[str, str]:
-        """Look once; defer, give up, or say that it is restorable."""
+        """Look at every store once; defer, give up, or say that it is restorable."""
         point = self._marked()
-        found = {backup.store: self._ask(backup) for backup in self._waiting(point)}
-        for store, said in found.items():
-            self.log.info("%s %s: %s", store, "is restorable" if said.ready else "is not restorable yet", said.detail)
-        if missing := [f"{store}: {said.detail}" for store, said in found.items() if not said.ready]:
-            self._wait(point, "; ".join(missing))
-        details = {store: said.detail for store, said in found.items()}
-        self.catalog.make_restorable(point.id, "; ".join(f"{store}: {detail}" for store, detail in details.items()))
-        context["outlet_events"][self.asset].extra = {"topology": self.topology.name, "restore_point": point.id}
-        return details
+        try:
+            return self._found(point, context)
+        except MidtimeError as error:
+            if not error.retryable:
+                self.catalog.wait_ended(point.id, error.message)  # for who sees only the listing
+            raise
 
     def resume(self, context: Context, event: Any = None) -> Any:
         """After a deferral: look again."""
         return self.execute(context)
+
+    def _found(self, point: RestorePoint, context: Context) -> dict[str, str]:
+        found = self._look(point)
+        for store, said in found.items():
+            self.log.info("%s %s: %s", store, "is restorable" if said.ready else "is not restorable yet", said.detail)
+        if missing := {store: said.detail for store, said in found.items() if not said.ready}:
+            self._wait(point, missing)
+        details = {store: said.detail for store, said in found.items()}
+        self.catalog.make_restorable(point.id, _listed(details))
+        context["outlet_events"][self.asset].extra = {"topology": self.topology.name, "restore_point": point.id}
+        return details
 
     def _marked(self) -> RestorePoint:
         entry = self.catalog.entry(self.restore_point)
@@ -81,22 +89,65 @@ class RestorableOperator(TopologyOperator):
                 )
             yield backup
 
-    def _ask(self, backup: StoreBackup) -> Restorable:
-        return cast(PointInTimeStore, open_store(self.topology, backup.store)).restorable(backup)
+    def _look(self, point: RestorePoint) -> dict[str, Restorable]:
+        """What every store says, also where one of them fails: whoever mends it shall know all of it.
 
-    def _wait(self, point: RestorePoint, missing: str) -> None:
-        patience = max(getattr(self.topology.store(backup.store), "restorable_timeout", PATIENCE) for backup in self._waiting(point))
+        :raises MidtimeError: it cannot be restored, or we may not ask
+        """
+        found, failed = {}, {}
+        for backup in self._waiting(point):
+            try:
+                found[backup.store] = self._ask(backup)
+            except MidtimeError as error:
+                failed[backup.store] = error
+        if failed:
+            first = next(iter(failed.values()))
+            raise type(first)(_listed({store: error.message for store, error in failed.items()}), fix=first.fix) from first
+        return found
+
+    def _ask(self, backup: StoreBackup) -> Restorable:
+        """What passes when it is asked again is no answer yet: a wait of an hour outlives a service that is away for a minute."""
+        try:
+            return cast(PointInTimeStore, open_store(self.topology, backup.store)).restorable(backup)
+        except StoreError as error:
+            if not error.retryable:
+                raise
+            return Restorable(False, f"it does not say: {error.message}")
+
+    def _wait(self, point: RestorePoint, missing: Mapping[str, str]) -> None:
+        """Look again later.
+
+        :raises NotRestorableError: a store's time is over
+        """
         waited = utc_now() - point.finished_at
-        if waited > patience:
+        if late := {store: detail for store, detail in missing.items() if waited > self._patience(store)}:
             raise NotRestorableError(
-                f"{missing}, {format_duration(timedelta(seconds=int(waited.total_seconds())))} after restore point {point.id} was published",
+                f"{_listed(late)}, {_spoken(waited)} after restore point {point.id} was published; waited for are "
+                f"{', '.join(f'{_spoken(self._patience(store))} ({store})' for store in late)}",
                 fix="see why the archive or service lags, then clear this task; the restore point stays MARKED until then",
             )
-        from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+        from midtime.triggers.look_again import LookAgainTrigger
 
-        self.defer(trigger=TimeDeltaTrigger(next_look(point.finished_at, utc_now())), method_name="resume")
+        again, longest = next_look(point.finished_at, utc_now()), max(map(self._patience, missing))
+        self.log.info(
+            "Waited %s since restore point %s was published, of %s at most; looked at again in %d s",
+            _spoken(waited), point.id, _spoken(longest), again.total_seconds(),
+        )  # fmt: skip
+        self.defer(trigger=LookAgainTrigger.after(again), method_name="resume")
+
+    def _patience(self, store: str) -> timedelta:
+        said: timedelta = getattr(self.topology.store(store), "restorable_timeout", PATIENCE)
+        return said
 
 
 def next_look(published: datetime, now: datetime) -> timedelta:
     """How long to wait before the next look: soon at first, once a minute in the end."""
     return min(LATEST, max(SOONEST, (now - published) / 4))
+
+
+def _listed(details: Mapping[str, str]) -> str:
+    return "; ".join(f"{store}: {detail}" for store, detail in details.items())
+
+
+def _spoken(length: timedelta) -> str:
+    return format_duration(timedelta(seconds=int(length.total_seconds())))

@@ -14,13 +14,14 @@ from midtime.operators.base import TopologyOperator, run_name
 from midtime.operators.capturing import StoreOperator, WindowedCaptureOperator
 from midtime.products import require_stopped
 from midtime.snapshots import open_snapshot_store, wants_stopped
-from midtime.stores.base import Shelf, SnapshotStore
+from midtime.stores.base import Shelf
+from midtime.stores.copied import SnapshotStore
 from midtime.stores.naming import snapshot_tag
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from midtime.stores.base import Armed, Capture, CopiedStore
+    from midtime.stores.copied import Armed, Capture, CopiedStore
 
 TAKEN = "taken"
 """XCom key of what the part is going to say of the capture. It is there for as long as the capture counts: a retry of what comes after

@@ -48,7 +48,8 @@ class Guard:
 
     :param groups: channels, in the order in which they are paused; each group in parallel
     :param keeper: is told what is about to be paused before it is
-    :param earliest_end: given the window's start, until when it must be held so that point-in-time stores can be restored into it
+    :param earliest_end: given the window's start, until when it must be held so that point-in-time stores can be restored into it;
+        asked again and again, and never waits for anybody
     """
 
     def __init__(
@@ -218,10 +219,12 @@ class Guard:
     def _watch(self) -> None:
         self._witness()  # OK is not yet paused: a server that says so may lie
         self.start = time.monotonic()
-        hold_until = self._hold_until()
+        self._hold_until()
         self.opened.set()
         while True:
-            last = self._finish and time.monotonic() >= hold_until
+            finished = self._finish  # first: what it is told by then may make the hold longer
+            hold_until = self._hold_until()
+            last = finished and time.monotonic() >= hold_until
             asked = time.monotonic()
             self._require_time(asked)
             self._witness()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from midtime.errors import RequestError
 
 if TYPE_CHECKING:
     from midtime.model.topology import Topology
-    from midtime.stores.base import ClockedStore, CopiedStore
+    from midtime.stores.base import Store
+    from midtime.stores.copied import CopiedStore
+    from midtime.stores.managed import ManagedStore
 
 ENGINES = {
     ("postgresql", "dump"): "midtime.stores.postgresql.store:PostgresqlStore",
@@ -18,11 +20,12 @@ ENGINES = {
     ("postgresql", "pitr"): "midtime.stores.postgresql_pitr.store:PostgresqlPitrStore",
     ("mysql", "pitr"): "midtime.stores.mysql_pitr.store:MysqlPitrStore",
     ("cassandra", "snapshot"): "midtime.stores.cassandra.store:CassandraStore",
+    ("dynamodb", "pitr"): "midtime.stores.dynamodb.store:DynamodbStore",
 }
 """(engine, method) -> module:class."""
 
 
-def open_store(topology: Topology, name: str) -> CopiedStore:
+def open_store(topology: Topology, name: str) -> Store:
     """The store of that name. Opens no connection.
 
     :raises RequestError: this version of Midtime cannot work with it
@@ -41,15 +44,31 @@ def open_store(topology: Topology, name: str) -> CopiedStore:
             f"store {name!r} of {topology.name}: engine {spec.engine}, method {spec.method} is not supported yet",
             fix="supported are " + ", ".join(f"{engine} ({method})" for engine, method in ENGINES),
         ) from None
-    store: CopiedStore = getattr(import_module(module), attribute)(topology, name)
+    store: Store = getattr(import_module(module), attribute)(topology, name)
     return store
 
 
-def open_clocked(topology: Topology, name: str) -> ClockedStore:
-    """The same of a store that is not captured: it is restored to an instant of its own clock.
+def open_copied(topology: Topology, name: str) -> CopiedStore:
+    """The same of a store whose data we copy.
 
-    :raises RequestError: this version of Midtime cannot work with it
+    :raises RequestError: it is no such store, or this version of Midtime cannot work with it
     """
-    store: Any = open_store(topology, name)
-    clocked: ClockedStore = store
-    return clocked
+    from midtime.stores.copied import CopiedStore
+
+    if not isinstance(store := open_store(topology, name), CopiedStore):
+        raise RequestError(
+            f"store {name!r} of {topology.name} is not copied but marked", fix="use MarkOperator for it, as the backup DAG does"
+        )
+    return store
+
+
+def open_managed(topology: Topology, name: str) -> ManagedStore:
+    """The same of a store that a service restores to an instant of its own clock.
+
+    :raises RequestError: it is no such store, or this version of Midtime cannot work with it
+    """
+    from midtime.stores.managed import ManagedStore
+
+    if not isinstance(store := open_store(topology, name), ManagedStore):
+        raise RequestError(f"store {name!r} of {topology.name} is not marked but copied", fix="capture it, as the backup DAG does")
+    return store

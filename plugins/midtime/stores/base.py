@@ -1,6 +1,7 @@
-"""What a store is to the rest of Midtime: one protocol for every database whose data we copy ourselves.
+"""What a store is to the rest of Midtime: one protocol for every database of a topology.
 
-Operators speak only this; each engine's folder below ``stores/`` answers it.
+Operators speak only this; each engine's folder below ``stores/`` answers it. How a backup is made of it parts the stores into two families:
+:mod:`midtime.stores.copied` and :mod:`midtime.stores.managed`.
 """
 
 from __future__ import annotations
@@ -9,18 +10,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from midtime.errors import MidtimeError
 from midtime.model.restore_point import StoreBackup, TableContent
-from midtime.stores.fences import Fence
+from midtime.stores.fences import FenceWriter
 from midtime.verify.records import Coordinator, RecordSource
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
-    from midtime.model.clock_readings import ClockReading
     from midtime.model.topology import Topology
     from midtime.model.topology.targets import Target as TargetWish
 
@@ -90,14 +90,6 @@ class Target:
         return cls(**body)
 
 
-class Capture(Protocol):
-    """A store's data, fixed at one instant."""
-
-    @property
-    def midtime(self) -> datetime:
-        """The instant, in the store's own clock."""
-
-
 @dataclass(frozen=True, slots=True)
 class Shelf:
     """Where one store's artifacts of one restore point lie."""
@@ -134,21 +126,6 @@ class RestoredSet(Protocol):
         """Which fence rows of a window it holds: ``before``, ``after``; none where the namespace has no such table."""
 
 
-class ClockedStore(Protocol):
-    """A store that is restored to an instant of its own clock: a managed one."""
-
-    resolution: timedelta
-    """Of the instants that it can be restored to."""
-    fleet: bool
-    """Whether other machines tell the time than keep it."""
-
-    def read_clock(self) -> ClockReading:
-        """Its clock against this worker's, now.
-
-        :raises StoreError: it does not say
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class Restorable:
     """Whether a store can be restored to a point of its history by now."""
@@ -156,6 +133,16 @@ class Restorable:
     ready: bool
     detail: str
     """Up to when, or what is lacking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Somebody else goes on with a restore that was asked for, a managed service; whoever waits for it asks again later."""
+
+    detail: str
+    """What is waited for, and how far it is."""
+    look_again: timedelta
+    """In how long."""
 
 
 class PointInTimeStore(Protocol):
@@ -168,24 +155,8 @@ class PointInTimeStore(Protocol):
         """
 
 
-class Armed(ABC):
-    """A store that is ready: connected, locked, asked everything; only the instant is not fixed yet."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def fix(self) -> Capture:
-        """Fix the instant, now. Near-constant time, whatever the size of the data."""
-
-    def check(self) -> None:  # noqa: B027 - most hold nothing that could end by itself
-        """Whether it still is ready, as far as that can be told at once; asked again and again while the window is waited for.
-
-        :raises StoreError: it is not: a program that waits for the window has ended
-        """
-
-
-class CopiedStore(ABC):
-    """A database whose data Midtime copies itself.
+class Store(ABC):
+    """One database of a topology: what every family of them can.
 
     :param topology: the topology
     :param name: the store's name in it
@@ -200,23 +171,8 @@ class CopiedStore(ABC):
         """The preflight of a backup. It changes nothing."""
 
     @abstractmethod
-    def capture(self) -> AbstractContextManager[Capture]:
-        """Fix the instant; on leaving, whatever held it is let go."""
-
-    @abstractmethod
-    def arm(self) -> AbstractContextManager[Armed]:
-        """Get ready to fix the instant in a pause window; on leaving, whatever held it is let go."""
-
-    @abstractmethod
-    def fence(self) -> AbstractContextManager[Fence]:
+    def fence(self) -> AbstractContextManager[FenceWriter]:
         """A session of its own that writes fence rows; nothing is made or written yet."""
-
-    @abstractmethod
-    def copy(self, capture: Any, shelf: Shelf, say: Say) -> StoreBackup:
-        """Read a capture out into artifacts.
-
-        :param say: is told how far it got, one line at a time
-        """
 
     @abstractmethod
     def target(self, wish: TargetWish | None, *, run: str, drill: bool, in_place: bool) -> Target:
@@ -235,8 +191,11 @@ class CopiedStore(ABC):
         return iter(())
 
     @abstractmethod
-    def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> None:
-        """Restore under the working name; begun afresh when it is called again."""
+    def restore(self, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> Waiting | None:
+        """Restore under the working name; begun afresh when it is called again.
+
+        :return: None once it is there; else it is to be called again, by anybody and on any worker: nothing is begun afresh then
+        """
 
     @abstractmethod
     def restored(self, backup: StoreBackup, target: Target) -> AbstractContextManager[RestoredSet]:
@@ -276,56 +235,14 @@ class CopiedStore(ABC):
         :raises StoreUnreachableError: the database does not answer, or somebody keeps hold of it
         """
 
+    def ends_history(self, target: Target) -> str:
+        """Why no restore point made of this store so far can be restored any more, now that this target was placed, or put back.
+
+        :return: empty where they all can
+        :raises StoreError: it does not say
+        """
+        return ""
+
     @abstractmethod
     def discard(self, target: Target) -> None:
         """Remove the working copy. Idempotent."""
-
-
-class SnapshotStore(CopiedStore):
-    """A store whose capture stays on its own nodes until each of them was copied: capture and copy are tasks of their own.
-
-    Only :meth:`prove` needs the worker that captured; everything after it is told by what lies at the destination, so that any worker can go on.
-    """
-
-    @abstractmethod
-    def arm(self, tag: str = "") -> AbstractContextManager[Armed]:
-        """Get ready to take a snapshot on every node at once.
-
-        :param tag: the snapshot's name on the nodes, see :func:`midtime.stores.naming.snapshot_tag`; by default one is made up
-        """
-
-    @abstractmethod
-    def prove(self, capture: Any, shelf: Shelf) -> None:
-        """Make sure that every node has all of the snapshot, and put down what the others need to know of it.
-
-        :raises CopyError: it has not, or the cluster changed meanwhile
-        """
-
-    @abstractmethod
-    def labels(self, shelf: Shelf) -> list[str]:
-        """The nodes of a snapshot that was proven."""
-
-    @abstractmethod
-    def upload(self, label: str, shelf: Shelf, say: Say) -> dict[str, Any]:
-        """Copy one node's files out; what an earlier try has sent is not sent again.
-
-        :return: ``{files, bytes, sent_files, sent_bytes}``
-        """
-
-    @abstractmethod
-    def collect(self, shelf: Shelf, midtime: datetime, seconds: float) -> StoreBackup:
-        """The store's part of the restore point, made of what all uploads left at the destination."""
-
-    @abstractmethod
-    def node_target(self, label: str, *, run: str) -> Target:
-        """What a restore of one lost node is going to replace; nothing is touched. All that a restore does knows it by its ``node``.
-
-        :param run: six hexadecimal digits of the run
-        """
-
-    @abstractmethod
-    def forget(self, tag: str) -> None:
-        """Clear a snapshot on every node that has it. Idempotent; never another's than our own.
-
-        :raises StoreError: nodes do not answer; it was cleared on all the others
-        """

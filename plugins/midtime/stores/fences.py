@@ -1,7 +1,7 @@
 """Fence rows: what proves that a restored store did not land before the window, nor after it.
 
-The row ``before`` is committed inside the window, right before the capture; ``after`` once everything is unpaused. A restored store must
-hold the first and must not hold the second, whatever the way in which it was brought back.
+The row ``before`` is committed inside the window, before the capture or the marked instant; ``after`` once everything is unpaused. A restored
+store must hold the first and must not hold the second, whatever the way in which it was brought back.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from midtime.model.instants import utc_now
 from midtime.verify.records import FENCE_TABLE
@@ -27,9 +27,25 @@ _WRITE = "INSERT INTO {table} (window_id, place, written_at) VALUES ({mark}, {ma
 _COLUMNS = "window_id VARCHAR(32) NOT NULL, place VARCHAR(8) NOT NULL, written_at BIGINT NOT NULL, PRIMARY KEY (window_id, place)"
 
 
+class FenceWriter(Protocol):
+    """What writes the fence rows of one store."""
+
+    def prepare(self) -> None:
+        """Make the table, unless it is there, and forget old rows. Before anything is armed: it is DDL, and may take long.
+
+        :raises StoreError: we may not
+        """
+
+    def write(self, window: str, place: Place) -> None:
+        """Write one row; it is committed when this returns.
+
+        :raises StoreError: it cannot be written
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """A session that writes fence rows, each committed when :meth:`write` returns.
+    """A session that writes fence rows by statements, each committed when :meth:`write` returns.
 
     :param execute: runs one statement with its parameters, in autocommit
     :param exists: whether the table is there

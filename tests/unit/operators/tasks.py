@@ -35,6 +35,8 @@ class ArmableStore(FakeStore):
     """By store: what its capture fails with."""
     ended: ClassVar[dict[str, BaseException]] = {}
     """By store: what it says when it is asked, before the window, whether it still is ready."""
+    slow: ClassVar[dict[str, float]] = {}
+    """By store: seconds that its capture takes."""
     captured_at: ClassVar[dict[str, float]] = {}
     copied: ClassVar[list[str]] = []
     rows: ClassVar[list[tuple[str, str, float]]] = []
@@ -67,6 +69,7 @@ class ArmableStore(FakeStore):
     def fix(self) -> Any:
         if self.name in self.failing:
             raise self.failing[self.name]
+        time.sleep(self.slow.get(self.name, 0.0))
         self.captured_at[self.name] = time.monotonic()
         return SimpleNamespace(midtime=utc_now())
 
@@ -77,7 +80,7 @@ class ArmableStore(FakeStore):
     @classmethod
     def reset(cls) -> None:
         """Forget everything."""
-        cls.failing, cls.ended, cls.captured_at, cls.copied, cls.rows, cls.no_rows = {}, {}, {}, [], [], {}
+        cls.failing, cls.ended, cls.captured_at, cls.copied, cls.rows, cls.no_rows, cls.slow = {}, {}, {}, [], [], {}, {}
 
 
 class Hub:

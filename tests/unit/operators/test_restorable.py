@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from midtime import stores
 from midtime.catalog import Catalog
 from midtime.dag_parts import restore_points
-from midtime.errors import ManifestError, RestorePointNotFoundError, StoreUnreachableError
+from midtime.errors import ManifestError, NotRestorableError, RestorePointNotFoundError, StoreUnreachableError
 from midtime.model.instants import utc_now
 from midtime.model.restore_point import RestorePoint, State, StoreBackup
 from midtime.model.topology import Topology
 from midtime.operators.restorable import LATEST, SOONEST, RestorableOperator, next_look
 from midtime.stores.base import Restorable
-from tests.unit.builders import days_later, part, point, topology
+from tests.unit.builders import MIDTIME, days_later, part, point, topology
 from tests.unit.fakes import FakeStore
 
 
@@ -53,8 +53,12 @@ def catalog(bank: Topology) -> Catalog:
     return Catalog(bank.destination, bank.name)
 
 
-def publish(catalog: Catalog, *, minutes_ago: int = 0) -> RestorePoint:
-    made = point(stores=(part("accounts"), part("points", method="pitr")), finished_at=utc_now() - timedelta(minutes=minutes_ago))
+def publish(catalog: Catalog, *, minutes_ago: int = 0, seconds: int = 0) -> RestorePoint:
+    made = point(
+        MIDTIME + timedelta(seconds=seconds),
+        stores=(part("accounts"), part("points", method="pitr")),
+        finished_at=utc_now() - timedelta(minutes=minutes_ago),
+    )
     catalog.publish(made)
     return made
 
@@ -100,14 +104,85 @@ def test_it_gives_up(bank: Topology, catalog: Catalog) -> None:
     with pytest.raises(AirflowFailException, match="segment 000000010000000000000003 is missing") as caught:
         look(bank, made.id)
     assert "clear this task" in str(caught.value)
-    assert catalog.newest(1)[0].state is State.MARKED
+    entry = catalog.newest(1)[0]
+    assert entry.state is State.MARKED
+    assert "segment 000000010000000000000003 is missing" in entry.reason
 
 
-def test_a_store_that_does_not_answer_is_tried_again(bank: Topology, catalog: Catalog) -> None:
+def test_the_listing_says_why_nobody_waits_any_more(bank: Topology, catalog: Catalog) -> None:
+    """The last reason; cleared and restorable, there is none."""
+    made = publish(catalog)
+    for why in ("bank.x was deleted", "its recovery is off"):
+        Archived.said = {"points": NotRestorableError(why, fix="run the backup again")}
+        with pytest.raises(AirflowFailException):
+            look(bank, made.id)
+        entry = catalog.newest(1)[0]
+        assert (entry.state, entry.reason) == (State.MARKED, f"points: {why}")
+    Archived.said = {"points": NOT_YET}
+    with pytest.raises(TaskDeferred):
+        look(bank, made.id)
+    Archived.said = {"points": READY}
+    look(bank, made.id)
+    assert (catalog.newest(1)[0].state, catalog.newest(1)[0].reason) == (State.RESTORABLE, "")
+
+
+def test_a_store_that_does_not_answer_is_asked_again(bank: Topology, catalog: Catalog) -> None:
+    """A wait of an hour outlives a service that is away for a minute; if it stays away, that is what is said in the end."""
     made = publish(catalog)
     Archived.said = {"points": StoreUnreachableError("away", fix="wait")}
-    with pytest.raises(StoreUnreachableError):
+    with pytest.raises(TaskDeferred):
         look(bank, made.id)
+    late = publish(catalog, minutes_ago=61, seconds=1)
+    with pytest.raises(AirflowFailException, match="points: it does not say: away"):
+        look(bank, late.id)
+
+
+class TestSeveral:
+    """Every managed store is looked at, whatever the others say."""
+
+    @pytest.fixture
+    def three(self, bank: Topology, monkeypatch: pytest.MonkeyPatch) -> Topology:
+        monkeypatch.setitem(stores.ENGINES, ("dynamodb", "pitr"), f"{__name__}:{Archived.__name__}")
+        body = bank.model_dump(mode="json", exclude_defaults=True)
+        body["stores"] += [
+            {"name": name, "engine": "dynamodb", "region": region, "namespaces": ["bank"], "restorable_timeout": timeout}
+            for name, region, timeout in (("east", "us-east-1", "10m"), ("west", "us-west-1", "2h"))
+        ]
+        return Topology.model_validate(body)
+
+    def marked(self, catalog: Catalog, minutes_ago: int = 0) -> RestorePoint:
+        parts = [part("accounts"), *(part(name, method="pitr") for name in ("points", "east", "west"))]
+        made = point(stores=tuple(parts), finished_at=utc_now() - timedelta(minutes=minutes_ago))
+        catalog.publish(made)
+        return made
+
+    def test_all_of_them(self, three: Topology, catalog: Catalog) -> None:
+        made = self.marked(catalog)
+        Archived.said = {"points": READY, "east": READY, "west": NOT_YET}
+        with pytest.raises(TaskDeferred):
+            look(three, made.id)
+        assert catalog.newest(1)[0].state is State.MARKED
+        Archived.said["west"] = READY
+        assert set(look(three, made.id)[0]) == {"points", "east", "west"}
+        assert catalog.newest(1)[0].state is State.RESTORABLE
+
+    def test_each_has_its_own_time(self, three: Topology, catalog: Catalog) -> None:
+        """A store whose time is over is not waited for because another one may take longer."""
+        made = self.marked(catalog, minutes_ago=30)
+        Archived.said = {"points": READY, "east": READY, "west": NOT_YET}
+        with pytest.raises(TaskDeferred):
+            look(three, made.id)
+        Archived.said = {"points": READY, "east": NOT_YET, "west": NOT_YET}
+        with pytest.raises(AirflowFailException, match=r"east: .*30m.* after .*waited for are 10m \(east\)") as caught:
+            look(three, made.id)
+        assert "west" not in str(caught.value)
+
+    def test_all_that_is_lost_is_named(self, three: Topology, catalog: Catalog) -> None:
+        made = self.marked(catalog)
+        lost = NotRestorableError("bank.x was deleted", fix="run the backup again")
+        Archived.said = {"points": lost, "east": READY, "west": NotRestorableError("its recovery is off", fix="switch it on")}
+        with pytest.raises(AirflowFailException, match=r"points: bank\.x was deleted; west: its recovery is off"):
+            look(three, made.id)
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=2)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,23 +19,26 @@ from midtime.model.topology import Topology
 from midtime.model.window import Window
 from midtime.operators.midtime import MidtimeOperator
 from midtime.scalar.double import Double
+from midtime.stores.fences import Fence, FenceWriter
 from tests.unit.builders import topology as build
-from tests.unit.fakes import FakeStore
+from tests.unit.fakes import FakeManagedStore
 from tests.unit.http_clock import HttpService, http_service
 from tests.unit.operators.tasks import ArmableStore, Hub, dump_task, pause_task, preflight_done, wait_until
 
 SECOND = timedelta(seconds=1)
 
 
-class ManagedStore(FakeStore):
+class ManagedStore(FakeManagedStore):
     """Tells the time through the Date header, as DynamoDB and Cosmos DB do."""
 
     service: ClassVar[HttpService]
-    resolution = SECOND
-    fleet = False
 
     def read_clock(self) -> ClockReading:
         return read_http_date(self.name, self.service.fetch)
+
+    @contextmanager
+    def fence(self) -> Iterator[FenceWriter]:
+        yield Fence(lambda *_: None, lambda: True, nullcontext, "fence")
 
 
 @pytest.fixture(autouse=True)

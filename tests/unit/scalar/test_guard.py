@@ -95,6 +95,20 @@ def test_it_is_held_for_longer_where_a_store_needs_it(double: Double) -> None:
     assert guard.end - guard.start >= 0.8
 
 
+def test_what_is_learned_in_the_window_makes_the_hold_longer(double: Double) -> None:
+    """A fence row that took long: known when everybody has reported, and counted from then on."""
+    ends = [0.1]
+    with window([double.endpoint()], earliest_end=lambda start: start + timedelta(seconds=ends[0])) as guard:
+        opened(guard)
+        ends[0] = 0.9
+        guard.finish()
+        ended(guard)
+    assert guard.error is None
+    assert guard.start
+    assert guard.end
+    assert guard.end - guard.start >= 0.9
+
+
 @pytest.mark.fault("the stores' clocks need a longer hold than the deadline leaves", "unpaused at once; no restore point")
 def test_a_hold_that_the_deadline_does_not_leave(double: Double) -> None:
     with window([double.endpoint()], deadline=5, earliest_end=lambda start: start + timedelta(seconds=4.9)) as guard:

@@ -6,10 +6,10 @@ import pytest
 
 from midtime import stores
 from midtime.errors import RequestError
-from midtime.stores import ENGINES, open_store
+from midtime.stores import ENGINES, open_copied, open_managed, open_store
 from midtime.stores.base import Check, Target, ask
 from tests.unit.builders import LEDGER, topology
-from tests.unit.fakes import FakeStore
+from tests.unit.fakes import FakeManagedStore, FakeStore
 
 
 def test_opens_what_the_table_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,18 +25,37 @@ def test_every_line_of_the_table_exists(key: tuple[str, str]) -> None:
     from importlib import import_module
 
     module, _, name = ENGINES[key].partition(":")
-    assert issubclass(getattr(import_module(module), name), stores.base.CopiedStore)
+    assert issubclass(getattr(import_module(module), name), stores.base.Store)
 
 
 def test_an_engine_that_is_not_there_yet() -> None:
     bank = topology(
-        stores=[{"name": "points", "engine": "dynamodb", "method": "pitr", "conn_id": "aws", "region": "eu-west-1", "namespaces": ["p"]}],
+        stores=[{"name": "points", "engine": "aurora", "dialect": "mysql", "region": "eu-west-1", "cluster": "c", "data_conn_id": "db"}],
         products=[LEDGER],
         scalardb={"coordinators": [{"store": "points"}]},
     )
-    with pytest.raises(RequestError, match="engine dynamodb, method pitr is not supported yet") as caught:
+    with pytest.raises(RequestError, match="engine aurora, method pitr is not supported yet") as caught:
         open_store(bank, "points")
     assert "postgresql (dump)" in caught.value.fix
+
+
+def test_two_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeStore.install(monkeypatch)
+    monkeypatch.setitem(ENGINES, ("dynamodb", "pitr"), f"{FakeManagedStore.__module__}:FakeManagedStore")
+    both = topology(
+        stores=[
+            {"name": "accounts", "engine": "postgresql", "conn_id": "db"},
+            {"name": "points", "engine": "dynamodb", "region": "eu-west-1", "namespaces": ["p"]},
+        ],
+        products=[LEDGER],
+        scalardb={"coordinators": [{"store": "points"}]},
+    )
+    assert isinstance(open_copied(both, "accounts"), FakeStore)
+    assert isinstance(open_managed(both, "points"), FakeManagedStore)
+    with pytest.raises(RequestError, match="'points' of bank is not copied but marked"):
+        open_copied(both, "points")
+    with pytest.raises(RequestError, match="'accounts' of bank is not marked but copied"):
+        open_managed(both, "accounts")
 
 
 def test_a_store_that_the_topology_has_no_more() -> None:

@@ -173,7 +173,7 @@ def split(path: str) -> tuple[str, str]:
 
 
 def _refused(told: dict[str, Any]) -> Exception:
-    from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+    from botocore.exceptions import ClientError
 
     error: Exception = ClientError({"Error": told}, "DeleteObjects")
     return error

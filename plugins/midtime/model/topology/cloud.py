@@ -20,6 +20,7 @@ class Dynamodb(ManagedKeys, StoreBase):
 
     target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "data_conn_id", "prefix", "region"})
     identity_keys: ClassVar[tuple[str, ...]] = ("conn_id", "region", "prefix", "endpoint")
+    lost_in_place: ClassVar[str] = "every earlier restore point, for the history goes with the tables"
 
     engine: Literal["dynamodb"] = Field(description="Amazon DynamoDB.")
     method: Literal["pitr"] = Field(default="pitr", description="`pitr`: the tables' point-in-time recovery.")
@@ -31,6 +32,11 @@ class Dynamodb(ManagedKeys, StoreBase):
     prefix: Text | None = Field(default=None, description="The product's `scalar.db.dynamo.namespace.prefix`, if it has one.")
     endpoint: ServiceUrl | None = Field(default=None, description="Address of the service, if not Amazon's own.")
     parallel_restores: Count = Field(default=50, le=1000, description="Tables restored at once; Amazon's default quota is 50 per account.")
+
+    @property
+    def wished(self) -> str:
+        """Tables beside the live ones."""
+        return "what the new tables' names begin with"
 
     @property
     def lists_namespaces(self) -> bool:

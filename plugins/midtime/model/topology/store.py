@@ -21,6 +21,8 @@ class StoreBase(Section):
     """What a target of a drill may say, beside the plain-text form."""
     identity_keys: ClassVar[tuple[str, ...]] = ()
     """The keys by which two stores turn out to be one and the same database."""
+    lost_in_place: ClassVar[str] = ""
+    """What a restore in place ends for good, in words."""
 
     name: Name = Field(description="Name of the store within the topology; task ids, artifacts and reports use it.")
     namespaces: Annotated[Many[Namespace], AfterValidator(distinct)] = Field(
@@ -39,6 +41,11 @@ class StoreBase(Section):
             if self.only_for[key] != method:
                 broken(f"belongs to `method: {self.only_for[key]}`; this store has `method: {method}`", key)
         return self
+
+    @property
+    def wished(self) -> str:
+        """What a run's `targets` may say of it, in words."""
+        return "a connection, or the new database's name"
 
     @property
     def lists_namespaces(self) -> bool:

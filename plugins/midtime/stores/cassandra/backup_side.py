@@ -16,13 +16,14 @@ from midtime.errors import ArtifactError, MidtimeError
 from midtime.model.restore_point import LISTINGS, Artifact, Sealed, StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.topology.cassandra import Cassandra
-from midtime.stores.base import Question, Say, Shelf, SnapshotStore
+from midtime.stores.base import Question, Say, Shelf
 from midtime.stores.cassandra import proving, uploading
 from midtime.stores.cassandra.capture import ArmedSnapshots, Snapshot, armed_snapshots
 from midtime.stores.cassandra.checks import BackupChecks
 from midtime.stores.cassandra.cluster import Cluster, live_cluster
 from midtime.stores.cassandra.listing import FACTS, LISTING, SCHEMA, ClusterFacts, NodeListing
 from midtime.stores.cassandra.nodetool import Tool, tools_of
+from midtime.stores.copied import SnapshotStore
 from midtime.stores.fences import Fence
 from midtime.stores.naming import require_snapshot_tag, snapshot_tag
 

@@ -18,11 +18,11 @@ from datetime import datetime, timedelta
 from midtime.errors import CopyError, MidtimeError, StoreUnreachableError, TargetExistsError
 from midtime.model.durations import format_duration
 from midtime.model.instants import utc_now
-from midtime.stores.base import Armed
 from midtime.stores.cassandra.cluster import Cluster, Member
 from midtime.stores.cassandra.nodetool import ArmedCommand, Nodetool, Tool
 from midtime.stores.cassandra.ring import Ring, numbers, read_ring
 from midtime.stores.cassandra.snapshot_folders import folders_of
+from midtime.stores.copied import Armed
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from mysql.connector import MySQLConnection
 
 from midtime.errors import CopyError, StoreUnreachableError
 from midtime.model.instants import to_rfc3339
-from midtime.stores.base import Armed
+from midtime.stores.copied import Armed
 from midtime.stores.mysql import content, gate, programs, tools
 from midtime.stores.mysql.connections import Session
 from midtime.stores.mysql.content import TableInfo

@@ -16,7 +16,8 @@ from midtime.model.topology import Topology
 from midtime.model.topology.relational import Mysql
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores import compression
-from midtime.stores.base import CopiedStore, Question, Say, Shelf, Target
+from midtime.stores.base import Question, Say, Shelf, Target
+from midtime.stores.copied import CopiedStore
 from midtime.stores.fences import SECONDS, Fence
 from midtime.stores.mysql import content, copying, databases, placing, programs, tools
 from midtime.stores.mysql.capture import ArmedDump, Snapshot, armed_dump

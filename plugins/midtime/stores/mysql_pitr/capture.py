@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from midtime.catalog.bases import Base
 from midtime.errors import StoreAccessError
-from midtime.stores.base import Armed
+from midtime.stores.copied import Armed
 from midtime.stores.mysql.connections import Session
 from midtime.stores.mysql_pitr.reading import Position
 

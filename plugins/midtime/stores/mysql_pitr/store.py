@@ -20,7 +20,8 @@ from midtime.model.topology import Topology
 from midtime.model.topology.relational import Mysql
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores import compression
-from midtime.stores.base import CopiedStore, Question, Restorable, Say, Shelf, Target
+from midtime.stores.base import Question, Restorable, Say, Shelf, Target
+from midtime.stores.copied import CopiedStore
 from midtime.stores.fences import Fence
 from midtime.stores.mysql.connections import Session, connect
 from midtime.stores.mysql.restored import RestoredDatabases

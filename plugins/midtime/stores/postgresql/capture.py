@@ -18,7 +18,7 @@ from psycopg.errors import Error, LockNotAvailable
 
 from midtime.errors import CopyError
 from midtime.model.restore_point import TableContent
-from midtime.stores.base import Armed
+from midtime.stores.copied import Armed
 from midtime.stores.postgresql import content, databases
 
 Session = Connection[tuple[Any, ...]]

@@ -12,7 +12,8 @@ from psycopg import Connection
 from midtime.errors import StoreAccessError
 from midtime.model.topology import Topology
 from midtime.model.topology.relational import Postgresql
-from midtime.stores.base import CopiedStore, Question
+from midtime.stores.base import Question
+from midtime.stores.copied import CopiedStore
 from midtime.stores.fences import SECONDS, Fence
 from midtime.stores.naming import airflow_connection, fit
 from midtime.stores.postgresql import content, tools

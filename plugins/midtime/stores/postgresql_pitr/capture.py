@@ -11,7 +11,7 @@ from psycopg import Connection
 
 from midtime.catalog.bases import Base
 from midtime.errors import CopyError
-from midtime.stores.base import Armed
+from midtime.stores.copied import Armed
 from midtime.stores.postgresql_pitr.wal import parse_lsn, timeline_of
 
 Session = Connection[tuple[Any, ...]]

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from midtime.errors import CopyError, MidtimeError, StagingSpaceError, StoreUnreachableError
 from midtime.model.instants import utc_now
-from midtime.stores.base import Armed, Say
+from midtime.stores.base import Say
+from midtime.stores.copied import Armed
 from midtime.stores.sqlite.files import LIVE, opened, read_header, require_one_name, sqlite_errors
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,8 @@ from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.topology.relational import Sqlite
 from midtime.model.topology.targets import Target as TargetWish
-from midtime.stores.base import WILL_BE, CopiedStore, Question, Say, Shelf, Target
+from midtime.stores.base import WILL_BE, Question, Say, Shelf, Target
+from midtime.stores.copied import CopiedStore
 from midtime.stores.fences import SECONDS, Fence
 from midtime.stores.naming import require_working_name
 from midtime.stores.sqlite import content, packing, placing, targets

@@ -1,0 +1,106 @@
+"""The mark: which tables, with which identities and settings, are claimed to be restorable to an instant."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import boto3
+
+from midtime.catalog import objects
+from midtime.errors import ManifestError, NotRestorableError
+from midtime.model.instants import to_rfc3339
+from midtime.model.restore_point import RESTORABLE_UNTIL, Artifact, StoreBackup
+from midtime.model.topology import Topology
+from midtime.model.words import counted
+from midtime.stores.base import Say, Shelf
+from midtime.stores.dynamodb.aws import Aws
+from midtime.stores.dynamodb.history import LONGEST, histories
+from midtime.stores.dynamodb.reading import read_settings
+from midtime.stores.dynamodb.settings import FILE, MarkedTables
+from midtime.stores.dynamodb.tables import SHOWN, find_tables
+
+
+def mark(topology: Topology, aws: Aws, instant: datetime, shelf: Shelf, say: Say) -> StoreBackup:
+    """Read everything, put it down, and say what was marked.
+
+    :raises NotRestorableError: a table can never be restored to the instant: its history is off, or begins later
+    :raises StoreAccessError: a table is missing
+    """
+    began = time.monotonic()
+    found = _read(topology, aws, instant)
+    marked, artifact = _keep(shelf, found)
+    say(f"marked {counted(len(marked.tables), 'table')} at {to_rfc3339(instant)}")
+    return StoreBackup(
+        store=aws.store,
+        engine=aws.spec.engine,
+        method=aws.spec.method,
+        midtime=instant,
+        server=f"Amazon DynamoDB in {marked.region}",
+        client=f"boto3 {boto3.__version__}",
+        seconds=round(time.monotonic() - began, 3),
+        artifacts=(artifact,),
+        tables=(),
+        details={
+            "region": marked.region,
+            "account": marked.account,
+            "prefix": marked.prefix,
+            "settings": artifact.path,
+            "tables": {table.name: table.table_id for table in marked.tables},
+            RESTORABLE_UNTIL: to_rfc3339(instant + timedelta(days=min(table.period or LONGEST for table in marked.tables))),
+        },
+    )
+
+
+def _read(topology: Topology, aws: Aws, instant: datetime) -> MarkedTables:
+    fenced = topology.needs_pause and aws.spec.fence
+    found = histories(aws, find_tables(topology, aws, fence=fenced))
+    require_fit(aws.store, instant, ((each.name, each.unfit(instant)) for each in found))
+    tables = tuple(read_settings(aws, found))
+    return MarkedTables(
+        store=aws.store,
+        instant=instant,
+        region=aws.spec.region,
+        account=tables[0].arn.split(":")[4],
+        prefix=aws.spec.prefix or "",
+        tables=tables,
+    )
+
+
+def require_fit(store: str, instant: datetime, reasons: Iterable[tuple[str, str]]) -> None:
+    """Every table can be restored to the instant, by now or later.
+
+    :param reasons: the tables' names, and why each cannot
+    :raises NotRestorableError: some cannot
+    """
+    bad = [f"{name} {why}" for name, why in reasons if why]
+    if bad:
+        more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        raise NotRestorableError(
+            f"store {store} cannot be restored to {to_rfc3339(instant)}: {'; '.join(bad[:SHOWN])}{more}",
+            fix="see who deleted or restored these tables, or switched their point-in-time recovery off; then run the backup again",
+        )
+
+
+def _keep(shelf: Shelf, found: MarkedTables) -> tuple[MarkedTables, Artifact]:
+    """Of two tries that live at once the first one's stays: a manifest may name it already when the other one wakes up."""
+    path, name = shelf.folder / shelf.prefix / FILE, f"{shelf.prefix}/{FILE}"
+    content = found.seal()
+    try:
+        objects.create(path, content)
+    except FileExistsError:
+        there = objects.read(path)
+        if (known := _known(there, str(path))) and known.instant == found.instant:
+            found, content = known, there
+        else:
+            objects.replace(path, content)
+    return found, Artifact(path=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def _known(content: bytes, where: str) -> MarkedTables | None:
+    try:
+        return MarkedTables.unseal(content, where=where)
+    except ManifestError:
+        return None

@@ -1,0 +1,122 @@
+"""The DAGs of topologies with managed stores: marks instead of captures, behind the midtime and before the manifest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dags.test_dags import FILES, dags_of, edges, heavy_modules
+
+CLOUD = """
+name: cloud
+destination: file:///tmp/restore-points
+products: [{kind: scalardb-server, endpoints: {static: ["127.0.0.1:60051"]}}]
+scalardb: {coordinators: [{store: points}]}
+stores:
+  - {name: points, engine: dynamodb, region: ap-northeast-1, namespaces: [bank_a]}
+  - {name: orders, engine: dynamodb, region: eu-west-1, namespaces: [bank_b]}
+"""
+BOTH = """
+name: both
+destination: file:///tmp/restore-points
+products: [{kind: scalardb-server, endpoints: {static: ["127.0.0.1:60052"]}}]
+scalardb: {coordinators: [{store: accounts}, {store: points, namespace: other}]}
+stores:
+  - {name: accounts, engine: postgresql, conn_id: accounts_db, namespaces: [bank_a]}
+  - {name: points, engine: dynamodb, region: ap-northeast-1, namespaces: [bank_b]}
+  - {name: loans, engine: postgresql, conn_id: loans_db, namespaces: [bank_c]}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("topologies")
+    (made / "cloud.yaml").write_text(CLOUD)
+    (made / "both.yaml").write_text(BOTH)
+    return made
+
+
+@pytest.fixture(scope="module")
+def dags(folder: Path) -> dict[str, Any]:
+    return dags_of(folder)
+
+
+def test_the_chain_where_all_are_managed(dags: dict[str, Any]) -> None:
+    dag = dags["cloud__backup"]
+    assert edges(dag) == {
+        "preflight": ["pause"],
+        "pause": ["mark_orders", "mark_points", "midtime", "publish", "release", "unpause"],
+        "unpause": [],
+        "midtime": ["mark_orders", "mark_points", "publish"],
+        "mark_points": ["publish", "release"],
+        "mark_orders": ["publish", "release"],
+        "publish": ["done", "release", "restorable"],
+        "restorable": ["done"],
+        "release": [],
+        "done": [],
+    }
+    assert dag.task_dict["pause"].captures == []
+    assert dag.task_dict["publish"].outlets == []  # drills wait until it is restorable
+    assert [asset.name for asset in dag.task_dict["restorable"].outlets] == ["cloud__restore_points"]
+
+
+def test_the_chain_of_a_mixture(dags: dict[str, Any]) -> None:
+    dag = dags["both__backup"]
+    found = edges(dag)
+    assert found["dump_accounts"] == ["midtime", "publish", "release"]
+    assert found["midtime"] == ["mark_points", "publish"]
+    assert found["mark_points"] == ["publish", "release"]
+    assert dag.task_dict["pause"].captures == ["dump_accounts", "dump_loans"]
+
+
+def test_no_capture_is_before_a_coordinators_mark(dags: dict[str, Any]) -> None:
+    tasks = dags["both__backup"].task_dict
+    assert tasks["dump_accounts"].after == []
+    assert tasks["dump_loans"].after == ["dump_accounts", "pause"]
+
+
+def test_a_mark_is_tried_again_and_a_window_is_not(dags: dict[str, Any]) -> None:
+    tasks = dags["cloud__backup"].task_dict
+    assert (tasks["pause"].retries, tasks["mark_points"].retries) == (0, 2)
+    assert tasks["mark_points"].execution_timeout is not None
+    assert tasks["mark_points"].template_fields == ("midtime", "window")
+
+
+def test_what_a_failure_leaves_is_cleared_last(dags: dict[str, Any]) -> None:
+    release = dags["cloud__backup"].task_dict["release"]
+    assert release.is_teardown
+    assert release.on_failure_fail_dagrun
+    assert {"pause", "mark_points", "mark_orders"} <= release.upstream_task_ids
+    assert dags["cloud__backup"].task_dict["unpause"].upstream_task_ids == {"pause"}
+
+
+def test_marks_need_no_slot_in_the_window(folder: Path) -> None:
+    from midtime.model.topology import load_named
+    from midtime.windows import slots_needed
+
+    assert slots_needed(load_named(folder, "cloud")) == 1
+    assert slots_needed(load_named(folder, "both")) == 3
+
+
+def test_each_can_be_sent_to_the_scheduler(dags: dict[str, Any]) -> None:
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    for dag in dags.values():
+        json.dumps(DagSerialization.to_dict(dag))
+
+
+def test_parsing_loads_no_sdk(folder: Path, tmp_path: Path) -> None:
+    assert heavy_modules(folder, tmp_path) == {str(file): [] for file in FILES}
+
+
+def test_the_trigger_form_says_what_each_store_may_be_told(dags: dict[str, Any]) -> None:
+    """And, before anybody asks for it, what a restore in place costs."""
+    form = dags["both__restore"].params
+    said = form.get_param("targets").schema["description_md"]
+    assert "* **points**: what the new tables' names begin with" in said
+    assert "* **accounts**: a connection, or the new database's name" in said
+    assert "points loses every earlier restore point" in form.get_param("in_place").description
+    assert "accounts loses" not in form.get_param("in_place").description

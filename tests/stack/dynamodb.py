@@ -1,0 +1,189 @@
+"""A server that speaks DynamoDB's protocol and restores tables to a second, and what an Airflow connection to it looks like."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+from urllib.request import Request, urlopen
+
+from tests.stack.processes import Port, Process, Processes, poll
+
+_SELECT, _SUM = re.compile(r"SELECT (.+) FROM (\S+)"), re.compile(r"sum\((\w+)\)")
+
+
+class DynamoDB:
+    """One account, empty at first; what is in it is gone with the server."""
+
+    CONN_ID = "midtime_dynamodb"
+    KEY, SECRET, REGION = "midtime", "midtime-secret", "ap-northeast-1"
+
+    def __init__(self, processes: Processes, name: str = "dynamodb", **settings: Any) -> None:
+        self.name, self._processes, self._reserved = name, processes, Port()
+        self._settings = settings
+        self._process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._reserved.number}"
+
+    def start(self) -> DynamoDB:
+        command = [sys.executable, "-m", "tests.stack.dynamodb_server", str(self._reserved.number)]
+        self._process = self._processes.start(self.name, command, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        self._process.wait_ready(lambda: self.now() > 0, timeout=60)
+        self.settings(**self._settings)
+        return self
+
+    def reset(self) -> None:
+        """As after the start: empty, with the settings of the beginning."""
+        self._admin("reset", True)
+        self.settings(**self._settings)
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.stop()
+            self._process = None
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process = None
+
+    def close(self) -> None:
+        self.stop()
+        self._reserved.release()
+
+    # for those who use it
+
+    def conn(self, url: str = "", **extra: Any) -> str:
+        """An Airflow connection as JSON, for ``AIRFLOW_CONN_…`` and for ``add_connection``.
+
+        :param url: of a proxy in front of the server
+        :param extra: more keys of the connection's ``extra``
+        """
+        extras = {"endpoint_url": url or self.url, "region_name": self.REGION, **extra}
+        return json.dumps({"conn_type": "aws", "login": self.KEY, "password": self.SECRET, "extra": extras})
+
+    def conn_uri(self, _: str = "") -> str:
+        return self.conn()
+
+    def topology_store(self, name: str, namespaces: Iterable[str], **changes: Any) -> dict[str, Any]:
+        """As a store of a topology."""
+        common = {"name": name, "engine": "dynamodb", "namespaces": list(namespaces), "conn_id": f"{name}_db"}
+        return {**common, "region": self.REGION, **changes}
+
+    def client(self, service: str = "dynamodb", **config: Any) -> Any:
+        """To look, and to meddle, without Midtime; it does not try anything twice."""
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            service, endpoint_url=self.url, region_name=self.REGION, aws_access_key_id=self.KEY, aws_secret_access_key=self.SECRET,
+            config=Config(**{"retries": {"total_max_attempts": 1}, "max_pool_connections": 64, **config}),
+        )  # fmt: skip
+
+    @cached_property
+    def tables(self) -> Any:
+        return self.client()
+
+    @cached_property
+    def scaling(self) -> Any:
+        return self.client("application-autoscaling")
+
+    # what the server goes by
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """Change some (``dynamodb_world.Settings``), and answer all."""
+        return dict(self._admin("settings", changes))
+
+    def faults(self, *faults: Mapping[str, Any]) -> None:
+        """From now on these (``dynamodb_world.Fault``) and no others; none at all without an argument."""
+        self._admin("faults", list(faults))
+
+    def hits(self) -> int:
+        """How many calls the faults have hit; one that hangs counts as soon as it does."""
+        return sum(fault["done"] for fault in self._admin("faults"))
+
+    def wait_hit(self, timeout: float = 60) -> None:
+        """Until a client has come to the first fault: with ``hang`` it stays there, and can be killed."""
+        poll("a call that a fault hits", lambda: self.hits() or None, timeout, every=0.02)
+
+    def calls(self) -> dict[str, Any]:
+        """``counts`` by operation, the ``control`` plane's one by one, and ``most_restoring`` at once."""
+        return dict(self._admin("calls"))
+
+    def forget_calls(self) -> None:
+        self._admin("calls", True)
+
+    def now(self) -> float:
+        """The server's clock."""
+        return float(self._admin("time"))
+
+    def _admin(self, what: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        with urlopen(Request(f"{self.url}/midtime/{what}", data), timeout=10) as answer:  # noqa: S310 - our own
+            return json.load(answer)
+
+    # what is in it
+
+    def names(self, prefix: str = "") -> list[str]:
+        """Of the tables, those included that are being deleted."""
+        pages = self.tables.get_paginator("list_tables").paginate()
+        return [name for page in pages for name in page["TableNames"] if name.startswith(prefix)]
+
+    def items(self, table: str) -> list[dict[str, Any]]:
+        """All of a table, as Python's values."""
+        from boto3.dynamodb.types import TypeDeserializer
+
+        plain = TypeDeserializer().deserialize
+        pages = self.tables.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+        return [{key: plain(value) for key, value in item.items()} for page in pages for item in page["Items"]]
+
+    def execute(self, statement: str, prefix: str = "") -> list[tuple[Any, ...]]:
+        """``SELECT a, b FROM namespace.table``, or ``count(*)`` or ``sum(a)``, over the whole table; nothing more of SQL."""
+        wanted, table = _SELECT.fullmatch(statement.strip()).groups()  # type: ignore[union-attr]
+        items = self.items(prefix + table)
+        if wanted == "count(*)":
+            return [(len(items),)]
+        if summed := _SUM.fullmatch(wanted):
+            return [(sum(int(item[summed[1]]) for item in items),)]
+        return [tuple(_plain(item.get(column.strip())) for column in wanted.split(",")) for item in items]
+
+    def protect(self, *tables: str) -> None:
+        """Switch point-in-time recovery on."""
+        for table in tables:
+            wanted = {"PointInTimeRecoveryEnabled": True}
+            self.tables.update_continuous_backups(TableName=table, PointInTimeRecoverySpecification=wanted)
+
+    def restore(self, table: str, target: str, second: float, timeout: float = 30) -> None:
+        """To a second of the server's clock, and wait until it is there."""
+        when = datetime.fromtimestamp(int(second), UTC)
+        self.tables.restore_table_to_point_in_time(SourceTableName=table, TargetTableName=target, RestoreDateTime=when)
+        self.wait_active(target, timeout)
+
+    def wait_active(self, table: str, timeout: float = 30) -> None:
+        poll(f"{table} to be there", lambda: self.status(table) == "ACTIVE" or None, timeout, every=0.05)
+
+    def wait_gone(self, table: str, timeout: float = 30) -> None:
+        poll(f"{table} to be gone", lambda: self.status(table) == "" or None, timeout, every=0.05)
+
+    def status(self, table: str) -> str:
+        """Nothing if there is no such table."""
+        try:
+            return str(self.tables.describe_table(TableName=table)["Table"]["TableStatus"])
+        except self.tables.exceptions.ResourceNotFoundException:
+            return ""
+
+    def wait_restorable(self, second: float, timeout: float = 60) -> None:
+        """Until the lag is over for every table."""
+        poll("the lag to be over", lambda: self.now() - self.settings()["lag"] > second + 1 or None, timeout)
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, Decimal) and value == int(value) else value
