@@ -1,25 +1,23 @@
 """Azure's clients of one store: the control plane (ARM) through one Airflow connection, the account's data through another one.
 
-The provider's hooks make clients without time limits, and for ARM with credentials of a kind that today's SDK does not take; so the
-connections are theirs (``azure``, ``azure_cosmos``), and the clients are made here. Both SDKs take private certificate authorities from
-``REQUESTS_CA_BUNDLE`` and proxies from ``HTTPS_PROXY``.
+The provider's hooks make clients without time limits; so the login is a hook's, and the clients are made here. Both SDKs take private
+certificate authorities from ``REQUESTS_CA_BUNDLE``, and proxies from ``HTTPS_PROXY``.
 """
 
 from __future__ import annotations
 
+import json
 import logging
+from copy import copy
 from functools import cached_property
 from threading import RLock
 from typing import Any
 
-from airflow.providers.microsoft.azure.utils import get_sync_default_azure_credential
-from airflow.sdk import BaseHook, Connection
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.providers.microsoft.azure.hooks.base_azure import AzureBaseHook
+from airflow.sdk import BaseHook
 from azure.core import AzureClouds
-from azure.core.credentials import TokenCredential
 from azure.core.pipeline.policies import RetryPolicy
 from azure.cosmos import CosmosClient
-from azure.identity import AzureAuthorityHosts, ClientSecretCredential
 from azure.mgmt.cosmosdb import CosmosDBManagementClient
 
 from midtime.errors import StoreAccessError
@@ -35,13 +33,8 @@ PATIENT: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 20, "retry_t
 """Of the data plane: throttling (429) is met by the pace that the service names."""
 HURRIED: dict[str, Any] = {"connection_timeout": 1, "read_timeout": 1, "retry_total": 1, "retry_backoff_max": 1}
 """Of what runs inside a window, and of the clock: there a second try would only make the round trip longer."""
-_CLOUDS = {
-    "AzureUSGovernment": (AzureClouds.AZURE_US_GOVERNMENT, AzureAuthorityHosts.AZURE_GOVERNMENT),
-    "AzureChinaCloud": (AzureClouds.AZURE_CHINA_CLOUD, AzureAuthorityHosts.AZURE_CHINA),
-}
+_CLOUDS = {"AzureUSGovernment": AzureClouds.AZURE_US_GOVERNMENT, "AzureChinaCloud": AzureClouds.AZURE_CHINA_CLOUD}
 """By the ``cloud_environment`` of an ``azure`` connection."""
-DEFAULT_CONNECTION = "azure_default"
-"""May be missing: then the worker's own identity is meant."""
 _LOGGERS = ("azure.core.pipeline.policies.http_logging_policy", "azure.identity")
 """15 lines a request, and every token."""
 
@@ -118,38 +111,26 @@ class Azure:
     def _key_of(self, resource_group: str, account: str) -> str:
         return str(self.arm.database_accounts.list_keys(resource_group, account).primary_master_key)
 
-    def _login(self) -> tuple[AzureClouds | None, TokenCredential]:
-        """A service principal where the connection has one whole, else the worker's (managed) identity.
+    def _login(self) -> tuple[AzureClouds | None, Any]:
+        """The cloud, and a credential: a service principal where the connection has one whole, else the worker's (managed) identity.
 
         :raises StoreAccessError: it has a key file, which today's SDK does not take, or what is no tenant
         """
         conn_id = self.spec.conn_id
-        said = _connection_or_none(conn_id)
-        extra = said.extra_dejson if said else {}
+        said = BaseHook.get_connection(conn_id)
+        extra = said.extra_dejson
         if extra.get("key_path") or extra.get("key_json"):
             raise StoreAccessError(
                 f"store {self.store}: connection {conn_id} has a key file, which Azure's SDK does not take any more",
                 fix="put client id, secret and `tenantId` into it, or nothing for the worker's managed identity",
             )
-        cloud, authority = _CLOUDS.get(extra.get("cloud_environment", ""), (None, None))
-        if not (said and said.login and said.password and extra.get("tenantId")):
-            identity = {key: extra.get(key) for key in ("managed_identity_client_id", "workload_identity_tenant_id")}
-            return cloud, get_sync_default_azure_credential(**identity)
-        own = {"disable_instance_discovery": True} if self.spec.endpoint else {}  # an ARM of one's own knows no login.microsoft.com
-        where = {"authority": authority} if authority else {}  # else `AZURE_AUTHORITY_HOST`, if it is set
+        modern = copy(said)
+        modern.extra = json.dumps({**extra, "use_azure_identity_object": True})
         try:
-            return cloud, ClientSecretCredential(extra["tenantId"], said.login, said.password, **own, **where)
+            credential = AzureBaseHook(conn_id=conn_id).get_credential(conn=modern)
         except ValueError as error:
             raise StoreAccessError(f"store {self.store}: connection {conn_id}: {error}", fix="correct its `tenantId`") from error
-
-
-def _connection_or_none(conn_id: str) -> Connection | None:
-    try:
-        return BaseHook.get_connection(conn_id)
-    except AirflowNotFoundException:
-        if conn_id != DEFAULT_CONNECTION:
-            raise
-        return None
+        return _CLOUDS.get(extra.get("cloud_environment", "")), credential
 
 
 class _Pace(RetryPolicy[Any, Any]):
