@@ -10,9 +10,8 @@ from typing import Any
 from midtime.catalog import Catalog
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
-from midtime.stores import open_store
+from midtime.stores import looks, open_store
 from midtime.stores.base import Shelf, Target
-from midtime.stores.dynamodb import pacing
 
 
 def main() -> None:
@@ -21,7 +20,7 @@ def main() -> None:
     topology = Topology.model_validate(said["topology"])
     target, backup = Target.from_dict(said["target"]), StoreBackup.model_validate(said["backup"])
     store: Any = open_store(topology, target.store)
-    pacing.sleep = lambda seconds: time.sleep(min(seconds, 0.2))
+    looks.sleep = lambda seconds: time.sleep(min(seconds, 0.2))
     if said["verb"] == "restore":
         shelf = Shelf(Catalog(topology.destination, topology.name).folder(said["point"]), target.store)
         while store.restore(backup, shelf, target, print):

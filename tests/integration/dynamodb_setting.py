@@ -20,9 +20,9 @@ from midtime.catalog import Catalog
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.topology.targets import Target as TargetWish
-from midtime.stores import open_store
+from midtime.stores import looks, open_store
 from midtime.stores.base import Shelf, Target
-from midtime.stores.dynamodb import copies, pacing
+from midtime.stores.dynamodb import copies
 from tests.integration.dynamodb_tables import make, put, rich, settings_of, values
 from tests.stack.airflow import REPOSITORY
 from tests.stack.dynamodb import DynamoDB
@@ -121,7 +121,7 @@ def shop_of(server: DynamoDB, folder: Path, **settings: Any) -> Iterator[Shop]:
     server.settings(stopped_at=None, lag=0.5, **settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_SHOP_DB", server.conn())
-        patch.setattr(pacing, "sleep", lambda seconds: time.sleep(min(seconds, SHORTLY)))
+        patch.setattr(looks, "sleep", lambda seconds: time.sleep(min(seconds, SHORTLY)))
         patch.setattr(copies, "LOOK", SHORTLY)
         shop = Shop(server, folder)
         shop.fill()

@@ -8,13 +8,13 @@ from datetime import timedelta
 from midtime.errors import NotRestorableError, StoreAccessError, StoreStatementError
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.topology import Topology
-from midtime.model.words import counted
+from midtime.model.words import counted, listed
 from midtime.stores.base import Question
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.fences import describe_fence
 from midtime.stores.dynamodb.history import GOING, History, histories
 from midtime.stores.dynamodb.reading import read_settings
-from midtime.stores.dynamodb.tables import NAMESPACES, fence_name, find_tables, full_name, known_to_scalardb, list_tables, listed
+from midtime.stores.dynamodb.tables import NAMESPACES, fence_name, find_tables, full_name, known_to_scalardb, list_tables
 
 
 class BackupChecks:

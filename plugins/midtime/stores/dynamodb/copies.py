@@ -10,15 +10,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from midtime.errors import RequestError, StoreUnreachableError, TargetExistsError
-from midtime.model.words import counted
+from midtime.model.words import counted, listed
+from midtime.stores import looks
 from midtime.stores.base import Target
-from midtime.stores.dynamodb import pacing
 from midtime.stores.dynamodb.aws import Aws
-from midtime.stores.dynamodb.history import of_each
 from midtime.stores.dynamodb.notes import Copies
 from midtime.stores.dynamodb.pacing import put_off
 from midtime.stores.dynamodb.refusals import NOT_THERE, aws_errors, code_of
-from midtime.stores.dynamodb.tables import listed
+from midtime.stores.each import of_each
 
 TAG = "midtime:copy"
 """Says whose a copy is, and since it was placed that it is nobody's to remove."""
@@ -161,7 +160,7 @@ def remove_backups(aws: Aws, name: str, since: datetime) -> None:
         if patience <= 0:
             why = reasons[0] if reasons else "they are still listed"
             raise StoreUnreachableError(f"store {aws.store}: backups {name} are not gone: {why}", fix="nothing: midtime__sweep tries again")
-        pacing.sleep(LOOK if reasons else 0)
+        looks.sleep(LOOK if reasons else 0)
         patience -= LOOK
 
 
@@ -201,7 +200,7 @@ def discard(aws: Aws, notes: Copies) -> None:
                 f"store {aws.store}: {counted(len(left), 'copy').replace('copys', 'copies')} cannot be removed yet, {why}",
                 fix="nothing: DynamoDB deletes no table that is being restored; midtime__sweep tries again every minute",
             )
-        pacing.sleep(LOOK)
+        looks.sleep(LOOK)
         patience -= LOOK
 
 

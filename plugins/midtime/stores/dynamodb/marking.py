@@ -14,13 +14,13 @@ from midtime.errors import ManifestError, NotRestorableError
 from midtime.model.instants import to_rfc3339
 from midtime.model.restore_point import Artifact, StoreBackup
 from midtime.model.topology import Topology
-from midtime.model.words import counted
+from midtime.model.words import SHOWN, counted
 from midtime.stores.base import Say, Shelf
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.history import histories
 from midtime.stores.dynamodb.reading import read_settings
 from midtime.stores.dynamodb.settings import FILE, MarkedTables
-from midtime.stores.dynamodb.tables import SHOWN, find_tables
+from midtime.stores.dynamodb.tables import find_tables
 
 
 def mark(topology: Topology, aws: Aws, instant: datetime, shelf: Shelf, say: Say) -> StoreBackup:

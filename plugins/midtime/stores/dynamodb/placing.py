@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from midtime.errors import RestoreFailedError
 from midtime.model.instants import utc_now
 from midtime.model.topology import Topology
-from midtime.model.words import counted
+from midtime.model.words import counted, listed
+from midtime.stores import looks
 from midtime.stores.base import Target, Waiting
-from midtime.stores.dynamodb import copies, pacing
+from midtime.stores.dynamodb import copies
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.copies import PLACED, TAG, Standing, require_ours, standings, tag, tags_of
 from midtime.stores.dynamodb.notes import Copies, Notes
-from midtime.stores.dynamodb.pacing import waiting
 from midtime.stores.dynamodb.putting import Putting
 from midtime.stores.dynamodb.swapping import Swap
-from midtime.stores.dynamodb.tables import listed
+from midtime.stores.looks import waiting
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def _settle(aws: Aws, found: Copies) -> None:
         unset = putting.look(_all_there(aws, found))
         return waiting(aws.store, f"settings of {listed(unset)}", began, aws.spec.restore_timeout) if unset else None
 
-    pacing.to_the_end(look, log.info)
+    looks.to_the_end(look, log.info)
     for difference in putting.differences():
         log.warning("Not as in the mark: %s", difference)
     _retag(aws, found, PLACED + found.working)
@@ -98,4 +98,4 @@ def _retag(aws: Aws, found: Copies, value: str, *, only: str = "") -> None:
         left = [each.name for each in wrong if tag(aws, each, value)]
         return waiting(aws.store, f"{counted(len(left), 'tag')} to be set", began, aws.spec.restore_timeout) if left else None
 
-    pacing.to_the_end(look, log.info)
+    looks.to_the_end(look, log.info)
