@@ -7,7 +7,7 @@ Operators speak only this; each engine's folder below ``stores/`` answers it. Ho
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -133,6 +133,8 @@ class Restorable:
     ready: bool
     detail: str
     """Up to when, or what is lacking."""
+    passed: tuple[str, ...] = ()
+    """Names of parts of it that need not be asked again, where asking is dear: handed back at the next look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +150,10 @@ class Waiting:
 class PointInTimeStore(Protocol):
     """A store that is restored to a point of its own history (``point_in_time``), which what keeps the history may reach some time after it."""
 
-    def restorable(self, backup: StoreBackup) -> Restorable:
+    def restorable(self, backup: StoreBackup, passed: Collection[str] = ()) -> Restorable:
         """Ask whoever keeps the history whether it has reached the point; cheap enough to be asked again every few seconds.
 
+        :param passed: what the look before has answered as :attr:`Restorable.passed`
         :raises MidtimeError: it does not say, or the point cannot be reached any more
         """
 
