@@ -1,0 +1,111 @@
+"""Fence rows in a container of their own: ``{id, window_id, place, written_at}``, removed by its TTL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azure.core.exceptions import ResourceNotFoundError
+from azure.mgmt.cosmosdb import models
+
+from midtime.errors import StoreAccessError, StoreUnreachableError
+from midtime.model.instants import utc_now
+from midtime.stores.cosmosdb.azure import Azure
+from midtime.stores.cosmosdb.refusals import azure_errors
+from midtime.stores.fences import KEPT_BY_SERVICES, Place
+
+KEY = "/window_id"
+"""The path of its partition key."""
+PATIENCE = 180.0
+"""Seconds in which a new container is there."""
+HASTE = 2.5
+"""Seconds for the row inside the window, tries and all."""
+
+
+class CosmosdbFence:
+    """Writes the fence rows of one store.
+
+    :param name: the container's, ``database/container``
+    """
+
+    def __init__(self, azure: Azure, name: str) -> None:
+        self.azure, self.name = azure, name
+        self._database, _, self._container = name.partition("/")
+        self._quick = azure.hurried.get_database_client(self._database).get_container_client(self._container)
+        self._slow = azure.data.get_database_client(self._database).get_container_client(self._container)
+
+    def prepare(self) -> None:
+        """Make the container, unless it is there, and let the clients learn of it, so that the row in the window is one call.
+
+        :raises StoreAccessError: we may not, or the name is somebody else's
+        :raises StoreUnreachableError: it takes too long
+        """
+        if (found := find_fence(self.azure, self.name)) is None:
+            self._create()
+        else:
+            _require_ours(self.azure, self.name, found)
+        with azure_errors(self.azure.store):
+            self._quick.read()
+            self._slow.read()
+
+    def write(self, window: str, place: Place) -> None:
+        """Write one row; inside the window quickly or not at all.
+
+        :raises StoreError: it cannot be written
+        """
+        row = {"id": f"{window}-{place}", "window_id": window, "place": place, "written_at": int(utc_now().timestamp() * 1000)}
+        with azure_errors(self.azure.store):
+            if place == "before":
+                self._quick.upsert_item(row, timeout=HASTE)
+            else:
+                self._slow.upsert_item(row)
+
+    def _create(self) -> None:
+        """Without throughput of its own where the database shares its: it takes a row or two a day."""
+        spec = self.azure.spec
+        key = models.ContainerPartitionKey(paths=[KEY], kind="Hash")
+        resource = models.SqlContainerResource(id=self._container, partition_key=key, default_ttl=int(KEPT_BY_SERVICES.total_seconds()))
+        wanted = models.SqlContainerCreateUpdateParameters(
+            properties=models.SqlContainerCreateUpdateProperties(resource=resource, options=models.CreateUpdateOptions())
+        )
+        with azure_errors(self.azure.store):
+            poller = self.azure.arm.sql_resources.begin_create_update_sql_container(
+                spec.resource_group, spec.account, self._database, self._container, wanted
+            )
+            poller.wait(PATIENCE)
+            if not poller.done():
+                raise StoreUnreachableError(
+                    f"store {self.azure.store}: container {self.name} is not there after {PATIENCE:g} s",
+                    fix="look at the account's activity log; start a new run",
+                )
+            poller.result()
+
+
+def find_fence(azure: Azure, name: str) -> dict[str, Any] | None:
+    """What ARM says of the container; None where it is not there."""
+    database, _, container = name.partition("/")
+    with azure_errors(azure.store):
+        try:
+            found = azure.arm.sql_resources.get_sql_container(azure.spec.resource_group, azure.spec.account, database, container)
+        except ResourceNotFoundError:
+            return None
+    return dict(found.as_dict()["properties"]["resource"])
+
+
+def describe_fence(azure: Azure, name: str) -> str:
+    """For the preflight, which makes nothing.
+
+    :raises StoreAccessError: it is not for us
+    """
+    if (found := find_fence(azure, name)) is None:
+        return f"{name} is not there: the next backup makes it before its pause, on the database's throughput where that is shared"
+    _require_ours(azure, name, found)
+    return f"{name} is there"
+
+
+def _require_ours(azure: Azure, name: str, found: dict[str, Any]) -> None:
+    """Rows would not fit into any other container, which would show inside the window only."""
+    if found.get("partitionKey", {}).get("paths") != [KEY]:
+        raise StoreAccessError(
+            f"store {azure.store}: container {name} has another partition key than {KEY}",
+            fix="rename that container, or say `fence: false`",
+        )
