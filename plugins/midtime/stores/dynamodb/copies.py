@@ -18,10 +18,8 @@ from midtime.stores.dynamodb.notes import Copies
 from midtime.stores.dynamodb.pacing import put_off
 from midtime.stores.dynamodb.refusals import NOT_THERE, aws_errors, code_of
 from midtime.stores.each import of_each
+from midtime.stores.naming import COPY_TAG
 
-TAG = "midtime:copy"
-"""Says whose a copy is, and since it was placed that it is nobody's to remove."""
-PLACED = "placed "
 LONGEST = 255
 """Characters of a table's name."""
 _CLOCKS = timedelta(minutes=10)
@@ -114,7 +112,7 @@ def tags_of(aws: Aws, standing: Standing) -> dict[str, str]:
 
 def tag(aws: Aws, standing: Standing, value: str) -> str:
     """Say whose a copy is. Answers as :func:`put_off`."""
-    tags = [{"Key": TAG, "Value": value}]
+    tags = [{"Key": COPY_TAG, "Value": value}]
     return put_off(aws.store, aws.control.tag_resource, ResourceArn=standing.said["TableArn"], Tags=tags)
 
 
@@ -209,6 +207,6 @@ def _removable(aws: Aws, notes: Copies) -> list[Standing]:
     ours = [found[copy] for source, copy in notes.names.items() if found[copy].copies(notes, source)]
 
     def mine(standing: Standing) -> bool:
-        return not standing.ready or tags_of(aws, standing).get(TAG, notes.working) == notes.working
+        return not standing.ready or tags_of(aws, standing).get(COPY_TAG, notes.working) == notes.working
 
     return [each for each in ours if mine(each)]

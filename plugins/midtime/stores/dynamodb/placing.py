@@ -13,11 +13,12 @@ from midtime.stores import looks
 from midtime.stores.base import Target, Waiting
 from midtime.stores.dynamodb import copies
 from midtime.stores.dynamodb.aws import Aws
-from midtime.stores.dynamodb.copies import PLACED, TAG, Standing, require_ours, standings, tag, tags_of
+from midtime.stores.dynamodb.copies import Standing, require_ours, standings, tag, tags_of
 from midtime.stores.dynamodb.notes import Copies, Notes
 from midtime.stores.dynamodb.putting import Putting
 from midtime.stores.dynamodb.swapping import Swap
 from midtime.stores.looks import waiting
+from midtime.stores.naming import COPY_TAG, PLACED
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def _retag(aws: Aws, found: Copies, value: str, *, only: str = "") -> None:
     began = utc_now()
 
     def look() -> Waiting | None:
-        tagged = {each.name: tags_of(aws, each).get(TAG, "") for each in ours if each.ready}
+        tagged = {each.name: tags_of(aws, each).get(COPY_TAG, "") for each in ours if each.ready}
         wrong = [each for each in ours if each.ready and tagged[each.name] != value and (not only or tagged[each.name] == only)]
         left = [each.name for each in wrong if tag(aws, each, value)]
         return waiting(aws.store, f"{counted(len(left), 'tag')} to be set", began, aws.spec.restore_timeout) if left else None

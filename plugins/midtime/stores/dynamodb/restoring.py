@@ -15,13 +15,14 @@ from midtime.model.words import counted, listed
 from midtime.stores import notes
 from midtime.stores.base import Say, Shelf, Target, Waiting
 from midtime.stores.dynamodb.aws import Aws
-from midtime.stores.dynamodb.copies import TAG, Standing, available, backups_of, copy_names, require_ours, standings, tag, tags_of
+from midtime.stores.dynamodb.copies import Standing, available, backups_of, copy_names, require_ours, standings, tag, tags_of
 from midtime.stores.dynamodb.history import histories
 from midtime.stores.dynamodb.marking import require_fit
 from midtime.stores.dynamodb.notes import Copies, Notes
 from midtime.stores.dynamodb.pacing import is_full, put_off
 from midtime.stores.dynamodb.settings import MarkedTables
 from midtime.stores.looks import waiting
+from midtime.stores.naming import COPY_TAG
 
 
 def begin(topology: Topology, aws: Aws, backup: StoreBackup, shelf: Shelf, target: Target) -> Copies:
@@ -116,7 +117,7 @@ class Restoring:
 
     def _tag(self, ready: Sequence[Standing]) -> bool:
         """For people, and for who finds them once they are placed: what says whose a copy is until then comes with the restore itself."""
-        untagged = [each for each in ready if tags_of(self.aws, each).get(TAG) != self.notes.working]
+        untagged = [each for each in ready if tags_of(self.aws, each).get(COPY_TAG) != self.notes.working]
         return not any(tag(self.aws, each, self.notes.working) for each in untagged)  # throttled once, it will be at once again
 
     def _save(self, ready: Sequence[Standing]) -> int:

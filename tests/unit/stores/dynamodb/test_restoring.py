@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from midtime.errors import NotRestorableError, RequestError, RestoreFailedError, StoreAccessError, StoreUnreachableError, TargetExistsError
 from midtime.stores.base import WILL_BE, Target, ask
-from midtime.stores.dynamodb.copies import TAG
+from midtime.stores.naming import COPY_TAG
 from tests.unit.stores.dynamodb.memory import PLAIN, RICH, Memory, refusal
 from tests.unit.stores.dynamodb.restores import NAMES, RICH_TABLE, Account, account
 from tests.unit.stores.dynamodb.test_swapping import LIVE, SCALED, left_at_each, scaled
@@ -32,7 +32,12 @@ def test_a_drill(account: Account) -> None:
     assert copies(account, target) == {f"{target.working}_{name}": f"then {name}" for name in NAMES}
     for name in copies(account, target):
         copy = account.memory.tables[name].settings
-        assert (copy["tags"], copy["billing"], copy["period"], copy["protected"]) == ({TAG: target.working}, "PAY_PER_REQUEST", None, False)
+        assert (copy["tags"], copy["billing"], copy["period"], copy["protected"]) == (
+            {COPY_TAG: target.working},
+            "PAY_PER_REQUEST",
+            None,
+            False,
+        )
     assert not [resource for resource, _ in account.memory.targets if target.working in resource]
     account.store.place(account.backup, target)
     account.store.put_back(account.backup, target)
@@ -137,7 +142,7 @@ def test_nothing_but_its_own_is_discarded(account: Account, how: str) -> None:
     elif how == "another instant":
         table.restored = {**(table.restored or {}), "RestoreDateTime": account.backup.midtime + timedelta(seconds=1)}
     else:
-        table.settings["tags"][TAG] = "midtime_tmp_ffffff" if how == "another run's" else f"placed {target.working}"
+        table.settings["tags"][COPY_TAG] = "midtime_tmp_ffffff" if how == "another run's" else f"placed {target.working}"
     account.store.discard(target)
     assert list(copies(account, target)) == [table.name]
 
