@@ -6,10 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from midtime.model.restore_point import Instant, Record, Sealed
-
-FILE = "settings.json"
-"""The artifact's name in the store's folder."""
+from midtime.model.restore_point import Instant, Record
+from midtime.stores.marks import Mark
 
 
 class Capacity(Record):
@@ -94,12 +92,9 @@ class TableSettings(Record):
     """Regions; a restored copy has none."""
 
 
-class MarkedTables(Sealed):
+class MarkedTables(Mark):
     """The artifact: all tables of one store at the mark."""
 
-    store: str
-    instant: Instant
-    """On the service's clock."""
     region: str
     account: str
     prefix: str
