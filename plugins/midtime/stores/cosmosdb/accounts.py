@@ -61,6 +61,17 @@ class Kept:
     regions: dict[str, tuple[datetime | None, datetime | None]]
     """By region, folded: when it was added and removed."""
 
+    def unfit(self, instant: datetime, region: str) -> str:
+        """Why it cannot be restored to an instant in a region, whether it is dead or alive; empty where it can."""
+        if self.oldest and self.oldest > instant:
+            return f"has a history that begins at {to_rfc3339(self.oldest)}, behind {to_rfc3339(instant)}"
+        if folded(region) not in self.regions:
+            return f"has no backups in {region}"
+        added, removed = self.regions[folded(region)]
+        if added and added > instant:
+            return f"keeps backups in {region} since {to_rfc3339(added)} only, behind {to_rfc3339(instant)}"
+        return f"keeps no backups in {region} since {to_rfc3339(removed)}" if removed and removed < instant else ""
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -98,16 +109,32 @@ class History:
 
 def read_history(azure: Azure) -> History:
     """Two calls. A subscription or a resource group that is not there is an error, an account that is not there is not."""
+    account = read_account(azure)
+    return History(account, kept_of(azure, account.instance) if account else None)
+
+
+def read_account(azure: Azure) -> Account | None:
+    """The account, if it is there."""
+    said = said_of(azure, azure.spec.resource_group, azure.spec.account)
+    return _account(said) if said else None
+
+
+def said_of(azure: Azure, resource_group: str, account: str) -> dict[str, Any]:
+    """All that ARM says of an account; nothing where there is none."""
     with azure_errors(azure.store):
         try:
-            found = azure.arm.database_accounts.get(azure.spec.resource_group, azure.spec.account)
+            return azure.arm.database_accounts.get(resource_group, account).as_dict()
         except ResourceNotFoundError as error:
             if code_of(error) in NOT_THERE:
-                return History(None, None)
+                return {}
             raise
-        account = _account(found.as_dict())
-        kept = next((each for each in azure.arm.restorable_database_accounts.list() if each.name == account.instance), None)
-    return History(account, _kept(kept) if kept else None)
+
+
+def kept_of(azure: Azure, instance: str) -> Kept | None:
+    """What the service keeps of an account, dead or alive; None where that is nothing."""
+    with azure_errors(azure.store):
+        found = next((each for each in azure.arm.restorable_database_accounts.list() if each.name == instance), None)
+    return _kept(found) if found else None
 
 
 def folded(region: str) -> str:

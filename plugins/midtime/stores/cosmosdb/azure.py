@@ -89,8 +89,14 @@ class Azure:
         The key is asked for and kept in memory only.
         """
         with azure_errors(self.store):
+            endpoint, key = self.reached(resource_group, account)
+            return CosmosClient(endpoint, key, **PATIENT)
+
+    def reached(self, resource_group: str, account: str) -> tuple[str, str]:
+        """(endpoint, key) of an account of the subscription, as the control plane has them."""
+        with azure_errors(self.store):
             endpoint = self.arm.database_accounts.get(resource_group, account).document_endpoint
-            return CosmosClient(str(endpoint), self._key_of(resource_group, account), **PATIENT)
+            return str(endpoint), self._key_of(resource_group, account)
 
     def _data(self, limits: dict[str, Any]) -> CosmosClient:
         with self._lock, azure_errors(self.store):

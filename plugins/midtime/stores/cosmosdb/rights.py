@@ -32,9 +32,11 @@ TO_MAKE_THE_FENCE = f"{_SQL}/containers/write"
 _PERMISSIONS = {"api-version": "2022-04-01"}
 
 
-def require_rights(azure: Azure, arm_id: str, actions: Sequence[str]) -> str:
-    """Whether the login may do this to the account.
+def require_rights(azure: Azure, arm_id: str, actions: Sequence[str], *, what: str = "backup") -> str:
+    """Whether the login may do this there.
 
+    :param arm_id: an account's, or a resource group's
+    :param what: needs these rights
     :return: for the preflight
     :raises StoreAccessError: it may not
     """
@@ -43,9 +45,9 @@ def require_rights(azure: Azure, arm_id: str, actions: Sequence[str]) -> str:
     if missing := [action for action in actions if not may(action, allowed)]:
         raise StoreAccessError(
             f"store {azure.store}: the login of {azure.spec.conn_id} may not {', '.join(missing)}",
-            fix="give it these rights on the account (docs/cosmosdb.md)",
+            fix="give it the rights of docs/cosmosdb.md",
         )
-    return "the login has every right that a backup needs"
+    return f"the login has every right that a {what} needs"
 
 
 def may(action: str, permissions: Iterable[Mapping[str, Any]]) -> bool:
