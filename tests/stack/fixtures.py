@@ -14,6 +14,7 @@ from tests.stack.airflow import LocalAirflow
 from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank
 from tests.stack.cassandra import CassandraCluster
+from tests.stack.cosmosdb import CosmosDB
 from tests.stack.dynamodb import DynamoDB
 from tests.stack.kubernetes import Kubernetes, build_ahead
 from tests.stack.mariadb import MariaDB
@@ -71,6 +72,12 @@ def drill_cassandra(stack: Stack) -> CassandraCluster:
 def dynamodb_server(stack: Stack) -> DynamoDB:
     """The same for DynamoDB; a test leaves its settings and faults as they were."""
     return stack.dynamodb
+
+
+@pytest.fixture(scope="session")
+def cosmosdb_server(stack: Stack) -> CosmosDB:
+    """The same for Azure Cosmos DB; its docstring and that of ``azure_arm`` say how it is reached."""
+    return stack.cosmosdb
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from tests.stack.airflow import LocalAirflow
 from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank, tables_of
 from tests.stack.cassandra import CassandraCluster
+from tests.stack.cosmosdb import CosmosDB
 from tests.stack.dynamodb import DynamoDB
 from tests.stack.kubernetes import Kubernetes
 from tests.stack.mariadb import MariaDB
@@ -111,6 +112,11 @@ class Stack:
     def dynamodb(self) -> DynamoDB:
         """A DynamoDB that restores its tables to a second."""
         return self._started(DynamoDB(self.processes), DynamoDB.start)
+
+    @cached_property
+    def cosmosdb(self) -> CosmosDB:
+        """An Azure whose Cosmos DB accounts are restored to a second."""
+        return self._started(CosmosDB(self.processes), CosmosDB.start)
 
     @cached_property
     def metadata(self) -> Postgres:
