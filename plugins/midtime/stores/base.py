@@ -9,9 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from midtime.errors import MidtimeError
 from midtime.model.restore_point import StoreBackup, TableContent
@@ -124,6 +124,36 @@ class RestoredSet(Protocol):
 
     def fences(self, window: str, namespace: str) -> frozenset[str]:
         """Which fence rows of a window it holds: ``before``, ``after``; none where the namespace has no such table."""
+
+
+@runtime_checkable
+class ComparesSettings(Protocol):
+    """A restored store of a service that loses settings when it restores."""
+
+    def setting_differences(self) -> Sequence[str]:
+        """What is not as it was marked and is no data (roles, network, throughput, tags), one sentence each, with the value to be put back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How a restored account or server is reached by whoever uses it."""
+
+    conn_type: str
+    """Of the Airflow connection."""
+    login: str
+    """For an account of a cloud its address."""
+    password: str = field(repr=False)
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """A store that is restored to an address of its own, with secrets of its own."""
+
+    def reached(self, name: str) -> Reached:
+        """How what was restored under this final name is reached.
+
+        :raises RequestError: Midtime has placed nothing of that name
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,17 +94,9 @@ class History:
             return "has periodic backups, which cannot be restored to an instant"
         if self.kept is None or self.kept.deleted_at:
             return "is not among the accounts that can be restored"
-        if self.kept.oldest and self.kept.oldest > instant:
-            return f"has a history of {self.account.days} days that begins at {to_rfc3339(self.kept.oldest)}, behind {to_rfc3339(instant)}"
-        return self._unfit_region(region or self.account.region, instant)
-
-    def _unfit_region(self, region: str, instant: datetime) -> str:
-        added, removed = self.kept.regions.get(folded(region), (None, instant)) if self.kept else (None, instant)
-        if removed is not None:
-            return f"keeps no backups in {region}"
-        if added and added > instant:
-            return f"keeps backups in {region} since {to_rfc3339(added)} only, behind {to_rfc3339(instant)}"
-        return ""
+        if folded(region) not in map(folded, self.account.regions) and region:
+            return f"is in {region} no more"
+        return self.kept.unfit(instant, region or self.account.region)
 
 
 def read_history(azure: Azure) -> History:

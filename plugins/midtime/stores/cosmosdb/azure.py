@@ -35,8 +35,6 @@ HURRIED: dict[str, Any] = {"connection_timeout": 1, "read_timeout": 1, "retry_to
 """Of what runs inside a window, and of the clock: there a second try would only make the round trip longer."""
 _CLOUDS = {"AzureUSGovernment": AzureClouds.AZURE_US_GOVERNMENT, "AzureChinaCloud": AzureClouds.AZURE_CHINA_CLOUD}
 """By the ``cloud_environment`` of an ``azure`` connection."""
-_LOGGERS = ("azure.core.pipeline.policies.http_logging_policy", "azure.identity")
-"""15 lines a request, and every token."""
 
 
 class Azure:
@@ -48,12 +46,11 @@ class Azure:
     def __init__(self, store: str, spec: Cosmosdb) -> None:
         self.store, self.spec = store, spec
         self._lock = RLock()
+        logging.getLogger("azure").setLevel(logging.WARNING)  # 15 lines a request
 
     @cached_property
     def arm(self) -> CosmosDBManagementClient:
         """The control plane of the subscription: accounts, containers, settings, restores."""
-        for name in _LOGGERS:
-            logging.getLogger(name).setLevel(logging.WARNING)
         with self._lock, azure_errors(self.store):
             cloud, credential = self._login()
             return CosmosDBManagementClient(

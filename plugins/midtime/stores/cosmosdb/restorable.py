@@ -63,4 +63,4 @@ def _ask(azure: Azure, container: Container, backup: StoreBackup) -> tuple[str, 
 
 
 def _behind(reached: datetime, instant: datetime) -> str:
-    return f"does up to {to_rfc3339(reached)}" if reached < instant else ""
+    return f"reaches {to_rfc3339(reached)}" if reached < instant else ""

@@ -13,7 +13,6 @@ from typing import Any
 from azure.mgmt.cosmosdb import models
 
 from midtime.errors import RestoreFailedError, StoreAccessError, StoreUnreachableError
-from midtime.model.durations import format_duration
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
@@ -35,7 +34,6 @@ from midtime.stores.naming import COPY_TAG
 TOPOLOGY_TAG, SOURCE_TAG = "midtime:topology", "midtime:restored"
 UNSEEN = timedelta(minutes=2)
 """For so long an account that was asked for may not be seen yet."""
-_SECOND = timedelta(seconds=1)
 
 
 def restore(topology: Topology, azure: Azure, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> Waiting | None:
@@ -187,8 +185,8 @@ class Restoring:
             )
 
     def _waiting(self, detail: str) -> Waiting:
-        passed = format_duration((utc_now() - self.note.began_at) // _SECOND * _SECOND)
-        said = f"account {self.note.account}, begun {passed} ago: {detail}"
+        minutes = int((utc_now() - self.note.began_at).total_seconds() // 60)
+        said = f"account {self.note.account}, begun {minutes} min ago: {detail}"
         return waiting(self.azure.store, said, self.note.began_at, self.azure.spec.restore_timeout)
 
 

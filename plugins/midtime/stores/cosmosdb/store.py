@@ -12,8 +12,8 @@ from midtime.model.clock_readings import ClockReading
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology.cloud import Cosmosdb
 from midtime.model.topology.targets import Target as TargetWish
-from midtime.stores.base import Question, Restorable, Say, Shelf, Target, Waiting
-from midtime.stores.cosmosdb import clock, marking, placing, restoring, targets
+from midtime.stores.base import Question, Reached, Restorable, Say, Shelf, Target, Waiting
+from midtime.stores.cosmosdb import clock, handing, marking, placing, restoring, targets
 from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.checks import BackupChecks
 from midtime.stores.cosmosdb.containers import fence_name
@@ -92,6 +92,10 @@ class CosmosdbStore(ManagedStore):
     def discard(self, target: Target) -> None:
         """Remove the account that is provably this run's."""
         placing.discard(self.topology, self._azure_of(target), target)
+
+    def reached(self, name: str) -> Reached:
+        """Address and key of an account that was placed."""
+        return handing.reached(self.topology, self.azure, name)
 
     def _azure_of(self, target: Target) -> Azure:
         return self.azure if target.conn_id == self.azure.spec.conn_id else targets.azure_of(self.topology, target)
