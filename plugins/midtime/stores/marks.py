@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TypeVar
 
@@ -27,6 +27,8 @@ class Mark(Sealed):
 
 
 AnyMark = TypeVar("AnyMark", bound=Mark)
+Spoken = Iterator[tuple[str, str]]
+"""A setting, and its value in words; what is off is left out."""
 
 
 def keep(shelf: Shelf, mark: AnyMark) -> tuple[AnyMark, Artifact]:
@@ -54,6 +56,19 @@ def require_fit(store: str, instant: datetime, reasons: Iterable[tuple[str, str]
     if bad:
         more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         raise NotRestorableError(f"store {store} cannot be restored to {to_rfc3339(instant)}: {'; '.join(bad[:SHOWN])}{more}", fix=fix)
+
+
+def differences(what: str, marked: Spoken, now: Spoken) -> list[str]:
+    """What is different now, one sentence each. Empty where all was put back.
+
+    :param what: has these settings
+    """
+    was, is_ = dict(marked), dict(now)
+    return [
+        f"{what}: {each} was {was.get(each, 'not there')}, is {is_.get(each, 'not there')}"
+        for each in dict.fromkeys([*was, *is_])
+        if was.get(each) != is_.get(each)
+    ]
 
 
 def _known(kind: type[AnyMark], content: bytes, where: str) -> AnyMark | None:

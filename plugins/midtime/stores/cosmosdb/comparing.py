@@ -8,7 +8,8 @@ from typing import Any
 from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.copied import Copied, settings_of
 from midtime.stores.cosmosdb.notes import Copy
-from midtime.stores.cosmosdb.settings import AccountSettings, ContainerSettings, differences, spoken_account, spoken_container
+from midtime.stores.cosmosdb.settings import AccountSettings, ContainerSettings, spoken_account, spoken_container
+from midtime.stores.marks import differences
 
 OWN_TAGS = "midtime:"
 _TTL = "defaultTtl"

@@ -103,7 +103,7 @@ def _reason(error: azure.AzureError) -> _Reason:
     status = status_of(error)
     if status == 401 or (status == 403 and _of_data_plane(error)):
         return _KEY
-    if status >= 500 or not isinstance(error, azure.HttpResponseError):
+    if status >= 500 or not status:
         return _AWAY
     return _BY_STATUS.get(status, _OTHER)
 

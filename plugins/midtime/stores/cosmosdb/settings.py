@@ -6,11 +6,11 @@ ARM's own words are kept as they are: whoever puts a setting back hands them ove
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from midtime.model.restore_point import Instant, Record
-from midtime.stores.marks import Mark
+from midtime.stores.marks import Mark, Spoken
 
 
 class Throughput(Record):
@@ -107,23 +107,6 @@ class MarkedAccount(Mark):
             if each.name == name:
                 return each
         raise KeyError(name)
-
-
-Spoken = Iterator[tuple[str, str]]
-"""A setting, and its value in words; what is off is left out."""
-
-
-def differences(what: str, was: Spoken, is_: Spoken) -> list[str]:
-    """What is different now, one sentence each. Empty where all was put back.
-
-    :param what: of which container, or of the account
-    """
-    before, now = dict(was), dict(is_)
-    return [
-        f"{what}: {each} was {before.get(each, 'not there')}, is {now.get(each, 'not there')}"
-        for each in dict.fromkeys([*before, *now])
-        if before.get(each) != now.get(each)
-    ]
 
 
 def spoken_container(container: ContainerSettings) -> Spoken:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from midtime.model.restore_point import Instant, Record
-from midtime.stores.marks import Mark
+from midtime.stores import marks
+from midtime.stores.marks import Mark, Spoken
 
 
 class Capacity(Record):
@@ -113,15 +113,10 @@ class MarkedTables(Mark):
 
 def differences(marked: TableSettings, now: TableSettings) -> list[str]:
     """What is different now, one sentence each; names, ids and histories aside. Empty where all was put back."""
-    was, is_ = dict(spoken(marked)), dict(spoken(now))
-    return [
-        f"{now.name}: {what} was {was.get(what, 'not there')}, is {is_.get(what, 'not there')}"
-        for what in dict.fromkeys([*was, *is_])
-        if was.get(what) != is_.get(what)
-    ]
+    return marks.differences(now.name, spoken(marked), spoken(now))
 
 
-def spoken(table: TableSettings) -> Iterator[tuple[str, str]]:
+def spoken(table: TableSettings) -> Spoken:
     """Every setting and its value in words; what is off is left out."""
     yield "billing", table.billing
     yield "table class", table.table_class
