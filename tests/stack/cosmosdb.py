@@ -47,6 +47,7 @@ class CosmosDB(Azure):
 
     def __init__(self, processes: Processes, name: str = "cosmosdb", **settings: Any) -> None:
         super().__init__(processes, name, **settings)
+        self._clients: dict[str, Any] = {}
 
     def topology_store(self, name: str, namespaces: Iterable[str], account: str, **changes: Any) -> dict[str, Any]:
         """As a store of a topology."""
@@ -73,14 +74,22 @@ class CosmosDB(Azure):
         return f"https://{account}.documents.azure.com:443/"
 
     def data(self, account: str, credential: Any = None, **options: Any) -> Any:
-        """``CosmosClient``, by default with the primary key."""
+        """``CosmosClient``, by default with the primary key: then it is one and the same while the account is."""
+        if credential is not None or options:
+            return self._client(account, credential or self.key(account), **options)
+        key = self.key(account)
+        if key not in self._clients:
+            self._clients[key] = self._client(account, key)
+        return self._clients[key]
+
+    def _client(self, account: str, credential: Any, **options: Any) -> Any:
         from azure.cosmos import CosmosClient
         from azure.cosmos.documents import SSLConfiguration
 
         trusted = SSLConfiguration()
         trusted.SSLCaCerts = self.authority
         own = {"proxies": dict(self.transport["proxies"]), "ssl_config": trusted}
-        return CosmosClient(self.endpoint(account), credential or self.key(account), **own, **options)
+        return CosmosClient(self.endpoint(account), credential, **own, **options)
 
     def container(self, account: str, database: str, container: str) -> Any:
         """A client of its data."""

@@ -26,10 +26,18 @@ class Roles:
         routes.add("GET", f"{ACCOUNT}/privateEndpointConnections", "PrivateEndpointConnections_ListByDatabaseAccount", self.endpoints,
                    f"{ACTION}/privateEndpointConnections/read")  # fmt: skip
         one = f"{ACCOUNT}/privateEndpointConnections/{{name}}"
+        routes.add("GET", one, "PrivateEndpointConnections_Get", self.endpoint, f"{ACTION}/privateEndpointConnections/read")
         routes.add("PUT", one, "PrivateEndpointConnections_CreateOrUpdate", self.put_endpoint, f"{ACTION}/privateEndpointConnections/write")
 
     def endpoints(self, _: Request, subscription: str, group: str, account: str) -> Answer:
         return answer(200, {"value": self.cosmos.account(group, account).properties["privateEndpointConnections"]})
+
+    def endpoint(self, _: Request, subscription: str, group: str, account: str, name: str) -> Answer:
+        there = self.cosmos.account(group, account).properties["privateEndpointConnections"]
+        found = next((each for each in there if each["name"] == name), None)
+        if found is None:
+            raise not_found()
+        return answer(200, found)
 
     def put_endpoint(self, request: Request, subscription: str, group: str, account: str, name: str) -> Answer:
         found = self.cosmos.account(group, account)

@@ -1,7 +1,7 @@
 """The little of Cosmos DB's SQL that is needed here; anything else is refused loudly.
 
-``SELECT *``, ``SELECT c.a, c.b["c"]``, ``SELECT VALUE c.a``, ``SELECT VALUE COUNT(1)``, ``FROM c`` or ``FROM root c``, and ``WHERE`` comparisons
-of paths with parameters or literals, joined by ``AND``.
+``SELECT *``, ``SELECT c.a, c.b["c"]``, ``SELECT VALUE c.a``, ``SELECT VALUE COUNT(1)``; ``FROM c`` or ``FROM root c``; and ``WHERE`` comparisons of
+paths with parameters or literals, ``IN`` and ``IS_DEFINED``, joined by ``AND`` and ``OR``.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-_QUERY = re.compile(r"\s*SELECT\s+(?P<select>.+?)\s+FROM\s+(?P<source>\w+)(?:\s+(?:AS\s+)?(?P<alias>(?!WHERE\b)\w+))?(?:\s+WHERE\s+(?P<where>.+?))?\s*;?\s*",
-                    re.IGNORECASE | re.DOTALL)  # fmt: skip
+_FROM = re.compile(
+    r"\s*SELECT\s+(?P<select>.+?)\s+FROM\s+(?P<source>\w+)(?:\s+(?:AS\s+)?(?P<alias>(?!WHERE\b)\w+))?(?:\s+WHERE\s+(?P<where>.+?))?\s*;?\s*",
+    re.IGNORECASE | re.DOTALL,
+)
 _COUNT = re.compile(r"VALUE\s+COUNT\(\s*1\s*\)", re.IGNORECASE)
 _PARTIAL = re.compile(r'VALUE\s+\[\{"item":\s*COUNT\(\s*1\s*\)\}\]', re.IGNORECASE)
 _VALUE = re.compile(r"VALUE\s+(.+)", re.IGNORECASE | re.DOTALL)
-_COMPARISON = re.compile(r"(\S+?)\s*(=|!=|<=|>=|<|>)\s*(@\w+|\"[^\"]*\"|'[^']*'|-?\d+(?:\.\d+)?|true|false|null)", re.IGNORECASE)
-_PATH = re.compile(r"\w+((?:\.\w+|\[\"[^\"]+\"\])*)")
-_PART = re.compile(r"\.(\w+)|\[\"([^\"]+)\"\]")
+_PATH = r'\w+(?:\.\w+|\["(?:[^"\\]|\\.)+"\])+'
+_TOKEN = re.compile(rf"""\s*(?P<token>{_PATH}|@\w+|"[^"]*"|'[^']*'|-?\d+(?:\.\d+)?|!=|<=|>=|[=<>(),]|\w+)\s*""")
+_PART = re.compile(r'\.(\w+)|\[("(?:[^"\\]|\\.)+")\]')
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 MISSING = object()
+Test = Callable[[Any], bool]
 
 
 class UnsupportedError(Exception):
@@ -35,67 +38,133 @@ class UnsupportedError(Exception):
 class Query:
     """``count``: nothing but how many; ``partial``: that of one partition, for a client that adds them up."""
 
-    test: Callable[[Any], bool]
+    test: Test
     project: Callable[[Any], Any]
+    text: str
     count: bool = False
     partial: bool = False
-    text: str = ""
 
 
 def parse(text: str, parameters: list[dict[str, Any]]) -> Query:
-    match = _QUERY.fullmatch(text)
+    match = _FROM.fullmatch(text)
     if not match:
         raise UnsupportedError(text)
     alias = match["alias"] or match["source"]
-    tests = _tests(match["where"], alias, {each["name"]: each["value"] for each in parameters}, text)
+    test = _Condition(match["where"], alias, {each["name"]: each["value"] for each in parameters}).parse() if match["where"] else _always
     select = match["select"].strip()
-    counts = bool(_COUNT.fullmatch(select)), bool(_PARTIAL.fullmatch(select))
-    project = (lambda document: document) if select == "*" or any(counts) else _projection(select, alias, text)
-    return Query(lambda document: all(test(document) for test in tests), project, counts[0] or counts[1], counts[1], text)
+    total, partial = bool(_COUNT.fullmatch(select)), bool(_PARTIAL.fullmatch(select))
+    project = _whole if select == "*" or total or partial else _projection(select, alias)
+    return Query(test, project, text, total or partial, partial)
 
 
-def _tests(where: str | None, alias: str, values: dict[str, Any], text: str) -> list[Callable[[Any], bool]]:
-    return [_test(part.strip(), alias, values, text) for part in re.split(r"\s+AND\s+", where, flags=re.IGNORECASE)] if where else []
+def _always(_: Any) -> bool:
+    return True
 
 
-def _test(part: str, alias: str, values: dict[str, Any], text: str) -> Callable[[Any], bool]:
-    match = _COMPARISON.fullmatch(part)
-    if not match:
-        raise UnsupportedError(f"{part} of {text}")
-    read, compare, named = _path(match[1], alias, text), _OPERATORS[match[2]], match[3]
-    if named.startswith("@"):
-        if named not in values:
-            raise UnsupportedError(f"{named} has no value in {text}")
-        value = values[named]
-    else:
-        value = named[1:-1] if named[0] in "'\"" else json.loads(named.lower())
-
-    def test(document: Any) -> bool:
-        found = read(document)
-        return found is not MISSING and type(found) in _comparable(value) and compare(found, value)
-
-    return test
+def _whole(document: Any) -> Any:
+    return document
 
 
-def _comparable(value: Any) -> tuple[type, ...]:
+class _Condition:
+    """What stands behind ``WHERE``, token by token."""
+
+    def __init__(self, text: str, alias: str, values: dict[str, Any]) -> None:
+        self._text, self._alias, self._values = text, alias, values
+        self._tokens = [match["token"] for match in _TOKEN.finditer(text)]
+        if "".join("".join(self._tokens).split()) != "".join(text.split()):
+            raise UnsupportedError(text)
+
+    def parse(self) -> Test:
+        test = self._any()
+        if self._tokens:
+            raise UnsupportedError(self._text)
+        return test
+
+    def _next(self, *wanted: str) -> str:
+        if not self._tokens or (wanted and self._tokens[0].upper() not in wanted):
+            raise UnsupportedError(self._text)
+        return self._tokens.pop(0)
+
+    def _comes(self, word: str) -> bool:
+        if self._tokens and self._tokens[0].upper() == word:
+            self._tokens.pop(0)
+            return True
+        return False
+
+    def _any(self) -> Test:
+        tests = [self._all()]
+        while self._comes("OR"):
+            tests.append(self._all())
+        return lambda document: any(test(document) for test in tests)
+
+    def _all(self) -> Test:
+        tests = [self._one()]
+        while self._comes("AND"):
+            tests.append(self._one())
+        return lambda document: all(test(document) for test in tests)
+
+    def _one(self) -> Test:
+        if self._comes("("):
+            test = self._any()
+            self._next(")")
+            return test
+        if self._comes("IS_DEFINED"):
+            self._next("(")
+            read = _path(self._next(), self._alias)
+            self._next(")")
+            wanted = self._value() if self._comes("=") else True
+            return lambda document: (read(document) is not MISSING) == wanted
+        read = _path(self._next(), self._alias)
+        if self._comes("IN"):
+            values = self._values_in()
+            return lambda document: any(_holds(operator.eq, read(document), value) for value in values)
+        compare, value = _OPERATORS[self._next(*_OPERATORS)], self._value()
+        return lambda document: _holds(compare, read(document), value)
+
+    def _values_in(self) -> list[Any]:
+        self._next("(")
+        values = [self._value()]
+        while self._comes(","):
+            values.append(self._value())
+        self._next(")")
+        return values
+
+    def _value(self) -> Any:
+        named = self._next()
+        if named.startswith("@") and named in self._values:
+            return self._values[named]
+        if named[0] in "'\"":
+            return named[1:-1]
+        try:
+            return json.loads(named.lower())
+        except ValueError:
+            raise UnsupportedError(f"{named} of {self._text}") from None
+
+
+def _holds(compare: Callable[[Any, Any], bool], found: Any, value: Any) -> bool:
     """Values of other types are never equal, nor less, nor more."""
-    return (int, float) if type(value) in (int, float) else (type(value),)
+    kinds = (int, float) if type(value) in (int, float) else (type(value),)
+    return found is not MISSING and type(found) in kinds and compare(found, value)
 
 
-def _projection(select: str, alias: str, text: str) -> Callable[[Any], Any]:
+def _projection(select: str, alias: str) -> Callable[[Any], Any]:
     if value := _VALUE.fullmatch(select):
-        return _path(value[1].strip(), alias, text)
+        return _path(value[1].strip(), alias)
     paths = [part.strip() for part in select.split(",")]
-    readers = {_PART.findall(path)[-1][0] or _PART.findall(path)[-1][1]: _path(path, alias, text) for path in paths if _PART.findall(path)}
-    if len(readers) != len(paths):
-        raise UnsupportedError(text)
+    readers = {_parts(path)[-1]: _path(path, alias) for path in paths}
     return lambda document: {name: found for name, read in readers.items() if (found := read(document)) is not MISSING}
 
 
-def _path(path: str, alias: str, text: str) -> Callable[[Any], Any]:
-    if not _PATH.fullmatch(path) or re.split(r"[.\[]", path)[0] != alias:
-        raise UnsupportedError(f"{path} of {text}")
-    parts = [first or second for first, second in _PART.findall(path)]
+def _parts(path: str) -> list[str]:
+    if not re.fullmatch(_PATH, path):
+        raise UnsupportedError(path)
+    return [first or json.loads(second) for first, second in _PART.findall(path)]
+
+
+def _path(path: str, alias: str) -> Callable[[Any], Any]:
+    parts = _parts(path)
+    if re.split(r"[.\[]", path)[0] != alias:
+        raise UnsupportedError(path)
 
     def read(document: Any) -> Any:
         for part in parts:
