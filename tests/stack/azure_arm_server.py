@@ -18,7 +18,7 @@ from tests.stack.azure_arm_login import Login, expired
 from tests.stack.azure_arm_operations import Operations
 from tests.stack.azure_arm_permissions import require_action
 from tests.stack.azure_arm_routes import Request, Route, Routes
-from tests.stack.azure_arm_world import ArmWorld, Calls, RefusedError, answer, retry_headers
+from tests.stack.azure_arm_world import ArmWorld, RefusedError, answer, retry_headers
 from tests.stack.cloud_server import Answer, CloudHandler, CloudServer
 from tests.stack.cloud_world import Fault
 
@@ -61,7 +61,7 @@ class ArmService:
     """All of one server: the sign-in, the operations that run, the provider, and the calls."""
 
     def __init__(self, world: ArmWorld) -> None:
-        self.world, self.calls, self.operations = world, Calls(), Operations(world)
+        self.world, self.operations = world, Operations(world)
         self.login = Login(world, Azure.TENANT, Azure.CLIENT, Azure.SECRET, principal="6b1f3c0e-3f1d-4e0f-9a41-0a9a5f8b7c11")
         self.provider: Provider
         self.failing = False
@@ -186,15 +186,10 @@ class ArmHandler(CloudHandler):
         data, named = self.service.is_data(request), request.path.partition("/providers/")[2].partition("/")[2]
         on = self.service.provider.data_route(request)[1] if data else named
         listed = operation not in LOOKS | self.service.provider.data_operations
-        self.service.calls.note(operation, self.world.now(), on, status, code, listed)
+        self.world.calls.note(operation, self.world.now(), on, status, code, listed=listed)
 
-    def calls(self) -> dict[str, Any]:
-        return self.service.calls.to_dict()
-
-    def forget(self, everything: bool) -> None:
-        self.service.calls = Calls()
-        if everything:
-            self.service.provider.wipe()
+    def wipe(self) -> None:
+        self.service.provider.wipe()
 
 
 class ArmServer(CloudServer):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -79,23 +78,6 @@ def retry_headers(seconds: float | None) -> dict[str, str]:
     if seconds is None:
         return {}
     return {"Retry-After": str(int(seconds))} if seconds == int(seconds) else {"retry-after-ms": str(int(seconds * 1000))}
-
-
-class Calls:
-    """How often each operation was called, and every call of the control plane but the looks at running operations."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.control: list[dict[str, Any]] = []
-        self.most_restoring = 0
-
-    def note(self, operation: str, at: float, on: str, status: int, code: str, listed: bool) -> None:
-        self.counts[operation] += 1
-        if listed:
-            self.control.append({"at": at, "operation": operation, "on": on, "status": status, "code": code})
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"counts": dict(self.counts), "control": self.control, "most_restoring": self.most_restoring}
 
 
 ArmWorld = CloudWorld[Any]

@@ -22,7 +22,7 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.stack.cloud_world import CloudWorld, Fault
+from tests.stack.cloud_world import Calls, CloudWorld, Fault
 
 Answer = tuple[int, Mapping[str, Any], bytes]
 
@@ -53,11 +53,8 @@ class CloudHandler(BaseHTTPRequestHandler):
         """Of a call that was not carried out."""
         raise NotImplementedError
 
-    def calls(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def forget(self, everything: bool) -> None:
-        """The calls, or all that there is."""
+    def wipe(self) -> None:
+        """Forget all that there is."""
         raise NotImplementedError
 
     def __getattr__(self, name: str) -> Any:
@@ -127,7 +124,7 @@ class CloudHandler(BaseHTTPRequestHandler):
             known: dict[str, Callable[[], Any]] = {
                 "settings": lambda: dataclasses.asdict(self.world.settings),
                 "faults": lambda: [dataclasses.asdict(each) for each in self.world.faults],
-                "calls": self.calls,
+                "calls": self.world.calls.to_dict,
                 "time": self.world.now,
                 "reset": lambda: None,
             }
@@ -142,10 +139,10 @@ class CloudHandler(BaseHTTPRequestHandler):
         elif what == "faults":
             self.world.faults = [Fault(**each) for each in wanted]
         elif what == "calls":
-            self.forget(everything=False)
+            self.world.calls = Calls()
         elif what == "reset":
             self.world.reset()
-            self.forget(everything=True)
+            self.wipe()
 
 
 class CloudServer(ThreadingHTTPServer):

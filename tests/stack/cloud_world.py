@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
@@ -78,6 +79,23 @@ class Fault:
         return True
 
 
+class Calls:
+    """How often each operation was called, and one by one those of the control plane that a service lists."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.control: list[dict[str, Any]] = []
+        self.most_restoring = 0
+
+    def note(self, operation: str, at: float, on: str, status: int, code: str, *, listed: bool) -> None:
+        self.counts[operation] += 1
+        if listed:
+            self.control.append({"at": at, "operation": operation, "on": on, "status": status, "code": code})
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"counts": dict(self.counts), "control": self.control, "most_restoring": self.most_restoring}
+
+
 S = TypeVar("S", bound=ClockSettings)
 
 
@@ -88,13 +106,14 @@ class CloudWorld(Generic[S]):
         self._new_settings, self._data_operations = settings, data_operations
         self.settings: S = settings()
         self.faults: list[Fault] = []
+        self.calls = Calls()
         self.turn = Lock()
         self.instant = 0.0
         self.operation = ""
         self._answers = 0
 
     def reset(self) -> None:
-        self.settings, self.faults = self._new_settings(), []
+        self.settings, self.faults, self.calls = self._new_settings(), [], Calls()
 
     def now(self) -> float:
         stopped = self.settings.stopped_at

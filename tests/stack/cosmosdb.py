@@ -51,8 +51,14 @@ class CosmosDB(Azure):
 
     def topology_store(self, name: str, namespaces: Iterable[str], account: str, **changes: Any) -> dict[str, Any]:
         """As a store of a topology."""
-        common = {"name": name, "engine": "cosmosdb", "namespaces": list(namespaces), "conn_id": f"{name}_db"}
-        return {**common, "resource_group": self.GROUP, "account": account, **changes}
+        common = {
+            "name": name,
+            "engine": "cosmosdb",
+            "namespaces": list(namespaces),
+            "conn_id": f"{name}_db",
+            "data_conn_id": f"{name}_data",
+        }
+        return {**common, "subscription_id": self.SUBSCRIPTION, "resource_group": self.GROUP, "account": account, **changes}
 
     def data_conn(self, account: str, *, key: bool = False) -> str:
         """An Airflow connection of the type ``azure_cosmos``; without a key it is to be asked for through ARM."""
@@ -88,7 +94,7 @@ class CosmosDB(Azure):
 
         trusted = SSLConfiguration()
         trusted.SSLCaCerts = self.authority
-        own = {"proxies": dict(self.transport["proxies"]), "ssl_config": trusted}
+        own: dict[str, Any] = {"proxies": dict(self.transport["proxies"]), "ssl_config": trusted}
         return CosmosClient(self.endpoint(account), credential, **own, **options)
 
     def container(self, account: str, database: str, container: str) -> Any:

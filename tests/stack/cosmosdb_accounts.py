@@ -111,7 +111,7 @@ class Accounts:
     def _restore(self, request: Request, account: Account, wanted: dict[str, Any]) -> Answer:
         plan = self.restorer.plan(account, wanted.get("restoreParameters") or {})
         account.restoring = True
-        calls = self.cosmos.service.calls
+        calls = self.cosmos.service.world.calls
         calls.most_restoring = max(calls.most_restoring, 1 + sum(each.restoring for each in self.cosmos.accounts))
         settings = self.cosmos.settings
         seconds = settings.seconds("restore", account.name) + plan.items * settings.restore_per_item

@@ -62,7 +62,7 @@ class Items:
     @staticmethod
     def _key(request: Request) -> list[Any] | None:
         sent = request.header("x-ms-documentdb-partitionkey")
-        return json.loads(sent) if sent else None  # type: ignore[no-any-return]
+        return json.loads(sent) if sent else None
 
     def _there(self, request: Request, container: Container, name: str) -> Document:
         key = self._key(request)
@@ -70,8 +70,7 @@ class Items:
             raise refused(400, "BadRequest", "PartitionKey value must be supplied for this operation.")
         found = container.get(key, name, self.cosmos.now)
         if not found:
-            missing = 'Message: {"Errors":["Resource Not Found. Learn more: https://aka.ms/cosmosdb-tsg-not-found"]}'
-            raise refused(404, "NotFound", missing)
+            raise refused(404, "NotFound", 'Message: {"Errors":["Resource Not Found. Learn more: https://aka.ms/cosmosdb-tsg-not-found"]}')
         return found
 
     @staticmethod

@@ -20,6 +20,7 @@ from tests.stack.cosmosdb_history import Timeline
 Document = dict[str, Any]
 #: of items, by how they are written as JSON
 ItemKey = tuple[str, str]
+KEYS = ("primaryMasterKey", "secondaryMasterKey", "primaryReadonlyMasterKey", "secondaryReadonlyMasterKey")
 SCRIPTS = ("sprocs", "triggers", "udfs")
 LARGEST = 1 << 126
 """Effective partition keys of version 2 are below."""
@@ -186,9 +187,6 @@ class Account:
     @property
     def tier(self) -> str:
         return str(self.properties["backupPolicy"].get("continuousModeProperties", {}).get("tier", "Continuous30Days"))
-
-
-KEYS = ("primaryMasterKey", "secondaryMasterKey", "primaryReadonlyMasterKey", "secondaryReadonlyMasterKey")
 
 
 def _key() -> str:
