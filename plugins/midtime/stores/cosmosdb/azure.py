@@ -24,6 +24,8 @@ from midtime.errors import StoreAccessError
 from midtime.model.topology.cloud import Cosmosdb
 from midtime.stores.cosmosdb.refusals import azure_errors
 
+TRIES = 5
+"""Of one call, after the first."""
 LONGEST = 30.0
 """Seconds that a busy control plane may ask us to wait inside a call; whoever called asks again later otherwise."""
 POLL = 1.0
@@ -58,7 +60,7 @@ class Azure:
                 self.spec.subscription_id,
                 self.spec.endpoint,
                 cloud_setting=cloud,
-                retry_policy=_Pace(retry_total=5, retry_backoff_max=LONGEST),
+                retry_policy=_Pace(retry_total=TRIES, retry_status=TRIES, retry_backoff_max=LONGEST),
                 **ARM,
             )
 
@@ -137,8 +139,10 @@ class Azure:
 
 
 class _Pace(RetryPolicy[Any, Any]):
-    """The SDK's, which would sleep for as long as an answer says, be it an hour."""
+    """The SDK's, which would sleep for as long as an answer says, be it an hour, and takes a POST that was throttled for one that was carried out."""
 
     def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
         """Whether to try once more, now."""
-        return super().is_retry(settings, response) and (self.get_retry_after(response) or 0) <= LONGEST
+        if (self.get_retry_after(response) or 0) > LONGEST:
+            return False
+        return response.http_response.status_code == 429 or super().is_retry(settings, response)

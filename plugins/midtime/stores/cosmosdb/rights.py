@@ -27,7 +27,7 @@ NEEDED = (
     f"{_SQL}/containers/userDefinedFunctions/read",
     f"{_SQL}/containers/retrieveContinuousBackupInformation/action",
 )
-"""By the preflight, the mark and ``restorable``; ``restorableDatabaseAccounts/read`` is the subscription's, and is tried."""
+"""By the preflight, the mark and ``restorable``. ``locations/restorableDatabaseAccounts/read`` is the subscription's, and is tried."""
 TO_MAKE_THE_FENCE = f"{_SQL}/containers/write"
 _PERMISSIONS = {"api-version": "2022-04-01"}
 

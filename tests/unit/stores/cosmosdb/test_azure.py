@@ -97,8 +97,17 @@ class TestPace:
         pace = _Pace(retry_total=3)
         request = SimpleNamespace(method="POST", body=None)
         headers = {"Retry-After": after} if after else {}
-        response: Any = SimpleNamespace(http_response=SimpleNamespace(status_code=503, headers=headers), http_request=request)
-        assert pace.is_retry(pace.configure_retries({}), response) is again
+        for status in (429, 503):
+            response: Any = SimpleNamespace(http_response=SimpleNamespace(status_code=status, headers=headers), http_request=request)
+            assert pace.is_retry(pace.configure_retries({}), response) is again
+
+    @pytest.mark.parametrize("status", [200, 202, 400, 404, 409])
+    def test_it_does_not_try_an_answer_again(self, status: int) -> None:
+        pace = _Pace(retry_total=3)
+        response: Any = SimpleNamespace(
+            http_response=SimpleNamespace(status_code=status, headers={}), http_request=SimpleNamespace(method="GET")
+        )
+        assert not pace.is_retry(pace.configure_retries({}), response)
 
 
 class TestData:
