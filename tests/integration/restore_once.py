@@ -1,17 +1,49 @@
-"""One step of a restore of DynamoDB's tables in a process of its own, which a test kills."""
+"""One step of a restore by a managed service, in a process of its own, which a test kills while the double lets a call of it hang."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from midtime.catalog import Catalog
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.stores import looks, open_store
 from midtime.stores.base import Shelf, Target
+from tests.stack.airflow import REPOSITORY
+from tests.stack.processes import poll
+
+
+class Double(Protocol):
+    """The service."""
+
+    def faults(self, *faults: Any) -> None: ...
+
+    def hits(self) -> int: ...
+
+
+def killed(double: Double, topology: Topology, backup: StoreBackup, point: str, verb: str, target: Target, after: int) -> bool:
+    """Let another process do something, and kill it in a call that hangs. Whether it came so far."""
+    double.faults({"kind": "hang", "operations": ["control"], "skip": after, "times": 1})
+    said = {
+        "topology": topology.model_dump(mode="json", exclude_defaults=True), "verb": verb, "target": target.to_dict(),
+        "backup": backup.model_dump(mode="json"), "point": point,
+    }  # fmt: skip
+    environment = {**os.environ, "MIDTIME_TEST_ONCE": json.dumps(said), "PYTHONPATH": f"{REPOSITORY}/plugins:{REPOSITORY}"}
+    process = subprocess.Popen([sys.executable, "-m", "tests.integration.restore_once"], env=environment, cwd=REPOSITORY)
+    try:
+        poll("an end", lambda: process.poll() is not None or double.hits() or None, 120, every=0.05)
+        came = process.poll() is None
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        double.faults()
+    return came
 
 
 def main() -> None:
