@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from azure.core.exceptions import ResourceNotFoundError
 
 from midtime.catalog import Catalog
 from midtime.catalog.artifacts import damaged
@@ -190,7 +191,9 @@ class TestPreflight:
         assert said["has its containers"] == f"{len(ALL)} containers"
         assert said["may be marked"] == "the login has every right that a backup needs"
         assert said["reaches"].startswith("bank/accounts can be restored up to 20")
-        assert FENCE in said["has a fence container"]
+        assert said["has a fence container"].startswith(
+            f"{FENCE} is not there: the next backup makes it before its pause, with the 400 RU/s"
+        )
         assert "`retention.keep_days` is 30, but what is older than 7 days cannot be restored" in said["keeps a history"]
 
     def test_nothing_is_changed(self, bank: Bank) -> None:
@@ -333,6 +336,15 @@ class TestPreflight:
     def test_another_container_of_the_fences_name(self, bank: Bank) -> None:
         bank.container(FENCE)
         assert "another partition key than /window_id" in refusal(bank).message
+
+    def test_a_database_that_shares_its_throughput_shares_it_with_the_fence(self, bank: Bank) -> None:
+        bank.server.data(LIVE).create_database("ares", offer_throughput=500).create_container("a", {"paths": [PATH], "kind": "Hash"})
+        bank.options = {"namespaces": ["ares", "bank"]}
+        assert "on the 500 RU/s that its database shares" in answers(bank)["has a fence container"]
+        with bank.store.fence() as fence:
+            fence.prepare()
+        with pytest.raises(ResourceNotFoundError):
+            bank.arm.sql_resources.get_sql_container_throughput(*bank.where, "ares", "midtime_fence")
 
     def test_a_fence_that_is_declined(self, bank: Bank) -> None:
         bank.options = {"fence": False}

@@ -46,7 +46,7 @@ class BackupChecks:
         yield "may be marked", self._rights
         yield "reaches", self._reaches
         if self._fenced:
-            yield "has a fence container", lambda: describe_fence(self.azure, self._fence)
+            yield "has a fence container", lambda: describe_fence(self.azure, self._fence, self._account)
 
     @property
     def _fenced(self) -> bool:

@@ -9,7 +9,9 @@ from azure.mgmt.cosmosdb import models
 
 from midtime.errors import StoreAccessError, StoreUnreachableError
 from midtime.model.instants import utc_now
+from midtime.stores.cosmosdb.accounts import Account
 from midtime.stores.cosmosdb.azure import Azure
+from midtime.stores.cosmosdb.describing import describe_databases
 from midtime.stores.cosmosdb.refusals import azure_errors
 from midtime.stores.fences import KEPT_BY_SERVICES, Place
 
@@ -91,15 +93,24 @@ def find_fence(azure: Azure, name: str) -> dict[str, Any] | None:
     return dict(found.as_dict()["properties"]["resource"])
 
 
-def describe_fence(azure: Azure, name: str) -> str:
+def describe_fence(azure: Azure, name: str, account: Account) -> str:
     """For the preflight, which makes nothing.
 
     :raises StoreAccessError: it is not for us
     """
     if (found := find_fence(azure, name)) is None:
-        return f"{name} is not there: the next backup makes it before its pause, on the database's throughput where that is shared"
+        return f"{name} is not there: the next backup makes it before its pause, {_paid(azure, name.partition('/')[0], account)}"
     _require_ours(azure, name, found)
     return f"{name} is there"
+
+
+def _paid(azure: Azure, database: str, account: Account) -> str:
+    if account.serverless:
+        return "for which a serverless account takes next to nothing"
+    (found,) = describe_databases(azure, account, [database])
+    if found.throughput:
+        return f"on the {found.throughput} that its database shares (among 25 containers at most)"
+    return "with the 400 RU/s that are the least, for its database shares none"
 
 
 def _require_ours(azure: Azure, name: str, found: dict[str, Any]) -> None:
