@@ -36,9 +36,8 @@ class Shop:
 
     def __init__(self, server: CosmosDB, folder: Path, namespaces: Sequence[str] = ("shop",), **store: Any) -> None:
         self.server, self.folder = server, folder
-        spec = server.topology_store(
-            "shop", ["shop"], LIVE, subscription_id=server.SUBSCRIPTION, data_conn_id="shop_data", **{"fence": False, **store}
-        )
+        own = {"subscription_id": server.SUBSCRIPTION, "data_conn_id": "shop_data", "fence": False, **store}
+        spec = server.topology_store("shop", namespaces, LIVE, **own)
         products = [{"kind": "scalardb-server", "endpoints": {"static": ["127.0.0.1:1"]}}]
         body = {"name": "shop", "destination": f"file://{folder}/points", "stores": [spec], "products": products}
         self.topology = Topology.model_validate({**body, "scalardb": {"coordinators": [{"store": "shop"}], "clock_bound": "0s"}})

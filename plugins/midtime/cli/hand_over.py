@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from midtime.cli import screen
 from midtime.cli.topologies import folder
-from midtime.errors import RequestError
+from midtime.errors import RequestError, StoreStatementError
 from midtime.model.topology import load_named
 from midtime.model.topology.base import ConnId
 from midtime.stores import open_store
@@ -40,7 +40,18 @@ def write(conn_id: str, found: Reached, description: str, *, replace: bool) -> s
     :param replace: also one that leads elsewhere
     :return: what it became
     :raises RequestError: one of that id leads elsewhere
+    :raises StoreStatementError: the database does not take it
     """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return _write(conn_id, found, description, replace=replace)
+    except SQLAlchemyError as error:
+        said = f"Airflow's database did not take connection {conn_id} ({type(error).__name__})"  # its own words would quote the row
+        raise StoreStatementError(said, fix="see whether Airflow's database is up, and this Airflow is of its version") from None
+
+
+def _write(conn_id: str, found: Reached, description: str, *, replace: bool) -> str:
     from airflow.models.connection import Connection
     from airflow.utils.session import create_session
     from sqlalchemy import select

@@ -196,11 +196,11 @@ def _throughput(
 
 
 def script_changes(azure: Azure, note: Copy, copied: Copied) -> Iterator[Change]:
-    """Stored procedures, triggers and functions, with the bodies that were marked: those that ran."""
+    """Stored procedures (unless a command of the user's does), triggers and functions, with the bodies that were marked: those that ran."""
     sql = azure.arm.sql_resources
     for now in copied.containers:
         marked, where = note.marked.container(now.full_name), (note.resource_group, note.account, now.database, now.name)
-        for name, body in marked.procedures.items():
+        for name, body in () if azure.spec.repair else marked.procedures.items():
             if now.procedures.get(name) != body:
                 wanted = models.SqlStoredProcedureCreateUpdateParameters(_script({"id": name, "body": body}))
                 what = f"stored procedure {name} of {now.full_name}"

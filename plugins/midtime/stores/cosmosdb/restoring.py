@@ -158,10 +158,7 @@ class Restoring:
         if missing := copied.missing(self.note):
             said = f"{listed(missing)} {'is' if len(missing) == 1 else 'are'} not in account {self.note.account}"
             raise RestoreFailedError(f"store {self.azure.store}: {said}, which is said to be restored", fix="start a new run")
-        changes = list(throughput_changes(self.azure, self.note, copied))
-        if not self.azure.spec.repair:
-            changes += script_changes(self.azure, self.note, copied)
-        if left := self.putting.make(changes):
+        if left := self.putting.make([*throughput_changes(self.azure, self.note, copied), *script_changes(self.azure, self.note, copied)]):
             return self._waiting(left)
         if self.azure.spec.repair:
             repairing.repair(self.azure, self.note, copied, self.say)
