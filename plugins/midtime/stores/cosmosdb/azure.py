@@ -11,19 +11,21 @@ import logging
 from copy import copy
 from functools import cached_property
 from threading import RLock
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.providers.microsoft.azure.hooks.base_azure import AzureBaseHook
 from airflow.sdk import BaseHook
 from azure.core import AzureClouds
 from azure.core.pipeline.policies import RetryPolicy
+from azure.core.polling import LROPoller
 from azure.cosmos import CosmosClient
 from azure.mgmt.cosmosdb import CosmosDBManagementClient
 
-from midtime.errors import StoreAccessError
+from midtime.errors import StoreAccessError, StoreError
 from midtime.model.topology.cloud import Cosmosdb
 from midtime.stores.cosmosdb.refusals import azure_errors
 
+Answer = TypeVar("Answer")
 TRIES = 5
 """Of one call, after the first."""
 LONGEST = 30.0
@@ -136,6 +138,18 @@ class Azure:
         except ValueError as error:
             raise StoreAccessError(f"store {self.store}: connection {conn_id}: {error}", fix="correct its `tenantId`") from error
         return _CLOUDS.get(extra.get("cloud_environment", "")), credential
+
+
+def result_of(poller: LROPoller[Answer], within: float, late: StoreError) -> Answer:
+    """What a long-running operation ends with.
+
+    :param within: seconds
+    :raises StoreError: ``late``, if it runs for longer
+    """
+    poller.wait(within)
+    if not poller.done():
+        raise late
+    return poller.result()
 
 
 class _Pace(RetryPolicy[Any, Any]):

@@ -9,7 +9,7 @@ from azure.mgmt.cosmosdb import models
 
 from midtime.errors import StoreStatementError, StoreUnreachableError
 from midtime.model.instants import to_rfc3339, utc_now
-from midtime.stores.cosmosdb.azure import Azure
+from midtime.stores.cosmosdb.azure import Azure, result_of
 from midtime.stores.cosmosdb.containers import Container
 from midtime.stores.cosmosdb.refusals import azure_errors
 
@@ -34,17 +34,15 @@ def latest(azure: Azure, container: Container, region: str) -> datetime:
     """
     where = models.ContinuousBackupRestoreLocation(location=region)
     spec = azure.spec
+    late = StoreUnreachableError(
+        f"store {azure.store}: {container.full_name} does not say within {PATIENCE:g} s how far it can be restored",
+        fix="see the service's status",
+    )
     with azure_errors(azure.store):
         poller = azure.arm.sql_resources.begin_retrieve_continuous_backup_information(
             spec.resource_group, spec.account, container.database, container.name, where
         )
-        poller.wait(PATIENCE)
-        if not poller.done():
-            raise StoreUnreachableError(
-                f"store {azure.store}: {container.full_name} does not say within {PATIENCE:g} s how far it can be restored",
-                fix="see the service's status",
-            )
-        said = poller.result().continuous_backup_information
+        said = result_of(poller, PATIENCE, late).continuous_backup_information
     try:
         return parse_latest(str(said.latest_restorable_timestamp if said else None), now=utc_now())
     except ValueError as error:

@@ -25,6 +25,8 @@ CONSISTENT = {
     "BoundedStaleness": "BoundedStaleness: the products need `scalar.db.cosmos.consistency_level=BOUNDED_STALENESS`",
 }
 """What ScalarDB works on; anything weaker it cannot ask of an account."""
+GOING = frozenset({"Creating", "Initializing", "Uninitialized", "Deleting"})
+"""States of an account that is not there yet, or about to be no more."""
 
 
 class BackupChecks:
@@ -81,12 +83,13 @@ class BackupChecks:
         return f"{self._account.endpoints[0]}, written in {self._account.region}"
 
     def _at_rest(self) -> str:
-        if self._account.state != "Succeeded":
+        """Not while it comes or goes; an update may take hours, and stops no backup."""
+        if (state := self._account.state) in GOING:
             raise StoreStatementError(
-                f"store {self.azure.store}: account {self.azure.spec.account} is in state {self._account.state}",
-                fix="wait until nobody changes it any more, then try again",
+                f"store {self.azure.store}: account {self.azure.spec.account} is in state {state}",
+                fix="wait until it is there, then try again",
             )
-        return "yes"
+        return "yes" if state in ("Succeeded", "Online") else f"its state is {state}"
 
     def _one_region(self) -> str:
         regions, writes = self._account.regions, self._account.write_regions

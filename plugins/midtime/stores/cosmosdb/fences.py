@@ -6,11 +6,12 @@ from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.cosmosdb import models
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from midtime.errors import StoreAccessError, StoreUnreachableError
 from midtime.model.instants import utc_now
 from midtime.stores.cosmosdb.accounts import Account
-from midtime.stores.cosmosdb.azure import Azure
+from midtime.stores.cosmosdb.azure import Azure, result_of
 from midtime.stores.cosmosdb.describing import describe_databases
 from midtime.stores.cosmosdb.refusals import azure_errors
 from midtime.stores.fences import KEPT_BY_SERVICES, Place
@@ -19,6 +20,8 @@ KEY = "/window_id"
 """The path of its partition key."""
 PATIENCE = 180.0
 """Seconds in which a new container is there."""
+_SOON = Retrying(retry=retry_if_exception_type(ResourceNotFoundError), stop=stop_after_delay(30), wait=wait_fixed(1), reraise=True)
+"""What ARM has made, the gateways know a little later."""
 HASTE = 2.5
 """Seconds for the row inside the window, tries and all."""
 
@@ -36,7 +39,9 @@ class CosmosdbFence:
         self._slow = azure.data.get_database_client(self._database).get_container_client(self._container)
 
     def prepare(self) -> None:
-        """Make the container, unless it is there, and let the clients learn of it, so that the row in the window is one call.
+        """Make the container, unless it is there, and write a row of no window.
+
+        A key for reading only shows then; and the client learns all that it must know: the row in the window is one call.
 
         :raises StoreAccessError: we may not, or the name is somebody else's
         :raises StoreUnreachableError: it takes too long
@@ -46,7 +51,7 @@ class CosmosdbFence:
         else:
             _require_ours(self.azure, self.name, found)
         with azure_errors(self.azure.store):
-            self._quick.read()
+            _SOON(self._quick.upsert_item, _row("none", "none"))
             self._slow.read()
 
     def write(self, window: str, place: Place) -> None:
@@ -54,7 +59,7 @@ class CosmosdbFence:
 
         :raises StoreError: it cannot be written
         """
-        row = {"id": f"{window}-{place}", "window_id": window, "place": place, "written_at": int(utc_now().timestamp() * 1000)}
+        row = _row(window, place)
         with azure_errors(self.azure.store):
             if place == "before":
                 self._quick.upsert_item(row, timeout=HASTE)
@@ -69,17 +74,19 @@ class CosmosdbFence:
         wanted = models.SqlContainerCreateUpdateParameters(
             properties=models.SqlContainerCreateUpdateProperties(resource=resource, options=models.CreateUpdateOptions())
         )
+        late = StoreUnreachableError(
+            f"store {self.azure.store}: container {self.name} is not there after {PATIENCE:g} s",
+            fix="look at the account's activity log; start a new run",
+        )
         with azure_errors(self.azure.store):
             poller = self.azure.arm.sql_resources.begin_create_update_sql_container(
                 spec.resource_group, spec.account, self._database, self._container, wanted
             )
-            poller.wait(PATIENCE)
-            if not poller.done():
-                raise StoreUnreachableError(
-                    f"store {self.azure.store}: container {self.name} is not there after {PATIENCE:g} s",
-                    fix="look at the account's activity log; start a new run",
-                )
-            poller.result()
+            result_of(poller, PATIENCE, late)
+
+
+def _row(window: str, place: str) -> dict[str, Any]:
+    return {"id": f"{window}-{place}", "window_id": window, "place": place, "written_at": int(utc_now().timestamp() * 1000)}
 
 
 def find_fence(azure: Azure, name: str) -> dict[str, Any] | None:
