@@ -95,7 +95,7 @@ def test_handed_over(shop: Shop, tmp_path: Path) -> None:
     answer = json.loads(installation.hand_over(*words, "--json"))
     assert answer == {"conn_id": "shop_new", "conn_type": "azure_cosmos", "login": shop.server.endpoint("shop-new"), "became": "made"}
     assert "replaced" in installation.hand_over(*words)
-    assert installation.run("-c", READ, "shop_new").strip() == shop.server.endpoint("shop-new")
+    assert installation.run("-c", READ, "shop_new").splitlines()[-1] == shop.server.endpoint("shop-new")
     assert installation.key.encode() not in installation.database.read_bytes()
 
     reads = {"AIRFLOW_CONN_SHOP_NEW": json.dumps({"conn_type": "azure_cosmos", "login": "https://elsewhere/", "password": "x"})}

@@ -23,8 +23,9 @@ from midtime.stores.naming import PLACED
 
 log = logging.getLogger(__name__)
 
-REMOVED_WITHIN = 240.0
-"""Seconds in which an account that can go is gone; it often takes longer, and the sweeper looks again."""
+REMOVED_WITHIN, DELETED_WITHIN = 240.0, 1800.0
+"""Seconds in which an account can be deleted, and is then gone; what takes longer is the sweeper's."""
+DELETING = "it is being deleted"
 LOOK = 5.0
 
 
@@ -61,15 +62,15 @@ def discard(topology: Topology, azure: Azure, target: Target) -> None:
     notes = Notes(topology, target)
     if not (note := notes.copy()):
         return
-    patience = REMOVED_WITHIN
+    deleting, waiting_for = DELETED_WITHIN, REMOVED_WITHIN
     while why := _leaving(azure, notes, note):
-        if patience <= 0:
+        deleting, waiting_for = (deleting - LOOK, waiting_for) if why == DELETING else (deleting, waiting_for - LOOK)
+        if min(deleting, waiting_for) < 0:
             raise StoreUnreachableError(
                 f"store {azure.store}: account {note.account} cannot be removed yet: {why}",
                 fix="nothing, if it is being restored or deleted: midtime__sweep tries again every minute; remove a lock that is on it",
             )
         looks.sleep(LOOK)
-        patience -= LOOK
     notes.end()
 
 
@@ -81,10 +82,9 @@ def _leaving(azure: Azure, notes: Notes, note: Copy) -> str:
     if not found.copies(note) or found.placed:
         return ""
     if found.state == "Deleting":
-        return "it is being deleted"
+        return DELETING
     call = azure.arm.database_accounts.begin_delete
-    _, why = operations.begin(azure, f"deletion of {note.account}", call, note.resource_group, note.account)
-    return why or "its deletion was asked for"
+    return operations.begin(azure, f"deletion of {note.account}", call, note.resource_group, note.account)[1] or DELETING
 
 
 def _on_its_way(azure: Azure, notes: Notes) -> str:

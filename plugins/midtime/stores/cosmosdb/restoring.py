@@ -12,23 +12,23 @@ from typing import Any
 
 from azure.mgmt.cosmosdb import models
 
-from midtime.errors import RestoreFailedError, StoreAccessError, StoreUnreachableError
+from midtime.errors import RestoreFailedError, StoreAccessError, StoreError, StoreUnreachableError
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.words import counted, listed
+from midtime.stores import looks
 from midtime.stores import notes as run_notes
 from midtime.stores.base import Say, Shelf, Target, Waiting
 from midtime.stores.cosmosdb import indexing, operations, repairing
 from midtime.stores.cosmosdb.azure import Azure
-from midtime.stores.cosmosdb.copied import Copied, read_copy
+from midtime.stores.cosmosdb.copied import read_copy
 from midtime.stores.cosmosdb.notes import Copy, Notes, Progress
 from midtime.stores.cosmosdb.putting import Putting, account_changes, is_open, script_changes, throughput_changes
 from midtime.stores.cosmosdb.settings import MarkedAccount
 from midtime.stores.cosmosdb.sources import Source, require_restorable
 from midtime.stores.cosmosdb.standing import Standing, require_ours, standing
 from midtime.stores.cosmosdb.targets import place_of, require_free
-from midtime.stores.looks import waiting
 from midtime.stores.naming import COPY_TAG
 
 TOPOLOGY_TAG, SOURCE_TAG = "midtime:topology", "midtime:restored"
@@ -43,7 +43,13 @@ def restore(topology: Topology, azure: Azure, backup: StoreBackup, shelf: Shelf,
     :raises NotRestorableError: the account can never be restored to the instant
     :raises RestoreFailedError: the service says that it failed; or it was deleted meanwhile, or takes too long
     """
-    return Restoring(topology, azure, begin(topology, backup, shelf, target), target, say).look()
+    restoring = Restoring(topology, azure, begin(topology, backup, shelf, target), target, say)
+    try:
+        return restoring.look()
+    except StoreError as error:
+        if isinstance(error, StoreUnreachableError) or operations.later(error):
+            return restoring.waiting(f"the service does not answer now ({error.message})")
+        raise
 
 
 def begin(topology: Topology, backup: StoreBackup, shelf: Shelf, target: Target) -> Copy:
@@ -77,17 +83,24 @@ class Restoring:
         if found.state == "Failed" and not (progress and progress.there):
             raise self._failed(progress)
         if left := self.putting.under_way() or _unsettled(found):
-            return self._waiting(left)
+            return self.waiting(left)
         if left := self.putting.make(account_changes(self.azure, self.note, found)):
-            return self._waiting(left)
-        return self._afterwards()
+            return self.waiting(left)
+        if not (progress and progress.settled) and (left := self._afterwards()):
+            return self.waiting(left)
+        if left := self._indexing():
+            return self.waiting(left)
+        self.say(
+            f"{counted(len(self.note.marked.containers), 'container')} restored to {to_rfc3339(self.note.marked.instant)} as {found.name}"
+        )
+        return None
 
     # -- the restore itself ------------------------------------------------------------------------------------------------------------
 
     def _ask(self, progress: Progress | None) -> Waiting | None:
         """For the account; but for one that was there and is gone, nobody asks again."""
         if progress and (left := self._asked(progress)):
-            return self._waiting(left)
+            return self.waiting(left)
         require_free(self.azure, self.note.account)
         marked = self.note.marked
         source = Source(
@@ -99,9 +112,9 @@ class Restoring:
         what = f"restore of {marked.account} to {to_rfc3339(marked.instant)}"
         operation, why = operations.begin(self.azure, what, call, self.note.resource_group, self.note.account, self._wanted(source))
         if operation is None:
-            return self._waiting(f"the service takes no restore now ({why})")
+            return self.waiting(f"the service takes no restore now ({why})")
         self.notes.say(Progress(at=utc_now(), operations=(operation,)))
-        return self._waiting("restore asked for")
+        return self.waiting("restore asked for")
 
     def _asked(self, progress: Progress) -> str:
         """What is waited for, where the account was asked for and is not to be seen; empty where it has to be asked for.
@@ -153,26 +166,24 @@ class Restoring:
 
     # -- what it loses -----------------------------------------------------------------------------------------------------------------
 
-    def _afterwards(self) -> Waiting | None:
+    def _afterwards(self) -> str:
+        """A few calls for each container, until nothing is left to be done."""
         copied = read_copy(self.azure, self.note)
         if missing := copied.missing(self.note):
             said = f"{listed(missing)} {'is' if len(missing) == 1 else 'are'} not in account {self.note.account}"
             raise RestoreFailedError(f"store {self.azure.store}: {said}, which is said to be restored", fix="start a new run")
         if left := self.putting.make([*throughput_changes(self.azure, self.note, copied), *script_changes(self.azure, self.note, copied)]):
-            return self._waiting(left)
+            return left
         if self.azure.spec.repair:
             repairing.repair(self.azure, self.note, copied, self.say)
-        if left := self._indexing(copied):
-            return self._waiting(left)
-        self.say(
-            f"{counted(len(copied.containers), 'container')} restored to {to_rfc3339(self.note.marked.instant)} as {self.note.account}"
-        )
-        return None
+        progress = self.notes.progress() or Progress(at=utc_now())
+        self.notes.say(progress.model_copy(update={"settled": True, "there": True}))
+        return ""
 
-    def _indexing(self, copied: Copied) -> str:
+    def _indexing(self) -> str:
         """The first thing that needs the account's data."""
         try:
-            return indexing.left(self.azure, self.note, copied)
+            return indexing.left(self.azure, self.note)
         except (StoreAccessError, StoreUnreachableError) as error:
             if is_open(self.note):
                 raise
@@ -181,10 +192,11 @@ class Restoring:
                 f"for the worker ({error.message})"
             )
 
-    def _waiting(self, detail: str) -> Waiting:
+    def waiting(self, detail: str) -> Waiting:
+        """Look again later."""
         minutes = int((utc_now() - self.note.began_at).total_seconds() // 60)
         said = f"account {self.note.account}, begun {minutes} min ago: {detail}"
-        return waiting(self.azure.store, said, self.note.began_at, self.azure.spec.restore_timeout)
+        return looks.waiting(self.azure.store, said, self.note.began_at, self.azure.spec.restore_timeout)
 
 
 def _unsettled(found: Standing) -> str:

@@ -100,6 +100,9 @@ class TestComing:
         waiting = subscription.look(target)
         assert waiting
         assert "the service builds the indexes of 1 container, coordinator/state is at 40 %" in waiting.detail
+        read = memory.counts["list_sql_stored_procedures"]
+        subscription.look(target)
+        assert memory.counts["list_sql_stored_procedures"] == read, "ARM takes a few hundred calls in five minutes"
         index.indexed = 100
         assert subscription.look(target) is None
 
@@ -111,6 +114,22 @@ class TestComing:
         subscription.restore(target)
         assert subscription.copy(target).databases["bank"]["accounts"].scripts["procedures"].keys() == PROCEDURE.keys()
         assert live.gone_at
+
+    @pytest.mark.parametrize("status", [429, 500, 503])
+    def test_the_service_answers_no_more_now(self, subscription: Subscription, status: int) -> None:
+        target = subscription.target(drill=True)
+        subscription.look(target)
+
+        def refuse(operation: str) -> None:
+            raise refusal(status, "not now")
+
+        subscription.memory.before_each = refuse
+        waiting = subscription.look(target)
+        assert waiting
+        assert "the service does not answer now" in waiting.detail
+        subscription.memory.before_each = lambda operation: None
+        subscription.restore(target)
+        require_whole(subscription, target)
 
     def test_the_service_takes_no_more_now(self, subscription: Subscription) -> None:
         refused = iter([429, 503, 412] * 3)
@@ -143,7 +162,7 @@ class TestKilled:
                 subscription.store.discard(target)
             subscription.store.discard(target)
             assert list(memory.accounts) == [LIVE], number
-            number += 1 if number < 40 else 5
+            number += 1 if number < 12 else 4
         assert number > 100
 
     @pytest.mark.parametrize("answer_lost", [False, True])
@@ -195,6 +214,14 @@ class TestKilled:
         memory.before_each = lambda operation: on_its_way.pop()() if on_its_way and memory.now > 1230 else None
         subscription.store.discard(target)
         assert list(memory.accounts) == [LIVE]
+
+    def test_one_that_is_being_deleted_is_given_time(self, subscription: Subscription, monkeypatch: pytest.MonkeyPatch) -> None:
+        memory, target = subscription.memory, subscription.restore(subscription.target(drill=True))
+        real = memory._begin
+        monkeypatch.setattr(memory, "_begin", lambda operation, seconds, *said, **asked: real(operation, 1500, *said, **asked))
+        subscription.store.discard(target)
+        assert list(memory.accounts) == [LIVE]
+        assert memory.counts["begin_delete"] == 1
 
     def test_an_account_that_is_being_restored_goes_later(self, subscription: Subscription) -> None:
         memory, target = subscription.memory, subscription.target(drill=True)
