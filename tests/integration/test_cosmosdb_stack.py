@@ -411,7 +411,9 @@ class TestRestore:
         firewall = {"ipRules": [{"ipAddressOrRange": "127.0.0.0/8"}], "isVirtualNetworkFilterEnabled": True, "locations": places}
         arm.database_accounts.begin_update(group, "shop", {"tags": {"team": "a"}, "properties": firewall}).result()
         arm.private_endpoint_connections.begin_create_or_update(group, "shop", "own", {"properties": {}}).result()
-        shop.restore("shop", "copy", START)
+        body = shop.restore_body(shop.instance("shop").id, START)
+        body["properties"] |= {key: value for key, value in firewall.items() if key != "locations"}  # in vain
+        arm.database_accounts.begin_create_or_update(group, "copy", body).result()
 
         def kept(account: str) -> dict[str, Any]:
             found = arm.database_accounts.get(group, account)
@@ -538,7 +540,12 @@ class TestData:
 
     @pytest.mark.parametrize(
         "query",
-        ["SELECT c.id FROM c ORDER BY c.id", "SELECT TOP 1 * FROM c", "SELECT * FROM c WHERE c.id LIKE 'x'", "SELECT MAX(c._ts) FROM c"],
+        [
+            "SELECT c.id FROM c ORDER BY c.id",
+            "SELECT TOP 1 * FROM c",
+            "SELECT * FROM c WHERE CONTAINS(c.id, 'x')",
+            "SELECT MAX(c._ts) FROM c",
+        ],
     )
     def test_queries_that_it_does_not_know(self, shop: CosmosDB, query: str) -> None:
         with refused(501, "does not know this query"):
@@ -597,11 +604,36 @@ class TestData:
         scripts.create_stored_procedure({"id": "mutate.js", "body": "function () {}"})
         assert [each["id"] for each in scripts.list_stored_procedures()] == ["mutate.js"]
         assert scripts.get_stored_procedure("mutate.js")["body"] == "function () {}"
-        with refused(501):
-            scripts.execute_stored_procedure("mutate.js", "x", [1])
-        scripts.delete_stored_procedure("mutate.js")
-        with refused(404):
-            scripts.get_stored_procedure("mutate.js")
+        scripts.create_stored_procedure({"id": "other.js", "body": "function () {}"})
+        with refused(501, "runs mutate.js only"):
+            scripts.execute_stored_procedure("other.js", "x", [])
+        for call in (scripts.get_stored_procedure, lambda name: scripts.execute_stored_procedure(name, "x", [])):
+            with refused(404):
+                call("none.js")
+
+    def test_mutations_of_scalardb(self, shop: CosmosDB) -> None:
+        """All of a call or none."""
+        container = shop.container("shop", "shop", "orders")
+        container.scripts.create_stored_procedure({"id": "mutate.js", "body": "function () {}"})
+
+        def mutate(*mutations: tuple[int, dict[str, Any], str]) -> None:
+            arguments = [len(mutations), *(each[part] for part in range(3) for each in mutations)]
+            container.scripts.execute_stored_procedure("mutate.js", "k", arguments)
+
+        def record(name: str, **of: Any) -> dict[str, Any]:
+            return {"id": name, "concatenatedPartitionKey": "k", "values": of}
+
+        def there() -> dict[str, Any]:
+            return {item["id"]: item["values"] for item in container.read_all_items()}
+
+        put, if_not_there, if_there, delete = range(4)
+        where = "select * from Record r where (r.id = '{}' and r.values[\"n\"] = {})"
+        mutate((put, record("a", n=1, gone=None), where.format("a", 1)), (if_not_there, record("b", n=2), where.format("b", 2)))
+        assert there() == {"a": {"n": 1}, "b": {"n": 2}}
+        with refused(400, "no mutation"):
+            mutate((delete, {}, where.format("a", 1)), (if_not_there, record("b", n=3), where.format("b", 2)))
+        mutate((if_there, record("a", m=5), where.format("a", 1)), (delete, {}, where.format("b", 2)))
+        assert there() == {"a": {"n": 1, "m": 5}}
 
     def test_a_container_that_was_made_anew(self, shop: CosmosDB) -> None:
         """A client's cached resource id is no longer good, and the SDK finds out."""

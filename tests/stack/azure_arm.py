@@ -82,6 +82,11 @@ class Azure(CloudDouble):
         """The file of whom to trust, beside all that is trusted anyway."""
         return str(self.directory / "trusted.pem")
 
+    @property
+    def own_authority(self) -> str:
+        """The file of the double's alone."""
+        return str(self.directory / "ca.pem")
+
     def arguments(self) -> list[str]:
         self.directory.mkdir()
         authority = Authority(self.directory)

@@ -66,10 +66,11 @@ class Data:
             raise refused(403, "Forbidden", f"Database Account {name} does not exist", 1008)
         return found
 
-    def _account(self, _: Request, account: Account) -> Answer:
+    def _account(self, request: Request, account: Account) -> Answer:
+        port = request.host.partition(":")[2] or "443"
         names = [each["locationName"] for each in account.properties["locations"]]
         places = [
-            {"name": name, "databaseAccountEndpoint": f"https://{account.name}-{short(name)}.documents.azure.com:443/"} for name in names
+            {"name": name, "databaseAccountEndpoint": f"https://{account.name}-{short(name)}.documents.azure.com:{port}/"} for name in names
         ]
         several, policy = account.properties["enableMultipleWriteLocations"], account.properties["consistencyPolicy"]
         return answer(200, {

@@ -61,7 +61,7 @@ def require_entry(cosmos: Cosmos, account: Account, request: Request, operation:
         return
     if account.properties["disableLocalAuth"]:
         raise refused(401, "Unauthorized", "Local Authorization is disabled. Use an AAD token to authorize all requests.")
-    used = next((name for name, key in account.keys.items() if hmac.compare_digest(_signature(request, key), sign)), None)
+    used = next((name for name, key in account.keys.items() if sign in _signatures(request, key)), None)
     if used is None:
         message = "The input authorization token can't serve the request. The wrong key is being used or the expected payload is not built as per the protocol."
         raise refused(401, "Unauthorized", message)
@@ -91,9 +91,11 @@ def _authorization(request: Request) -> tuple[str, str]:
     return kind, rest
 
 
-def _signature(request: Request, key: str) -> str:
-    """Over the verb, the kind of resource, its name and the date, as the REST reference says."""
+def _signatures(request: Request, key: str) -> list[str]:
+    """Over the verb, the kind of resource, its names or its id, and the date, as the REST reference says."""
     parts = [part for part in request.path.split("/") if part]
     kind, link = (parts[-1], parts[:-1]) if len(parts) % 2 else (parts[-2] if parts else "", parts)
-    text = f"{request.method.lower()}\n{kind.lower()}\n{'/'.join(link)}\n{request.header('x-ms-date').lower()}\n{request.header('date').lower()}\n"
-    return base64.b64encode(hmac.new(base64.b64decode(key), text.encode(), hashlib.sha256).digest()).decode()
+    date = f"{request.header('x-ms-date').lower()}\n{request.header('date').lower()}\n"
+    texts = [f"{request.method.lower()}\n{kind.lower()}\n{named}\n{date}" for named in ("/".join(link), "".join(link[-1:]).lower())]
+    secret = base64.b64decode(key)
+    return [base64.b64encode(hmac.new(secret, text.encode(), hashlib.sha256).digest()).decode() for text in texts]

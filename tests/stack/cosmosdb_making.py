@@ -68,7 +68,7 @@ def drop_database(cosmos: Cosmos, database: Database) -> None:
 
 def put_script(cosmos: Cosmos, container: Container, kind: str, wanted: dict[str, Any]) -> Document:
     there = container.scripts[kind].get(str(wanted["id"]))
-    own = there["_rid"] if there else rid(container.rid, 8)
+    own = there["_rid"] if there else rid(container.rid, kind)
     known = {key: value for key, value in wanted.items() if not key.startswith("_")}
     added = {"_rid": own, "_self": f"{container.link}{kind}/{own}/", "_etag": etag(cosmos.now), "_ts": int(cosmos.now)}
     container.scripts[kind][str(wanted["id"])] = {**known, **added}

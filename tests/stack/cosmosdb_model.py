@@ -26,9 +26,18 @@ LARGEST = 1 << 126
 """Effective partition keys of version 2 are below."""
 
 
-def rid(parent: str = "", size: int = 4) -> str:
-    """A resource id: the parent's bytes and some of one's own."""
-    return base64.b64encode(base64.b64decode(parent.replace("-", "/")) + os.urandom(size)).decode().replace("/", "-")
+#: what the bytes that a child's resource id adds to its parent's have at their ends, by what the child is
+_KINDS = {"colls": (0x80, 0x00), "docs": (0x00, 0x00), "sprocs": (0x00, 0x80), "triggers": (0x00, 0x70), "udfs": (0x00, 0x60)}
+
+
+def rid(parent: str = "", kind: str = "dbs") -> str:
+    """A resource id: the parent's bytes, and some of one's own, from which clients read what it is."""
+    own = bytearray(os.urandom(4 if kind in ("dbs", "colls") else 8))
+    if kind in _KINDS:
+        first, last = _KINDS[kind]
+        own[0] |= first
+        own[-1] = own[-1] & 0x0F | last if len(own) == 8 else own[-1]
+    return base64.b64encode(base64.b64decode(parent.replace("-", "/")) + own).decode().replace("/", "-")
 
 
 @dataclass
@@ -78,7 +87,7 @@ class Container(Resource):
     """``settings`` are those of its resource that a client sets."""
 
     def __init__(self, name: str, at: float, database: Database, settings: dict[str, Any], partitions: int) -> None:
-        super().__init__(name, at, rid(database.rid))
+        super().__init__(name, at, rid(database.rid, "colls"))
         self.database = database
         self.settings: Timeline[dict[str, Any]] = Timeline()
         self.settings.add(at, settings)
@@ -115,7 +124,7 @@ class Container(Resource):
         written = (json.dumps(key), document["id"])
         item = self.items.get(written)
         if item is None:
-            item = self.items[written] = Item(self.writes, self.effective_key(key), rid(self.rid, 8))
+            item = self.items[written] = Item(self.writes, self.effective_key(key), rid(self.rid, "docs"))
         etag = f'"{self.writes:08x}-0000-0700-0000-{int(at):08x}0000"'
         added = {"_rid": item.rid, "_self": f"{self.link}docs/{item.rid}/", "_etag": etag, "_attachments": "attachments/", "_ts": int(at)}
         whole = {**{name: value for name, value in document.items() if name not in added}, **added}
@@ -153,7 +162,7 @@ class Database(Resource):
         self.changed_at = at
 
     def container(self, name: str) -> Container | None:
-        return next((each for each in self.containers if each.name == name and each.gone is None), None)
+        return next((each for each in self.containers if name in (each.name, each.rid) and each.gone is None), None)
 
 
 @dataclass
@@ -182,7 +191,7 @@ class Account:
     restoring: bool = False
 
     def database(self, name: str) -> Database | None:
-        return next((each for each in self.databases if each.name == name and each.gone is None), None)
+        return next((each for each in self.databases if name in (each.name, each.rid) and each.gone is None), None)
 
     @property
     def tier(self) -> str:

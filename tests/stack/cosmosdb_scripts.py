@@ -8,6 +8,7 @@ from tests.stack.cloud_server import Answer
 from tests.stack.cosmosdb_lookup import CONTAINER, MANY, container_of, feed, missing, there_already
 from tests.stack.cosmosdb_making import put_script
 from tests.stack.cosmosdb_model import Account
+from tests.stack.cosmosdb_procedures import run
 from tests.stack.cosmosdb_state import Cosmos
 
 
@@ -21,6 +22,8 @@ class Scripts:
         routes.add("POST", many, f"Create{name}", self.create)
         for method, verb in (("GET", "Read"), ("PUT", "Replace"), ("DELETE", "Delete")):
             routes.add(method, f"{many}/{{script}}", f"{verb}{name}", self.one)
+        if kind == "sprocs":
+            routes.add("POST", f"{many}/{{script}}", "ExecuteStoredProcedure", self.execute)
 
     def all(self, request: Request, account: Account, database: str, container: str) -> Answer:
         found = container_of(request, account, database, container)
@@ -31,6 +34,12 @@ class Scripts:
         if request.json["id"] in found.scripts[self._kind]:
             raise there_already()
         return answer(201, put_script(self.cosmos, found, self._kind, request.json))
+
+    def execute(self, request: Request, account: Account, database: str, container: str, script: str) -> Answer:
+        found = container_of(request, account, database, container)
+        if script not in found.scripts[self._kind]:
+            raise missing()
+        return run(request, found, script, self.cosmos.now)
 
     def one(self, request: Request, account: Account, database: str, container: str, script: str) -> Answer:
         """Read, replace or delete it."""

@@ -1,7 +1,7 @@
 """The little of Cosmos DB's SQL that is needed here; anything else is refused loudly.
 
-``SELECT *``, ``SELECT c.a, c.b["c"]``, ``SELECT VALUE c.a``, ``SELECT VALUE COUNT(1)``; ``FROM c`` or ``FROM root c``; and ``WHERE`` comparisons of
-paths with parameters or literals, ``IN`` and ``IS_DEFINED``, joined by ``AND`` and ``OR``.
+``SELECT *``, ``SELECT c.a, c.b["c"], {"d": c.e} AS f``, ``SELECT VALUE c.a``, ``SELECT VALUE COUNT(1)``; ``FROM c`` or ``FROM root c``; and ``WHERE`` comparisons of
+paths with parameters or literals, ``IN``, ``LIKE`` and ``IS_DEFINED``, joined by ``AND`` and ``OR``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ _PARTIAL = re.compile(r'VALUE\s+\[\{"item":\s*COUNT\(\s*1\s*\)\}\]', re.IGNORECA
 _VALUE = re.compile(r"VALUE\s+(.+)", re.IGNORECASE | re.DOTALL)
 _PATH = r'\w+(?:\.\w+|\["(?:[^"\\]|\\.)+"\])+'
 _TOKEN = re.compile(rf"""\s*(?P<token>{_PATH}|@\w+|"[^"]*"|'[^']*'|-?\d+(?:\.\d+)?|!=|<=|>=|[=<>(),]|\w+)\s*""")
+_AS = re.compile(r"(.+)\s+AS\s+(\w+)", re.IGNORECASE | re.DOTALL)
+_MEMBER = re.compile(r'\s*("(?:[^"\\]|\\.)+")\s*:(.+)', re.DOTALL)
 _PART = re.compile(r'\.(\w+)|\[("(?:[^"\\]|\\.)+")\]')
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
@@ -118,6 +120,9 @@ class _Condition:
         if self._comes("IN"):
             values = self._values_in()
             return lambda document: any(_holds(operator.eq, read(document), value) for value in values)
+        if self._comes("LIKE"):
+            pattern = re.compile(re.escape(str(self._value())).replace("%", ".*").replace("_", "."), re.DOTALL)
+            return lambda document: bool(pattern.fullmatch(str(read(document))))
         compare, value = _OPERATORS[self._next(*_OPERATORS)], self._value()
         return lambda document: _holds(compare, read(document), value)
 
@@ -150,9 +155,38 @@ def _holds(compare: Callable[[Any, Any], bool], found: Any, value: Any) -> bool:
 def _projection(select: str, alias: str) -> Callable[[Any], Any]:
     if value := _VALUE.fullmatch(select):
         return _path(value[1].strip(), alias)
-    paths = [part.strip() for part in select.split(",")]
-    readers = {_parts(path)[-1]: _path(path, alias) for path in paths}
+    return _object([_named(part) for part in _apart(select)], alias)
+
+
+def _object(members: list[tuple[str, str]], alias: str) -> Callable[[Any], Any]:
+    """Of names and what they stand for; what is not there is left out."""
+    readers = {name: _object(_members(of), alias) if of.startswith("{") else _path(of, alias) for name, of in members}
     return lambda document: {name: found for name, read in readers.items() if (found := read(document)) is not MISSING}
+
+
+def _named(part: str) -> tuple[str, str]:
+    named = _AS.fullmatch(part)
+    return (named[2], named[1].strip()) if named else (_parts(part)[-1], part)
+
+
+def _members(text: str) -> list[tuple[str, str]]:
+    """Of ``{"name": path, …}``."""
+    matches = [_MEMBER.fullmatch(part) for part in _apart(text[1:-1])]
+    if not text.endswith("}") or not all(matches):
+        raise UnsupportedError(text)
+    return [(json.loads(match[1]), match[2].strip()) for match in matches if match]
+
+
+def _apart(text: str) -> list[str]:
+    """At the commas that are in no braces."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _parts(path: str) -> list[str]:

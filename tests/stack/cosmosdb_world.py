@@ -12,6 +12,7 @@ from tests.stack.cloud_world import CloudWorld, Duration
 DATA_OPERATIONS = {
     *("ReadAccount", "ReadPartitionKeyRanges", "ReadItem", "ReadItems", "QueryItems", "QueryPlan"),
     *("CreateItem", "UpsertItem", "ReplaceItem", "DeleteItem", "ReadContainer", "ReadDatabase", "QueryOffers"),
+    "ExecuteStoredProcedure",
 }
 DAY = 24 * 3600
 RETENTION = {"Continuous7Days": 7 * DAY, "Continuous30Days": 30 * DAY}
