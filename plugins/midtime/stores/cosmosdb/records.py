@@ -6,16 +6,14 @@ values. Which columns a table has, and which of them are its key, says the conta
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 from azure.cosmos import CosmosClient
 
 from midtime.stores.cosmosdb.scanning import Document, quoted, read_documents, scan
-from midtime.stores.scalardb_records import MARKS, Table, TableCoordinator, TableRecords, printable
+from midtime.stores.scalardb_records import MARKS, ScannedCoordinator, Table, TableRecords, printable
 
 _ROW = ("tx_state", "tx_created_at", "tx_child_ids")
 _METADATA = ("id", "partitionKeyNames", "clusteringKeyNames", "columns")
@@ -66,13 +64,12 @@ class CosmosdbRecords(TableRecords):
             yield [(_key(each, shape), *(each.get(mark) for mark in MARKS)) for each in page]
 
 
-class CosmosdbCoordinator(TableCoordinator):
+class CosmosdbCoordinator(ScannedCoordinator):
     """A restored Coordinator table. It is found by its key; what is asked by time is found by reading all of it."""
 
     def __init__(self, store: str, data: CosmosClient, namespace: str, tables: Collection[Table]) -> None:
         super().__init__(store, namespace)
         self.store, self.data, self.there = store, data, self.table in tables
-        self._oldest: list[int | None] = []
 
     def exists(self) -> bool:
         """Whether it was marked, and restored."""
@@ -83,22 +80,11 @@ class CosmosdbCoordinator(TableCoordinator):
         for document in read_documents(self.store, _container(self.data, self.table), tx_ids) if self.there else ():
             yield _row(document["id"], document.get("values") or {})
 
-    def newer_rows(self, instant: float) -> Iterator[tuple[Any, ...]]:
-        """The rows made after ``instant``, streamed; on the way, the oldest is found."""
-        oldest: int | None = None
+    def pages(self) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """All rows, as the service pages them."""
         wanted = [quoted("id"), *(quoted("values", name) for name in _ROW)]
         for page in scan(self.store, _container(self.data, self.table), wanted) if self.there else ():
-            rows = [_row(each["id"], each) for each in page]
-            stamps = [row[2] for row in rows if row[2] is not None]
-            oldest = min(stamps if oldest is None else [oldest, *stamps], default=None)
-            yield from (row for row in rows if row[2] is not None and row[2] > instant)
-        self._oldest = [oldest]
-
-    def oldest_created_at(self) -> int | None:
-        """The oldest row's ``tx_created_at`` in milliseconds."""
-        if not self._oldest:
-            deque(self.newer_rows(inf), maxlen=0)
-        return self._oldest[0]
+            yield [_row(each["id"], each) for each in page]
 
 
 def _container(data: CosmosClient, table: Table) -> Any:

@@ -244,12 +244,14 @@ class TestRefused:
         subscription.store.discard(target)
         assert subscription.memory.counts["begin_create_or_update"] == 0
 
-    @pytest.mark.parametrize("how", ["made by hand", "another instant", "another run", "placed"])
+    @pytest.mark.parametrize("how", ["made by hand", "another source", "another instant", "another run", "placed"])
     def test_another_account_of_that_name_is_never_deleted(self, subscription: Subscription, how: str) -> None:
         target = subscription.restore(subscription.target(to="bank-new"))
         copy = subscription.copy(target)
         if how == "made by hand":
             del copy.properties["restoreParameters"]
+        elif how == "another source":
+            copy.properties["restoreParameters"]["restoreSource"] += "0"
         elif how == "another instant":
             copy.properties["restoreParameters"]["restoreTimestampInUtc"] = "2026-11-21T02:05:01Z"
         else:
