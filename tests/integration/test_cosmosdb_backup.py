@@ -398,7 +398,7 @@ class TestClock:
         began = time.monotonic()
         with pytest.raises(StoreUnreachableError):
             client.read_clock()
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 7
 
 
 class TestFence:
@@ -694,7 +694,7 @@ class TestRestorable:
         said = self.look(bank, made)
         assert not said.ready
         assert "does not say within 0.5 s" in said.detail
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 10
 
     @pytest.mark.parametrize(("kind", "said"), [("expired", "credentials have expired"), ("denied", "access denied")])
     def test_a_login_that_is_good_no_more(self, bank: Bank, made: StoreBackup, kind: str, said: str) -> None:

@@ -4,51 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowNotFoundException
 from azure.core import exceptions as azure
 
-from midtime.errors import StoreAccessError, StoreError, StoreStatementError, StoreUnreachableError
+from midtime.errors import StoreAccessError, StoreStatementError
+from midtime.stores.reasons import AWAY, OTHER, Reason
 
 LONGEST_WORD = 400
 """Characters of the service's own message; some of them carry a page of diagnostics."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Reason:
-    kind: type[StoreError]
-    what: str
-    fix: str
-
-
-_EXPIRED = _Reason(
+_EXPIRED = Reason(
     StoreAccessError, "credentials have expired", "renew the client secret of the store's connection `conn_id`, then clear this task"
 )
-_LOGIN = _Reason(
+_LOGIN = Reason(
     StoreAccessError,
     "login refused",
     "correct client id, secret and `tenantId` in the connection `conn_id`; the subscription must belong to that tenant",
 )
-_KEY = _Reason(
+_KEY = Reason(
     StoreAccessError,
     "key refused",
     "put the account's endpoint and its present read-write key into the connection `data_conn_id`; the account must take keys, and this worker's address",
 )
-_DENIED = _Reason(StoreAccessError, "access denied", "give the login of the connection `conn_id` the rights of docs/cosmosdb.md")
-_MISSING = _Reason(StoreAccessError, "not there", "correct the store's subscription_id, resource_group, account and namespaces")
-_BUSY = _Reason(StoreStatementError, "in use by another operation", "wait until nobody changes the account any more, then try again")
-_THROTTLED = _Reason(StoreStatementError, "throttled", "try again when the subscription, or the account, is less busy")
-_AWAY = _Reason(StoreUnreachableError, "no answer", "see whether the service is up and reachable from the worker")
-_OTHER = _Reason(StoreStatementError, "refused", "see the service's message")
+_DENIED = Reason(StoreAccessError, "access denied", "give the login of the connection `conn_id` the rights of docs/cosmosdb.md")
+_MISSING = Reason(StoreAccessError, "not there", "correct the store's subscription_id, resource_group, account and namespaces")
+_BUSY = Reason(StoreStatementError, "in use by another operation", "wait until nobody changes the account any more, then try again")
+_THROTTLED = Reason(StoreStatementError, "throttled", "try again when the subscription, or the account, is less busy")
 _BY_STATUS = {
     401: _LOGIN,
     403: _DENIED,
     404: _MISSING,
-    408: _AWAY,
+    408: AWAY,
     409: _BUSY,
-    410: _AWAY,
+    410: AWAY,
     412: _BUSY,
     423: _BUSY,
     429: _THROTTLED,
@@ -79,8 +70,7 @@ def azure_errors(store: str) -> Iterator[None]:
     try:
         yield
     except azure.AzureError as error:
-        reason = _reason(error)
-        raise reason.kind(f"store {store}: {reason.what} ({said_by(error)})", fix=reason.fix) from error
+        raise _reason(error).error(store, said_by(error)) from error
     except AirflowNotFoundException as error:
         raise StoreAccessError(f"store {store}: {error}", fix="add the Airflow connection that the topology names") from error
 
@@ -93,7 +83,7 @@ def said_by(error: azure.AzureError) -> str:
     return line if len(line) <= LONGEST_WORD else f"{line[:LONGEST_WORD]}…"
 
 
-def _reason(error: azure.AzureError) -> _Reason:
+def _reason(error: azure.AzureError) -> Reason:
     """What the error says of itself, then what HTTP says; without an answer the service is away."""
     said = f"{code_of(error)} {error.message}"
     if known := next((reason for reason, words in _BY_CODE.items() if any(word in said for word in words)), None):
@@ -104,8 +94,8 @@ def _reason(error: azure.AzureError) -> _Reason:
     if status == 401 or (status == 403 and _of_data_plane(error)):
         return _KEY
     if status >= 500 or not status:
-        return _AWAY
-    return _BY_STATUS.get(status, _OTHER)
+        return AWAY
+    return _BY_STATUS.get(status, OTHER)
 
 
 def _of_data_plane(error: azure.AzureError) -> bool:
