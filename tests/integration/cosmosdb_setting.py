@@ -108,9 +108,9 @@ class Shop:
             time.sleep(SHORTLY)
         return target
 
-    def killed(self, verb: str, target: Target, after: int) -> bool:
+    def killed(self, verb: str, target: Target, after: int, call: str = "control") -> bool:
         """Whether it came so far."""
-        return killed(self.server, self.topology, self.backup, POINT, verb, target, after)
+        return killed(self.server, self.topology, self.backup, POINT, verb, target, after, call)
 
     def values(self, account: str) -> dict[str, int]:
         return {

@@ -27,9 +27,14 @@ class Double(Protocol):
     def hits(self) -> int: ...
 
 
-def killed(double: Double, topology: Topology, backup: StoreBackup, point: str, verb: str, target: Target, after: int) -> bool:
-    """Let another process do something, and kill it in a call that hangs. Whether it came so far."""
-    double.faults({"kind": "hang", "operations": ["control"], "skip": after, "times": 1})
+def killed(
+    double: Double, topology: Topology, backup: StoreBackup, point: str, verb: str, target: Target, after: int, call: str = "control"
+) -> bool:
+    """Let another process do something, and kill it in a call that hangs. Whether it came so far.
+
+    :param call: by its name, or the family of them
+    """
+    double.faults({"kind": "hang", "operations": [call], "skip": after, "times": 1})
     said = {
         "topology": topology.model_dump(mode="json", exclude_defaults=True), "verb": verb, "target": target.to_dict(),
         "backup": backup.model_dump(mode="json"), "point": point,

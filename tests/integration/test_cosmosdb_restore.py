@@ -172,16 +172,17 @@ class TestRefused:
         with pytest.raises(TargetExistsError, match="the name shop-new is taken"):
             shop.restore(shop.target(to="shop-new"))
 
-    def test_another_run_s_account_is_never_deleted(self, shop: Shop) -> None:
-        """The same restore, made by somebody under the name that this run was going to use."""
+    def test_another_account_is_never_deleted(self, shop: Shop) -> None:
+        """The same restore to the same second under the same name, made by somebody else while this run was dead: it lacks our tag."""
         target = shop.target(to="shop-new")
-        assert shop.killed("restore", target, 6)
-        before = shop.server.calls()["counts"].get("DatabaseAccounts_Delete", 0)
-        if "shop-new" not in shop.server.accounts():
-            shop.server.restore(LIVE, "shop-new", shop.backup.midtime.timestamp())
-            shop.store.discard(target)
-            assert "shop-new" in shop.server.accounts()
-            assert shop.server.calls()["counts"].get("DatabaseAccounts_Delete", 0) == before
+        assert shop.killed("restore", target, 0, "DatabaseAccounts_CreateOrUpdate")
+        assert shop.server.accounts() == [LIVE]
+        shop.server.restore(LIVE, "shop-new", shop.backup.midtime.timestamp())
+        with pytest.raises(TargetExistsError, match="is somebody else's"):
+            shop.restore(target)
+        shop.store.discard(target)
+        assert shop.values("shop-new") == THEN
+        assert "DatabaseAccounts_Delete" not in shop.server.calls()["counts"]
 
     def test_the_operation_failed(self, shop: Shop) -> None:
         shop.server.faults({"kind": "failed", "operations": ["DatabaseAccounts_CreateOrUpdate"], "times": 1})

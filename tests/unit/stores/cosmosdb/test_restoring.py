@@ -213,6 +213,8 @@ class TestKilled:
         subscription.look(target)
         memory.before_each = lambda operation: on_its_way.pop()() if on_its_way and memory.now > 1230 else None
         subscription.store.discard(target)
+        for late in on_its_way:
+            late()
         assert list(memory.accounts) == [LIVE]
 
     def test_one_that_is_being_deleted_is_given_time(self, subscription: Subscription, monkeypatch: pytest.MonkeyPatch) -> None:
