@@ -129,11 +129,8 @@ def spoken_account(account: AccountSettings) -> Spoken:
         yield f"tag {tag}", repr(value)
     for role in sorted(account.roles, key=lambda each: str(each.get("roleName"))):
         yield f"role {role.get('roleName')}", _short(role.get("permissions"))
-    for each in sorted(account.assignments, key=lambda each: json.dumps(each, sort_keys=True)):
-        yield (
-            f"role of {each.get('principalId')}",
-            f"{str(each.get('roleDefinitionId')).rpartition('/')[2]} for {_place(each.get('scope'))}",
-        )
+    for principal in sorted({str(each.get("principalId")) for each in account.assignments}):
+        yield f"role of {principal}", "; ".join(sorted(_role(each) for each in account.assignments if each.get("principalId") == principal))
 
 
 def _leaves(path: str, value: Any) -> Spoken:
@@ -147,6 +144,10 @@ def _leaves(path: str, value: Any) -> Spoken:
 
 def _short(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _role(assignment: Mapping[str, Any]) -> str:
+    return f"{str(assignment.get('roleDefinitionId')).rpartition('/')[2]} for {_place(assignment.get('scope'))}"
 
 
 def _place(scope: object) -> str:

@@ -34,6 +34,10 @@ def account(scope: str = SCOPE, **changes: Any) -> AccountSettings:
     return AccountSettings(**(fields | changes))
 
 
+def role(principal: str, definition: str) -> dict[str, str]:
+    return {"principalId": principal, "roleDefinitionId": f"{SCOPE}/sqlRoleDefinitions/{definition}", "scope": SCOPE}
+
+
 def told(now: ContainerSettings) -> list[str]:
     return differences("bank/accounts", spoken_container(container()), spoken_container(now))
 
@@ -80,6 +84,10 @@ def test_another_account_with_the_same_roles() -> None:
     [
         ({"tags": {}}, "account: tag owner was 'bank', is not there"),
         ({"assignments": ()}, "account: role of p was r for dbs/bank, is not there"),
+        (
+            {"assignments": (*account().assignments, role("p", "o"))},
+            "account: role of p was r for dbs/bank, is o for the account; r for dbs/bank",
+        ),
         ({"roles": ({"roleName": "teller", "permissions": []},)}, "account: role teller was not there, is []"),
         (
             {"properties": {"ipRules": [{"ipAddressOrRange": "10.0.0.1"}], "publicNetworkAccess": "Enabled"}},
