@@ -240,13 +240,14 @@ class Memory:
             made.state = "Succeeded"
             for chosen in parameters["databasesToRestore"]:
                 of = chosen["databaseName"]
-                made.databases[of] = {each: self._restored(source.databases[of][each]) for each in chosen["collectionNames"]}
+                made.databases[of] = {each: self._restored(source.databases[of][each], parameters) for each in chosen["collectionNames"]}
                 made.throughputs[of] = {"throughput": 400} if source.throughputs[of] else None
 
         self._begin("begin_create_or_update", self.seconds, work, asked, undo=lambda: setattr(made, "state", "Failed"))
 
-    def _restored(self, container: Container) -> Container:
-        resource = {key: value for key, value in copy.deepcopy(container.resource).items() if key != "defaultTtl"}
+    def _restored(self, container: Container, parameters: Mapping[str, Any]) -> Container:
+        off = "defaultTtl" if parameters["restoreWithTtlDisabled"] else ""
+        resource = {key: value for key, value in copy.deepcopy(container.resource).items() if key != off}
         throughput = {"throughput": 400} if container.throughput else None
         return Container(f"rid-{next(self._ids)}", resource, throughput)
 
