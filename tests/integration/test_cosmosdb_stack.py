@@ -363,6 +363,13 @@ class TestRestorable:
             return [(each.oldest_restorable_time.timestamp(), each.deletion_time.timestamp()) for each in found]
 
         assert known() == [(START, START + 100)]
+        source, week = shop.arm.restorable_database_accounts.list().next().id, 7 * 24 * 3600
+        shop.settings(stopped_at=START + week + 99)
+        assert known() == [(START + 99, START + 100)]
+        shop.settings(stopped_at=START + week + 100)
+        assert known() == []
+        with refused(404, "does not exist"):
+            shop.arm.database_accounts.begin_create_or_update(shop.GROUP, "copy", shop.restore_body(source, START + 100))
 
 
 class TestRestore:

@@ -104,7 +104,7 @@ class Cosmos:
     def oldest(self, account: Account) -> float:
         """To which it can be restored."""
         assert account.continuous_since is not None
-        return max(account.continuous_since, (account.gone or self.now) - RETENTION[account.tier])
+        return max(account.continuous_since, self.now - RETENTION[account.tier])
 
     def latest(self, container: Container) -> float:
         """Up to which it has been backed up: it lags, and may stand still."""

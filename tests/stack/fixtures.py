@@ -173,3 +173,9 @@ def dynamo_scalardb(stack: Stack) -> ScalarDB:
 def dynamo_bank(stack: Stack) -> Bank:
     """Between DynamoDB and PostgreSQL; loaded and at rest, as ``bank``."""
     return stack.dynamo_bank
+
+
+@pytest.fixture(scope="session")
+def cosmos_bank(stack: Stack) -> Bank:
+    """In the account ``bank-live`` of ``stack.bank_cosmosdb``, which also has the Coordinator; loaded and at rest, as ``bank``."""
+    return stack.cosmos_bank
