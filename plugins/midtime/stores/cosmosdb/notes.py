@@ -72,6 +72,10 @@ class Notes(RunNotes):
         """Write it down, instead of what was there."""
         objects.replace(self._progress, progress.seal())
 
+    def forget_progress(self) -> None:
+        """The service was asked for nothing."""
+        notes.forget(self._progress)
+
     def end(self) -> None:
         """Nothing is left of it."""
         notes.forget(self._progress, self.copies_path)

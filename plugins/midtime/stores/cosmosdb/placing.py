@@ -118,3 +118,4 @@ def _to_the_end(topology: Topology, azure: Azure, target: Target, changes: Calla
         return waiting(azure.store, left, began, azure.spec.restore_timeout) if left else None
 
     looks.to_the_end(look, log.info)
+    putting.forget()

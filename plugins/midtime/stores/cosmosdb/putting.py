@@ -108,6 +108,11 @@ class Putting:
         waited = [change.what for change in left if change.what not in given_up]
         return _several(waited) + later if waited else ""
 
+    def forget(self) -> None:
+        """All was done: should the same be asked for again, it is another time."""
+        if progress := self.notes.progress():
+            self.notes.say(progress.model_copy(update={"asked": {}}))
+
     def _begin(self, change: Change, times: int) -> tuple[Operation | None, str]:
         """The operation; or why it is given up; or neither, then it is for later."""
         if times >= REPEATS:

@@ -110,7 +110,11 @@ class Restoring:
         self.notes.say(Progress(at=utc_now()))  # from now on it may be on its way
         call = self.azure.arm.database_accounts.begin_create_or_update
         what = f"restore of {marked.account} to {to_rfc3339(marked.instant)}"
-        operation, why = operations.begin(self.azure, what, call, self.note.resource_group, self.note.account, self._wanted(source))
+        try:
+            operation, why = operations.begin(self.azure, what, call, self.note.resource_group, self.note.account, self._wanted(source))
+        except StoreError:
+            self.notes.forget_progress()  # it was refused, so nothing is on its way
+            raise
         if operation is None:
             return self.waiting(f"the service takes no restore now ({why})")
         self.notes.say(Progress(at=utc_now(), operations=(operation,)))

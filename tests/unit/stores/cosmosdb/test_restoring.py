@@ -76,6 +76,14 @@ class TestComing:
         subscription.store.discard(target)
         assert list(subscription.memory.accounts) == [LIVE]
 
+    def test_there_and_back_as_often_as_wanted(self, subscription: Subscription) -> None:
+        target = subscription.restore(subscription.target(to="bank-new"))
+        for _ in range(4):
+            subscription.store.place(subscription.backup, target)
+            assert subscription.copy(target).tags[COPY_TAG] == f"placed {target.working}"
+            subscription.store.put_back(subscription.backup, target)
+            assert subscription.copy(target).tags[COPY_TAG] == target.working
+
     def test_nobody_gets_in_before_the_rules_are_there(self, subscription: Subscription) -> None:
         target, memory = subscription.target(to="bank-new"), subscription.memory
         seen: list[Any] = []
@@ -273,6 +281,19 @@ class TestRefused:
             del copy.properties["restoreParameters"]
         with pytest.raises(TargetExistsError, match="is somebody else's"):
             subscription.look(target)
+
+    def test_a_restore_that_is_refused_leaves_nothing_to_wait_for(self, subscription: Subscription) -> None:
+        def refuse(operation: str) -> None:
+            if operation == "begin_create_or_update":
+                raise refusal(403, "AuthorizationFailed", "AuthorizationFailed")
+
+        subscription.memory.before_each = refuse
+        target, now = subscription.target(drill=True), subscription.memory.now
+        for _ in range(2):
+            with pytest.raises(StoreAccessError, match="access denied"):
+                subscription.look(target)
+        subscription.store.discard(target)
+        assert subscription.memory.now == now
 
     def test_the_operation_failed(self, subscription: Subscription) -> None:
         subscription.memory.failing["begin_create_or_update"] = "no capacity in Japan East"
