@@ -207,6 +207,27 @@ class TestKilled:
         require_whole(subscription, target)
         assert memory.counts["begin_create_or_update"] == 1
 
+    def test_what_was_asked_for_and_is_not_to_be_seen_is_waited_for(
+        self, subscription: Subscription, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        memory, target = subscription.memory, subscription.target(drill=True)
+        real = memory.begin_create_or_update
+
+        def lost(*said: Any, **asked: Any) -> None:
+            raise refusal(504, "gateway")
+
+        monkeypatch.setattr(memory, "begin_create_or_update", lost)
+        subscription.look(target)
+        memory.sleep(60)
+        waiting = subscription.look(target)
+        assert waiting
+        assert "not to be seen yet" in waiting.detail
+        assert memory.counts["begin_create_or_update"] == 1
+        monkeypatch.setattr(memory, "begin_create_or_update", real)
+        memory.sleep(60)
+        subscription.restore(target)
+        require_whole(subscription, target)
+
     def test_discarded_before_the_account_is_to_be_seen(self, subscription: Subscription, monkeypatch: pytest.MonkeyPatch) -> None:
         """The process died with its request on the way: the sweeper must not forget the account that comes of it."""
         memory, target = subscription.memory, subscription.target(drill=True)
