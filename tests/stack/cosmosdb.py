@@ -18,8 +18,8 @@ tokens need a role assignment of the account; ``ipRules`` that do not hold 127.0
 items end by their time to live; a deleted account, database or container stays restorable; containers have physical partitions.
 What a restore loses is told in ``cosmosdb_restoring.py``.
 
-Left out, and refused loudly (501): other queries than ``cosmosdb_sql.py`` knows, batches, patches, change feeds of items, and running stored
-procedures.
+Left out, and refused loudly (501): other queries than ``cosmosdb_sql.py`` knows, batches, patches, change feeds of items, and any stored procedure
+but ScalarDB's (``cosmosdb_procedures.py``). ScalarDB itself runs over it: ``stack.cosmos_bank``, on an Azure of its own (``cosmosdb_scalardb.py``).
 """
 
 from __future__ import annotations
