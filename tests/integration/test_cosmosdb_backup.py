@@ -132,8 +132,8 @@ class TestFence:
     def test_gateways_that_learn_of_it_later(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fences, "find_fence", lambda *_: {"partitionKey": {"paths": ["/window_id"]}})  # ARM knows it already
         later = threading.Timer(1.5, bank.container, [FENCE], {"partitionKey": {"paths": ["/window_id"], "kind": "Hash"}})
-        later.start()
         with bank.store.fence() as fence:
+            later.start()
             fence.prepare()
             fence.write("w1", "before")
         assert len(self.rows(bank)) == 1
