@@ -35,6 +35,8 @@ class TestData:
         found = [[item["id"] for item in container.query_items("SELECT * FROM c", feed_range=each, max_item_count=3)] for each in ranges]
         assert all(found)
         assert sorted([name for part in found for name in part], key=int) == [str(number) for number in range(20)]
+        own = container.feed_range_from_partition_key("3")
+        assert [item["id"] for item in container.query_items("SELECT * FROM c", feed_range=own)] == ["3"]
         assert list(container.query_items("SELECT VALUE COUNT(1) FROM c WHERE c.values.n < 7", enable_cross_partition_query=True)) == [7]
         assert list(container.query_items("SELECT c.id FROM c", partition_key="3")) == [{"id": "3"}]
         assert {each["id"] for each in container.read_items([("1", "1"), ("7", "7"), ("none", "none")])} == {"1", "7"}
