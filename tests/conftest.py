@@ -35,4 +35,5 @@ pytest_plugins = [
     "tests.integration.mysql_setting",
     "tests.integration.windows",
     "tests.integration.pitr_setting",
+    "tests.integration.cosmosdb_marks",
 ]

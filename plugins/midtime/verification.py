@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from midtime.model.topology import Topology
 from midtime.model.window import Window
 from midtime.model.words import counted
 from midtime.stores import open_store
-from midtime.stores.base import RestoredSet, Target
+from midtime.stores.base import ComparesSettings, RestoredSet, Target
 from midtime.stores.managed import ManagedStore
 from midtime.verify.content import compare
 from midtime.verify.facts import Bounds, TopologyFacts
@@ -24,6 +24,8 @@ from midtime.verify.verdict import Outcome, Verdict
 
 FILES_OF = "tables"
 """The detail of a backup made of files that names the tables."""
+CONTAINERS_OF = "containers"
+"""The same of a service that has containers."""
 SHOWN = 20
 """Differences that a message spells out; the count is exact."""
 
@@ -45,6 +47,8 @@ class Verification:
     """Tables of which nothing was counted: that their files are as captured was seen when they were restored."""
     marked: int = 0
     """Tables of which nothing was counted: a service has restored them from its own history."""
+    settings: tuple[str, ...] = ()
+    """What of a service's settings is not as it was marked: it is no data, and people put it back."""
     later: tuple[str, ...] = ()
     """Stores that are verified once they are in place, and with them the records and the user's questions."""
 
@@ -62,6 +66,7 @@ class Verification:
             parts += [f"{counted(self.marked, 'table')} as the service's history has them"] if self.marked else []
             parts += [f"ScalarDB's records {self.verdict.summary()}"] if self.verdict else []
             parts += [f"{counted(self.checks, 'check')} passed"] if self.checks else []
+            parts += [f"{counted(len(self.settings), 'setting')} not as marked (listed)"] if self.settings else []
             parts += (
                 [f"{', '.join(self.later)} will be verified in place, and the whole set with it, before the products start"]
                 if self.later
@@ -81,6 +86,7 @@ class Verification:
             "differences": list(self.differences[:SHOWN]),
             "difference_count": len(self.differences),
             "failed_checks": list(self.failed_checks),
+            "settings": list(self.settings[:SHOWN]),
             "tables": self.tables,
             "rows": self.rows,
             "tables_in_files": self.in_files,
@@ -121,7 +127,8 @@ def verify(topology: Topology, point: RestorePoint, targets: Iterable[Target]) -
             rows=sum(backup.rows for backup in point.stores),
             checks=len(topology.checks),
             in_files=sum(_in_files(topology, backup) for backup in point.stores if not _is_marked(topology, backup)),
-            marked=sum(len(backup.details.get(FILES_OF, ())) for backup in point.stores if _is_marked(topology, backup)),
+            marked=sum(len(_marked(backup)) for backup in point.stores if _is_marked(topology, backup)),
+            settings=tuple(_settings(sets)),
         )
 
 
@@ -145,12 +152,24 @@ def _differences(point: RestorePoint, store: str, restored: RestoredSet) -> list
     return [*map(str, compare(point.store(store).tables, restored.content())), *restored.schema_differences()]
 
 
+def _settings(sets: Mapping[str, RestoredSet]) -> Iterator[str]:
+    for store, restored in sets.items():
+        if isinstance(restored, ComparesSettings):
+            yield from (f"{store}: {said}" for said in restored.setting_differences())
+
+
 def _in_files(topology: Topology, backup: StoreBackup) -> int:
     """The user's tables of a store whose backup are files: how many rows they have nobody knows."""
     if backup.tables:
         return 0
     ours = topology.all_namespaces(backup.store)
     return sum(table.partition(".")[0] in ours for table in backup.details.get(FILES_OF, ()))
+
+
+def _marked(backup: StoreBackup) -> Collection[str]:
+    """Tables, or what a service calls them."""
+    found: Collection[str] = backup.details.get(CONTAINERS_OF) or backup.details.get(FILES_OF) or ()
+    return found
 
 
 def _is_marked(topology: Topology, backup: StoreBackup) -> bool:

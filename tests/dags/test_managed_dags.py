@@ -17,7 +17,13 @@ products: [{kind: scalardb-server, endpoints: {static: ["127.0.0.1:60051"]}}]
 scalardb: {coordinators: [{store: points}]}
 stores:
   - {name: points, engine: dynamodb, region: ap-northeast-1, namespaces: [bank_a]}
-  - {name: orders, engine: dynamodb, region: eu-west-1, namespaces: [bank_b]}
+  - name: orders
+    engine: cosmosdb
+    data_conn_id: orders_data
+    subscription_id: 00000000-0000-0000-0000-000000000000
+    resource_group: bank
+    account: bank-prod
+    namespaces: [bank_b]
 """
 BOTH = """
 name: both

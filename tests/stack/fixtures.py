@@ -14,6 +14,7 @@ from tests.stack.airflow import LocalAirflow
 from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank
 from tests.stack.cassandra import CassandraCluster
+from tests.stack.cosmosdb import CosmosDB
 from tests.stack.dynamodb import DynamoDB
 from tests.stack.kubernetes import Kubernetes, build_ahead
 from tests.stack.mariadb import MariaDB
@@ -81,6 +82,12 @@ def spare_dynamodb(stack: Stack) -> Iterator[DynamoDB]:
         yield server.start()
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def cosmosdb_server(stack: Stack) -> CosmosDB:
+    """The same for Azure Cosmos DB; its docstring and that of ``azure_arm`` say how it is reached."""
+    return stack.cosmosdb
 
 
 @pytest.fixture(scope="session")
@@ -176,3 +183,9 @@ def dynamo_scalardb(stack: Stack) -> ScalarDB:
 def dynamo_bank(stack: Stack) -> Bank:
     """Between DynamoDB and PostgreSQL; loaded and at rest, as ``bank``."""
     return stack.dynamo_bank
+
+
+@pytest.fixture(scope="session")
+def cosmos_bank(stack: Stack) -> Bank:
+    """In the account ``bank-live`` of ``stack.bank_cosmosdb``, which also has the Coordinator; loaded and at rest, as ``bank``."""
+    return stack.cosmos_bank

@@ -11,6 +11,8 @@ from tests.stack.airflow import LocalAirflow
 from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank, tables_of
 from tests.stack.cassandra import CassandraCluster
+from tests.stack.cosmosdb import CosmosDB
+from tests.stack.cosmosdb_scalardb import ScalarDBOverCosmos
 from tests.stack.dynamodb import DynamoDB
 from tests.stack.kubernetes import Kubernetes
 from tests.stack.mariadb import MariaDB
@@ -40,6 +42,8 @@ RING_TABLES = tables_of((IN_RING, BESIDE_RING))
 IN_DYNAMO, BESIDE_DYNAMO = "bank_dynamo", "bank_beside_dynamo"
 """The namespaces of a fourth ScalarDB, over a DynamoDB, with the Coordinator, and a PostgreSQL database."""
 DYNAMO_TABLES = tables_of((IN_DYNAMO, BESIDE_DYNAMO))
+IN_COSMOS, COSMOS_ACCOUNT = "bank_cosmos", "bank-live"
+"""The namespace of a fifth ScalarDB, over a Cosmos DB account, with the Coordinator."""
 
 
 class Stack:
@@ -111,6 +115,11 @@ class Stack:
     def dynamodb(self) -> DynamoDB:
         """A DynamoDB that restores its tables to a second."""
         return self._started(DynamoDB(self.processes), DynamoDB.start)
+
+    @cached_property
+    def cosmosdb(self) -> CosmosDB:
+        """An Azure whose Cosmos DB accounts are restored to a second."""
+        return self._started(CosmosDB(self.processes), CosmosDB.start)
 
     @cached_property
     def metadata(self) -> Postgres:
@@ -240,6 +249,29 @@ class Stack:
     def dynamo_bank(self) -> Bank:
         """Over both."""
         return self.bank_over(self.dynamo_scalardb, self.dynamo_places)
+
+    @cached_property
+    def bank_cosmosdb(self) -> CosmosDB:
+        """An Azure that no test empties: the bank's account is in it."""
+        server = self._started(CosmosDB(self.processes, "cosmosdb-bank"), CosmosDB.start)
+        server.make_account(COSMOS_ACCOUNT)
+        return server
+
+    @cached_property
+    def cosmos_scalardb(self) -> ScalarDB:
+        """ScalarDB Server over that account, with the Coordinator and a table ``acct``."""
+        return self.scalardb_over_cosmos(COSMOS_ACCOUNT)
+
+    def scalardb_over_cosmos(self, account: str, *loader_options: str) -> ScalarDB:
+        """The same over another account of that Azure; whoever wants it for itself closes it."""
+        schema = account_schema(*tables_of([IN_COSMOS]))
+        server = ScalarDBOverCosmos(self.processes, self.bank_cosmosdb, account, schema, loader_options=loader_options)
+        return self._started(server, ScalarDBOverCosmos.start)
+
+    @cached_property
+    def cosmos_bank(self) -> Bank:
+        """In that account."""
+        return self.bank_over(self.cosmos_scalardb, [IN_COSMOS])
 
     @cached_property
     def bank(self) -> Bank:

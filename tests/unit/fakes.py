@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, ClassVar
@@ -97,5 +97,5 @@ class FakeManagedStore(Fake, ManagedStore):
     def mark(self, instant: datetime, shelf: Shelf, say: Say) -> StoreBackup:
         raise NotImplementedError
 
-    def restorable(self, backup: StoreBackup) -> Restorable:
+    def restorable(self, backup: StoreBackup, passed: Collection[str] = ()) -> Restorable:
         raise NotImplementedError

@@ -95,6 +95,14 @@ def test_marked_tables_are_neither_counted_nor_files(of_files: StoreBackup, monk
     assert (found.to_dict()["tables_in_files"], found.to_dict()["tables_marked"]) == (0, 3)
 
 
+def test_settings_are_listed_and_fail_nothing(of_files: StoreBackup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Restored, "setting_differences", lambda _: ["the account: role of p was r, is not there"], raising=False)
+    found = verification.verify(topology("ring"), point(stores=(of_files,)), targets()[:1])
+    assert found.good
+    assert found.summary().endswith("1 setting not as marked (listed)")
+    assert found.to_dict()["settings"] == ["ring: the account: role of p was r, is not there"]
+
+
 def test_what_differs_fails_at_once() -> None:
     made = point(stores=(part("ring"), part("b")))
     ClusterOrNot.lost = True

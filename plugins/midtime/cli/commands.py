@@ -12,6 +12,7 @@ from midtime.catalog.bases import artifacts_of
 from midtime.catalog.pool import distrust, users_of
 from midtime.cli import screen
 from midtime.cli.drills import drills
+from midtime.cli.hand_over import hand_over
 from midtime.cli.recover import recover
 from midtime.cli.topologies import catalog as catalog_of
 from midtime.cli.topologies import folder, wanted
@@ -111,6 +112,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], bool]] = {
     "show": show,
     "verify": verify,
     "drills": drills,
+    "hand-over": hand_over,
     "recover": recover,
     "unpause": unpause,
 }

@@ -26,6 +26,7 @@ Topology files are read from the folder that MIDTIME_TOPOLOGIES names (or --topo
   midtime verify 20261121T020007Z-3fa9c1 --json
   midtime unpause bank            in an emergency: everything, whoever paused it
   midtime drills bank --since 2026-11-01
+  midtime hand-over bank points restored-3fa9c1-bank --conn-id points_restored
   midtime recover s3://backup_s3@midtime-backups/production --into topologies
 
 Exit code: 0 good, 1 not good, 2 wrong usage.
@@ -62,6 +63,12 @@ def parser() -> argparse.ArgumentParser:
     drills.add_argument("--since", type=_instant, metavar="DATE", help="only drills that began then or later: 2026-11-01, UTC, or RFC 3339")
     unpause = _command(commands, "unpause", "in an emergency, by hand: unpause every endpoint of every product, whoever paused it")
     unpause.add_argument("topology", metavar="TOPOLOGY")
+    hand_over = _command(commands, "hand-over", "make an Airflow connection to a restored account; its key is not shown")
+    hand_over.add_argument("topology", metavar="TOPOLOGY")
+    hand_over.add_argument("store", metavar="STORE", help="the store that was restored")
+    hand_over.add_argument("name", metavar="NAME", help="what it was restored as: the account's name in the restore's log")
+    hand_over.add_argument("--conn-id", required=True, metavar="ID", help="the connection's")
+    hand_over.add_argument("--replace", action="store_true", help="also a connection of that id that leads elsewhere")
     recover = _command(commands, "recover", "rebuild what a lost Airflow knew, from a destination alone", reads_topologies=False)
     recover.add_argument("destination", metavar="DESTINATION", help="a topology's `destination`, such as s3://connection@bucket/prefix")
     recover.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="where the topology files are written")

@@ -43,6 +43,7 @@ class RestorableOperator(TopologyOperator):
         super().__init__(outlets=[asset], **kwargs)
         self.restore_point = restore_point
         self.asset = asset
+        self._passed: Mapping[str, Sequence[str]] = {}
 
     def work(self, context: Context) -> dict[str, str]:
         """Look at every store once; defer, give up, or say that it is restorable."""
@@ -54,20 +55,24 @@ class RestorableOperator(TopologyOperator):
                 self.catalog.wait_ended(point.id, error.message)  # for who sees only the listing
             raise
 
-    def resume(self, context: Context, event: Any = None) -> Any:
-        """After a deferral: look again."""
-        return self.execute(context)
-
     def _found(self, point: RestorePoint, context: Context) -> dict[str, str]:
         found = self._look(point)
         for store, said in found.items():
             self.log.info("%s %s: %s", store, "is restorable" if said.ready else "is not restorable yet", said.detail)
         if missing := {store: said.detail for store, said in found.items() if not said.ready}:
-            self._wait(point, missing)
+            self._wait(point, missing, {store: said.passed for store, said in found.items() if said.passed})
         details = {store: said.detail for store, said in found.items()}
         self.catalog.make_restorable(point.id, _listed(details))
         context["outlet_events"][self.asset].extra = {"topology": self.topology.name, "restore_point": point.id}
         return details
+
+    def resume(self, context: Context, event: Any = None, passed: Mapping[str, Sequence[str]] | None = None) -> Any:
+        """After a deferral: look again.
+
+        :param passed: by store, what need not be asked again
+        """
+        self._passed = passed or {}
+        return self.execute(context)
 
     def _marked(self) -> RestorePoint:
         entry = self.catalog.entry(self.restore_point)
@@ -107,14 +112,15 @@ class RestorableOperator(TopologyOperator):
 
     def _ask(self, backup: StoreBackup) -> Restorable:
         """What passes when it is asked again is no answer yet: a wait of an hour outlives a service that is away for a minute."""
+        passed = tuple(self._passed.get(backup.store, ()))
         try:
-            return cast(PointInTimeStore, open_store(self.topology, backup.store)).restorable(backup)
+            return cast(PointInTimeStore, open_store(self.topology, backup.store)).restorable(backup, passed)
         except StoreError as error:
             if not error.retryable:
                 raise
-            return Restorable(False, f"it does not say: {error.message}")
+            return Restorable(False, f"it does not say: {error.message}", passed)
 
-    def _wait(self, point: RestorePoint, missing: Mapping[str, str]) -> None:
+    def _wait(self, point: RestorePoint, missing: Mapping[str, str], passed: Mapping[str, Sequence[str]]) -> None:
         """Look again later.
 
         :raises NotRestorableError: a store's time is over
@@ -133,7 +139,8 @@ class RestorableOperator(TopologyOperator):
             "Waited %s since restore point %s was published, of %s at most; looked at again in %d s",
             _spoken(waited), point.id, _spoken(longest), again.total_seconds(),
         )  # fmt: skip
-        self.defer(trigger=LookAgainTrigger.after(again), method_name="resume")
+        known = {"passed": {store: list(names) for store, names in passed.items()}}
+        self.defer(trigger=LookAgainTrigger.after(again), method_name="resume", kwargs=known)
 
     def _patience(self, store: str) -> timedelta:
         said: timedelta = getattr(self.topology.store(store), "restorable_timeout", PATIENCE)

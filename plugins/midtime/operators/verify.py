@@ -43,6 +43,8 @@ class VerifyOperator(TopologyOperator):
         with self.catalog.leases.held(plan.lease, run_name(context)):
             found = verify_beforehand(self.topology, self.catalog.load(plan.restore_point), plan.targets)
         self.log.info("%s", found.summary())
+        for line in found.settings:
+            self.log.warning("Not as in the mark: %s", line)
         body = {**found.to_dict(), "finished_at": to_rfc3339(utc_now())}
         context["ti"].xcom_push(key=VERIFICATION, value=body)
         if error := found.error():

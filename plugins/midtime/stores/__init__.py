@@ -21,6 +21,7 @@ ENGINES = {
     ("mysql", "pitr"): "midtime.stores.mysql_pitr.store:MysqlPitrStore",
     ("cassandra", "snapshot"): "midtime.stores.cassandra.store:CassandraStore",
     ("dynamodb", "pitr"): "midtime.stores.dynamodb.store:DynamodbStore",
+    ("cosmosdb", "pitr"): "midtime.stores.cosmosdb.store:CosmosdbStore",
 }
 """(engine, method) -> module:class."""
 

@@ -7,11 +7,11 @@ Operators speak only this; each engine's folder below ``stores/`` answers it. Ho
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from midtime.errors import MidtimeError
 from midtime.model.restore_point import StoreBackup, TableContent
@@ -126,6 +126,36 @@ class RestoredSet(Protocol):
         """Which fence rows of a window it holds: ``before``, ``after``; none where the namespace has no such table."""
 
 
+@runtime_checkable
+class ComparesSettings(Protocol):
+    """A restored store of a service that loses settings when it restores."""
+
+    def setting_differences(self) -> Sequence[str]:
+        """What is not as it was marked and is no data (roles, network, throughput, tags), one sentence each, with the value to be put back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How a restored account or server is reached by whoever uses it."""
+
+    conn_type: str
+    """Of the Airflow connection."""
+    login: str
+    """For an account of a cloud its address."""
+    password: str = field(repr=False)
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """A store that is restored to an address of its own, with secrets of its own."""
+
+    def reached(self, name: str) -> Reached:
+        """How what was restored under this final name is reached.
+
+        :raises RequestError: Midtime has placed nothing of that name
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Restorable:
     """Whether a store can be restored to a point of its history by now."""
@@ -133,6 +163,8 @@ class Restorable:
     ready: bool
     detail: str
     """Up to when, or what is lacking."""
+    passed: tuple[str, ...] = ()
+    """Names of parts of it that need not be asked again, where asking is dear: handed back at the next look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +180,10 @@ class Waiting:
 class PointInTimeStore(Protocol):
     """A store that is restored to a point of its own history (``point_in_time``), which what keeps the history may reach some time after it."""
 
-    def restorable(self, backup: StoreBackup) -> Restorable:
+    def restorable(self, backup: StoreBackup, passed: Collection[str] = ()) -> Restorable:
         """Ask whoever keeps the history whether it has reached the point; cheap enough to be asked again every few seconds.
 
+        :param passed: what the look before has answered as :attr:`Restorable.passed`
         :raises MidtimeError: it does not say, or the point cannot be reached any more
         """
 

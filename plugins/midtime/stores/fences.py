@@ -18,6 +18,8 @@ from midtime.verify.records import FENCE_TABLE
 Place = Literal["before", "after"]
 KEPT = timedelta(days=30)
 """How long rows stay in the live table; a restored one has those of its own time."""
+KEPT_BY_SERVICES = timedelta(days=60)
+"""The same where a managed service removes them; none restores to an instant that is older than 35 days."""
 SECONDS = 1
 """How long one statement may wait: the first row is written inside the window."""
 PLACES = "SELECT place FROM {table} WHERE window_id = {mark}"

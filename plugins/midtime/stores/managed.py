@@ -7,6 +7,7 @@ rows; once the window has proven itself and an instant is chosen, ``mark_<store>
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -50,9 +51,10 @@ class ManagedStore(Store):
         """
 
     @abstractmethod
-    def restorable(self, backup: StoreBackup) -> Restorable:
+    def restorable(self, backup: StoreBackup, passed: Collection[str] = ()) -> Restorable:
         """Ask whether the history reaches the marked instant by now; cheap enough to be asked again every few seconds.
 
+        :param passed: what the look before has answered as :attr:`Restorable.passed`
         :raises NotRestorableError: it cannot be restored to that instant any more: its history was broken off, or what was marked replaced
         :raises StoreError: it does not say
         """

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 WORKING_PREFIX = "midtime_tmp_"
 """Of everything that Midtime makes and may remove again."""
+COPY_TAG = "midtime:copy"
+"""Of what a managed service restores: says whose a copy is, and since it was placed that it is nobody's to remove."""
+PLACED = "placed "
+"""What stands before the working name in the tag of a copy that was placed."""
 
 
 def airflow_connection(conn_id: str) -> Connection | None:

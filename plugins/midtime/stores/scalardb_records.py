@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from math import inf
 from typing import Any
 
 from midtime.verify.records import CoordinatorRow, Record
@@ -94,6 +96,33 @@ class TableCoordinator(ABC):
     def rows_newer_than(self, instant: int) -> Iterator[CoordinatorRow]:
         """The rows made after ``instant``."""
         yield from map(_coordinator_row, self.newer_rows(instant))
+
+
+class ScannedCoordinator(TableCoordinator):
+    """One that finds rows by their key, and by time only by reading all of them."""
+
+    def __init__(self, store: str, namespace: str) -> None:
+        super().__init__(store, namespace)
+        self._oldest: list[int | None] = []
+
+    @abstractmethod
+    def pages(self) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """All rows as :meth:`lookup_rows` has them; none where there is no such table."""
+
+    def newer_rows(self, instant: float) -> Iterator[tuple[Any, ...]]:
+        """The rows made after ``instant``, streamed; on the way, the oldest is found."""
+        oldest: int | None = None
+        for rows in self.pages():
+            stamps = [row[2] for row in rows if row[2] is not None]
+            oldest = min(stamps if oldest is None else [oldest, *stamps], default=None)
+            yield from (row for row in rows if row[2] is not None and row[2] > instant)
+        self._oldest = [oldest]
+
+    def oldest_created_at(self) -> int | None:
+        """The oldest row's ``tx_created_at`` in milliseconds."""
+        if not self._oldest:
+            deque(self.newer_rows(inf), maxlen=0)
+        return self._oldest[0]
 
 
 def _coordinator_row(row: tuple[Any, ...]) -> CoordinatorRow:

@@ -82,6 +82,19 @@ class TestPauseIsDerived:
         assert build(store("postgresql"), pause={"hold": "10s"}, products=[CLUSTER]).pause_set == ()
 
 
+class TestRepair:
+    def test_a_command_on_the_worker(self) -> None:
+        topology = build({**store("cosmosdb"), "repair": "/opt/repair.sh --all"}, products=[CLUSTER])
+        assert topology.store("cosmosdb").repair.command == ("/opt/repair.sh", "--all")  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize(
+        "repair", [{"command": "repair", "ssh_conn_id": "host"}, {"kubernetes": {"namespace": "n", "workloads": ["deployment/d"]}}]
+    )
+    def test_nowhere_else(self, repair: dict[str, Any]) -> None:
+        with refused("must be a command on the worker"):
+            build({**store("cosmosdb"), "repair": repair}, products=[CLUSTER])
+
+
 class TestPauseTimes:
     @pytest.mark.parametrize(
         "pause", [{"hold": "20s"}, {"hold": "19s", "drain": "11s"}, {"deadline": "10s"}, {"deadline": "20s", "drain": "20s"}]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,8 +31,11 @@ class Archived(FakeStore):
     """A store whose history reaches as far as the test says."""
 
     said: ClassVar[dict[str, Restorable | Exception]] = {}
+    handed: ClassVar[dict[str, tuple[str, ...]]] = {}
+    """What need not be asked again, as it was told at the last look."""
 
-    def restorable(self, backup: StoreBackup) -> Restorable:
+    def restorable(self, backup: StoreBackup, passed: Collection[str] = ()) -> Restorable:
+        self.handed[backup.store] = tuple(passed)
         said = self.said[backup.store]
         if isinstance(said, Exception):
             raise said
@@ -135,6 +140,24 @@ def test_a_store_that_does_not_answer_is_asked_again(bank: Topology, catalog: Ca
     late = publish(catalog, minutes_ago=61, seconds=1)
     with pytest.raises(AirflowFailException, match="points: it does not say: away"):
         look(bank, late.id)
+
+
+def test_what_has_passed_is_not_asked_again(bank: Topology, catalog: Catalog) -> None:
+    """Through the deferral, which another process ends; also where a look in between had no answer."""
+    made = publish(catalog)
+    task = RestorableOperator(task_id="restorable", topology=bank, restore_point=made.id, asset=restore_points(bank))
+    context: Any = {"outlet_events": {task.asset: SimpleNamespace(extra=None)}}
+    Archived.said = {"points": Restorable(False, "one of two", ("bank/accounts",))}
+    with pytest.raises(TaskDeferred) as first:
+        task.execute(context)
+    assert Archived.handed == {"points": ()}
+    Archived.said = {"points": StoreUnreachableError("away", fix="wait")}
+    with pytest.raises(TaskDeferred) as second:
+        task.resume(context, **json.loads(json.dumps(first.value.kwargs)))
+    assert Archived.handed == {"points": ("bank/accounts",)}
+    Archived.said = {"points": READY}
+    task.resume(context, **json.loads(json.dumps(second.value.kwargs)))
+    assert Archived.handed == {"points": ("bank/accounts",)}
 
 
 class TestSeveral:

@@ -59,8 +59,8 @@ class Cosmosdb(ManagedKeys, StoreBase):
     account: Text = Field(description="Name of the account.")
     repair: Action | None = Field(
         default=None,
-        description="Command that puts ScalarDB's stored procedures back after a restore (its schema loader's `--repair-all`). "
-        "Default: Midtime does.",
+        description="Command that puts ScalarDB's stored procedures back after a restore (its schema loader's `--repair-all`), on the worker; "
+        "it finds the new account in MIDTIME_COSMOSDB_ENDPOINT, MIDTIME_COSMOSDB_KEY and MIDTIME_COSMOSDB_ACCOUNT. Default: Midtime does.",
     )
     endpoint: ServiceUrl | None = Field(default=None, description="Address of Azure Resource Manager, if not Azure's own.")
 
@@ -68,6 +68,12 @@ class Cosmosdb(ManagedKeys, StoreBase):
     def lists_namespaces(self) -> bool:
         """Each namespace is a database of the account."""
         return True
+
+    @model_validator(mode="after")
+    def _repaired_here(self) -> Self:
+        if self.repair and (self.repair.command is None or self.repair.ssh_conn_id):
+            broken("must be a command on the worker: it is handed the new account's key in its environment", "repair")
+        return self
 
 
 class CloudDatabase(ManagedKeys, DumpKeys, StoreBase):

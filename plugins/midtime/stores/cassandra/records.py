@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf
 from typing import Any
 
 from midtime.stores.cassandra.cql import CqlSession
 from midtime.stores.cassandra.scanning import Scan
-from midtime.stores.scalardb_records import MARKS, Table, TableCoordinator, TableRecords, printable
+from midtime.stores.scalardb_records import MARKS, ScannedCoordinator, Table, TableRecords, printable
 
 _TABLES = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
 _COLUMNS = "SELECT table_name, column_name, kind, position FROM system_schema.columns WHERE keyspace_name = %s"
@@ -77,13 +75,12 @@ class CassandraRecords(TableRecords):
             yield [(printable(row[len(MARKS) :]), *row[: len(MARKS)]) for row in rows]
 
 
-class CassandraCoordinator(TableCoordinator):
+class CassandraCoordinator(ScannedCoordinator):
     """A restored Coordinator table. It has no index but its key: what is asked by time is found by reading all of it."""
 
     def __init__(self, session: CqlSession, store: str, namespace: str) -> None:
         super().__init__(store, namespace)
         self.session = session
-        self._oldest: list[int | None] = []
 
     def exists(self) -> bool:
         """Whether the cluster has the table."""
@@ -110,20 +107,10 @@ class CassandraCoordinator(TableCoordinator):
         for rows in self.session.many(self._by_ids, some):
             yield from map(_with_children, rows)
 
-    def newer_rows(self, instant: float) -> Iterator[tuple[Any, ...]]:
-        """The rows made after ``instant``, streamed; on the way, the oldest is found."""
-        oldest: int | None = None
+    def pages(self) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """All rows, as the cluster pages them."""
         for rows in Scan(self.session, self.table, self._wanted, ("tx_id",)).pages():
-            stamps = [row[2] for row in rows if row[2] is not None]
-            oldest = min(stamps if oldest is None else [oldest, *stamps], default=None)
-            yield from (_with_children(row) for row in rows if row[2] is not None and row[2] > instant)
-        self._oldest = [oldest]
-
-    def oldest_created_at(self) -> int | None:
-        """The oldest row's ``tx_created_at`` in milliseconds."""
-        if not self._oldest:
-            deque(self.newer_rows(inf), maxlen=0)
-        return self._oldest[0]
+            yield list(map(_with_children, rows))
 
 
 def _with_children(row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -12,9 +12,8 @@ from botocore.config import Config
 
 from midtime.model.topology.cloud import Dynamodb
 from midtime.stores.dynamodb.refusals import aws_errors
+from midtime.stores.each import AT_ONCE
 
-AT_ONCE = 8
-"""Calls that run beside each other, where each table is asked something."""
 PATIENT = {
     "retries": {"mode": "adaptive", "total_max_attempts": 9},
     "connect_timeout": 5,

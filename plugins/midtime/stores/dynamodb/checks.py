@@ -10,7 +10,7 @@ from midtime.errors import NotRestorableError, StoreAccessError, StoreStatementE
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.topology import Topology
 from midtime.model.topology.cloud import Dynamodb
-from midtime.model.words import counted
+from midtime.model.words import counted, listed
 from midtime.stores.base import Question
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.copies import standings
@@ -25,7 +25,6 @@ from midtime.stores.dynamodb.tables import (
     full_name,
     known_to_scalardb,
     list_tables,
-    listed,
     neighbours,
 )
 

@@ -10,19 +10,16 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from midtime.errors import RequestError, StoreUnreachableError, TargetExistsError
-from midtime.model.words import counted
+from midtime.model.words import counted, listed
+from midtime.stores import looks
 from midtime.stores.base import Target
-from midtime.stores.dynamodb import pacing
 from midtime.stores.dynamodb.aws import Aws
-from midtime.stores.dynamodb.history import of_each
 from midtime.stores.dynamodb.notes import Copies
 from midtime.stores.dynamodb.pacing import put_off
 from midtime.stores.dynamodb.refusals import NOT_THERE, aws_errors, code_of
-from midtime.stores.dynamodb.tables import listed
+from midtime.stores.each import of_each
+from midtime.stores.naming import COPY_TAG
 
-TAG = "midtime:copy"
-"""Says whose a copy is, and since it was placed that it is nobody's to remove."""
-PLACED = "placed "
 LONGEST = 255
 """Characters of a table's name."""
 _CLOCKS = timedelta(minutes=10)
@@ -114,7 +111,7 @@ def tags_of(aws: Aws, standing: Standing) -> dict[str, str]:
 
 def tag(aws: Aws, standing: Standing, value: str) -> str:
     """Say whose a copy is. Answers as :func:`put_off`."""
-    tags = [{"Key": TAG, "Value": value}]
+    tags = [{"Key": COPY_TAG, "Value": value}]
     return put_off(aws.store, aws.control.tag_resource, ResourceArn=standing.said["TableArn"], Tags=tags)
 
 
@@ -168,7 +165,7 @@ def remove_backups(aws: Aws, name: str, since: datetime) -> None:
         if patience <= 0:
             why = reasons[0] if reasons else "they are still listed"
             raise StoreUnreachableError(f"store {aws.store}: backups {name} are not gone: {why}", fix="nothing: midtime__sweep tries again")
-        pacing.sleep(LOOK)  # what was deleted may be listed for a while
+        looks.sleep(LOOK)  # what was deleted may be listed for a while
         patience -= LOOK
 
 
@@ -208,7 +205,7 @@ def discard(aws: Aws, notes: Copies) -> None:
                 f"store {aws.store}: {counted(len(left), 'copy').replace('copys', 'copies')} cannot be removed yet, {why}",
                 fix="nothing: DynamoDB deletes no table that is being restored; midtime__sweep tries again every minute",
             )
-        pacing.sleep(LOOK)
+        looks.sleep(LOOK)
         patience -= LOOK
 
 
@@ -217,6 +214,6 @@ def _removable(aws: Aws, notes: Copies) -> list[Standing]:
     ours = [found[copy] for source, copy in notes.names.items() if found[copy].copies(notes, source)]
 
     def mine(standing: Standing) -> bool:
-        return not standing.ready or tags_of(aws, standing).get(TAG, notes.working) == notes.working
+        return not standing.ready or tags_of(aws, standing).get(COPY_TAG, notes.working) == notes.working
 
     return [each for each in ours if mine(each)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -13,10 +12,8 @@ from midtime.model.instants import utc_now
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.history import History, read_history
 from midtime.stores.dynamodb.refusals import aws_errors, code_of
-from midtime.stores.fences import Place
+from midtime.stores.fences import KEPT_BY_SERVICES, Place
 
-KEPT = timedelta(days=60)
-"""How long rows stay in the live table; the service removes them, and nothing is restored to an instant older than 35 days."""
 PATIENCE = 180.0
 """Seconds in which a new table is there and has a history."""
 LOOK = 2.0
@@ -61,7 +58,7 @@ class DynamodbFence:
             "window_id": {"S": window},
             "place": {"S": place},
             "written_at": {"N": str(int(now.timestamp() * 1000))},
-            "expires_at": {"N": str(int((now + KEPT).timestamp()))},
+            "expires_at": {"N": str(int((now + KEPT_BY_SERVICES).timestamp()))},
         }
         with aws_errors(self.aws.store):
             (self.aws.hurried if place == "before" else self.aws.data).put_item(TableName=self.table, Item=item)

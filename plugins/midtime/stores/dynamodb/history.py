@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from midtime.model.instants import to_rfc3339
-from midtime.stores.dynamodb.aws import AT_ONCE, Aws
+from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.refusals import NOT_THERE, aws_errors, code_of
+from midtime.stores.each import of_each
 
-Answer = TypeVar("Answer")
 GOING = frozenset({"CREATING", "DELETING", "ARCHIVING", "ARCHIVED", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"})
 """States of a table that cannot be restored, or is about to be no more. ``UPDATING`` is none: autoscaling does it all day."""
 
@@ -82,12 +81,6 @@ def read_history(aws: Aws, name: str) -> History:
         said.get("RecoveryPeriodInDays"),
         table,
     )
-
-
-def of_each(names: Iterable[str], ask: Callable[[str], Answer]) -> list[Answer]:
-    """Ask something of many tables, a few at a time."""
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="dynamodb") as pool:
-        return list(pool.map(ask, names))
 
 
 def histories(aws: Aws, names: Sequence[str]) -> list[History]:

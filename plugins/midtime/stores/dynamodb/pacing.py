@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from midtime.errors import NotRestorableError, RestoreFailedError, StoreError, StoreUnreachableError
-from midtime.model.durations import format_duration
-from midtime.model.instants import utc_now
-from midtime.stores.base import Waiting
+from midtime.errors import NotRestorableError, StoreError, StoreUnreachableError
 from midtime.stores.dynamodb.refusals import aws_errors, code_of
 
-sleep = time.sleep
-"""From one look to the next, where the caller does not wait by itself."""
-QUICK, SLOW = timedelta(seconds=5), timedelta(seconds=30)
-"""From one look to the next: at the beginning, and when it has taken long already."""
 _CODES = (
     "LimitExceededException Throttling ThrottlingException ThrottledException RequestLimitExceeded ProvisionedThroughputExceededException "
     "TooManyRequestsException SlowDown TableInUseException ResourceInUseException TableAlreadyExistsException BackupInUseException "
@@ -56,24 +47,3 @@ def put_off(store: str, call: Callable[..., Any], **arguments: Any) -> str:
 def is_full(why: str) -> bool:
     """Whether what :func:`put_off` says is true of any other table, too, for now."""
     return "LimitExceeded" in why or "Throttl" in why
-
-
-def waiting(store: str, detail: str, began: datetime, limit: timedelta) -> Waiting:
-    """Look again later.
-
-    :raises RestoreFailedError: it has taken too long
-    """
-    passed = utc_now() - began
-    if passed > limit:
-        raise RestoreFailedError(
-            f"store {store}: {detail}, after {format_duration(timedelta(seconds=int(passed.total_seconds())))}",
-            fix="see the service's status; raise the store's `restore_timeout` if its tables are that large",
-        )
-    return Waiting(detail, min(SLOW, max(QUICK, passed / 20)))
-
-
-def to_the_end(look: Callable[[], Waiting | None], say: Callable[[str], object]) -> None:
-    """Look until nothing is waited for any more."""
-    while (found := look()) is not None:
-        say(found.detail)
-        sleep(found.look_again.total_seconds())

@@ -8,16 +8,17 @@ from collections.abc import Mapping
 from midtime.errors import RestoreFailedError
 from midtime.model.instants import utc_now
 from midtime.model.topology import Topology
-from midtime.model.words import counted
+from midtime.model.words import counted, listed
+from midtime.stores import looks
 from midtime.stores.base import Target, Waiting
-from midtime.stores.dynamodb import copies, pacing
+from midtime.stores.dynamodb import copies
 from midtime.stores.dynamodb.aws import Aws
-from midtime.stores.dynamodb.copies import PLACED, TAG, Standing, require_ours, standings, tag, tags_of
+from midtime.stores.dynamodb.copies import Standing, require_ours, standings, tag, tags_of
 from midtime.stores.dynamodb.notes import Copies, Notes
-from midtime.stores.dynamodb.pacing import waiting
 from midtime.stores.dynamodb.putting import Putting
 from midtime.stores.dynamodb.swapping import Swap
-from midtime.stores.dynamodb.tables import listed
+from midtime.stores.looks import waiting
+from midtime.stores.naming import COPY_TAG, PLACED
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def _settle(aws: Aws, found: Copies) -> None:
         unset = putting.look(_all_there(aws, found))
         return waiting(aws.store, f"settings of {listed(unset)}", began, aws.spec.restore_timeout) if unset else None
 
-    pacing.to_the_end(look, log.info)
+    looks.to_the_end(look, log.info)
     for difference in putting.differences():
         log.warning("Not as in the mark: %s", difference)
     _retag(aws, found, PLACED + found.working)
@@ -100,9 +101,9 @@ def _retag(aws: Aws, found: Copies, value: str, *, only: str = "") -> None:
     began = utc_now()
 
     def look() -> Waiting | None:
-        tagged = {each.name: tags_of(aws, each).get(TAG, "") for each in ours if each.ready}
+        tagged = {each.name: tags_of(aws, each).get(COPY_TAG, "") for each in ours if each.ready}
         wrong = [each for each in ours if each.ready and tagged[each.name] != value and (not only or tagged[each.name] == only)]
         left = [each.name for each in wrong if tag(aws, each, value)]
         return waiting(aws.store, f"{counted(len(left), 'tag')} to be set", began, aws.spec.restore_timeout) if left else None
 
-    pacing.to_the_end(look, log.info)
+    looks.to_the_end(look, log.info)

@@ -13,11 +13,12 @@ from typing import Any
 
 from midtime.errors import StoreError
 from midtime.stores.dynamodb.aws import Aws
-from midtime.stores.dynamodb.copies import TAG, Standing
+from midtime.stores.dynamodb.copies import Standing
 from midtime.stores.dynamodb.history import histories
 from midtime.stores.dynamodb.pacing import put_off
 from midtime.stores.dynamodb.reading import read_settings
 from midtime.stores.dynamodb.settings import Capacity, Scaling, TableSettings, differences
+from midtime.stores.naming import COPY_TAG
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Change:
 def wanted_of(marked: TableSettings, now: TableSettings) -> TableSettings:
     """What a table of another name or identity is to have: its policy is about itself, and neither our tags nor the service's are the user's."""
     policy = marked.policy.replace(marked.arn, now.arn) if marked.policy else None
-    tags = {key: value for key, value in marked.tags.items() if key != TAG and not key.startswith("aws:")}
+    tags = {key: value for key, value in marked.tags.items() if key != COPY_TAG and not key.startswith("aws:")}
     return marked.model_copy(update={"policy": policy, "tags": tags})
 
 
@@ -81,7 +82,7 @@ class Putting:
         """What is not as it is wanted, in the end."""
         said = []
         for now in read_settings(self.aws, histories(self.aws, list(self.wanted))):
-            plain = now.model_copy(update={"tags": {key: value for key, value in now.tags.items() if key != TAG}})
+            plain = now.model_copy(update={"tags": {key: value for key, value in now.tags.items() if key != COPY_TAG}})
             said += differences(wanted_of(self.wanted[now.name], now), plain)
         return said
 

@@ -10,9 +10,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from midtime.stores.dynamodb.aws import Aws
-from midtime.stores.dynamodb.history import LONGEST, History, of_each
+from midtime.stores.dynamodb.history import LONGEST, History
 from midtime.stores.dynamodb.refusals import aws_errors, code_of
 from midtime.stores.dynamodb.settings import Capacity, IndexSettings, Scaling, ScalingPolicy, TableSettings
+from midtime.stores.each import of_each
 
 OWN_ALARMS = "TargetTracking-table/"
 """How the names of alarms begin that target tracking makes, and makes again."""

@@ -7,16 +7,14 @@ full name, with the prefix; restored under other names, what it says is about th
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import inf
 from typing import Any
 
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.scanning import Item, get_items, patiently, plain, scan
-from midtime.stores.scalardb_records import MARKS, Table, TableCoordinator, TableRecords, printable
+from midtime.stores.scalardb_records import MARKS, ScannedCoordinator, Table, TableRecords, printable
 
 PARTITION_KEY = "concatenatedPartitionKey"
 _ROW = ("tx_id", "tx_state", "tx_created_at", "tx_child_ids")
@@ -93,14 +91,13 @@ class DynamodbRecords(TableRecords):
             yield [(printable(plain(item.get(name)) for name in key), *(plain(item.get(mark)) for mark in MARKS)) for item in items]
 
 
-class DynamodbCoordinator(TableCoordinator):
+class DynamodbCoordinator(ScannedCoordinator):
     """A restored Coordinator table. It is found by its key; what is asked by time is found by reading all of it."""
 
     def __init__(self, aws: Aws, names: Names, namespace: str, sizes: Mapping[str, int]) -> None:
         super().__init__(aws.store, namespace)
         self.aws, self.sizes = aws, sizes
         self.present = names.of(self.table)
-        self._oldest: list[int | None] = []
 
     def exists(self) -> bool:
         """Whether it was marked, and restored."""
@@ -118,21 +115,10 @@ class DynamodbCoordinator(TableCoordinator):
             keys = [{PARTITION_KEY: {"B": tx_id.encode() + b"\0"} if self._binary else {"S": tx_id}} for tx_id in dict.fromkeys(tx_ids)]
             yield from map(_row, get_items(self.aws, self.present, keys))
 
-    def newer_rows(self, instant: float) -> Iterator[tuple[Any, ...]]:
-        """The rows made after ``instant``, streamed; on the way, the oldest is found."""
-        oldest: int | None = None
+    def pages(self) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """All rows, as the service pages them."""
         for items in scan(self.aws, self.present, _ROW, size=self.sizes.get(self.present, 0)) if self.present else ():
-            rows = [_row(item) for item in items]
-            stamps = [row[2] for row in rows if row[2] is not None]
-            oldest = min(stamps if oldest is None else [oldest, *stamps], default=None)
-            yield from (row for row in rows if row[2] is not None and row[2] > instant)
-        self._oldest = [oldest]
-
-    def oldest_created_at(self) -> int | None:
-        """The oldest row's ``tx_created_at`` in milliseconds."""
-        if not self._oldest:
-            deque(self.newer_rows(inf), maxlen=0)
-        return self._oldest[0]
+            yield list(map(_row, items))
 
 
 def _row(item: Item) -> tuple[Any, ...]:

@@ -10,13 +10,14 @@ from typing import Any
 from midtime.errors import RequestError, RestoreFailedError
 from midtime.model.restore_point import TableContent
 from midtime.model.topology import Topology
+from midtime.model.words import listed
 from midtime.stores.base import Target
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.copies import Standing, require_ours, standings
 from midtime.stores.dynamodb.notes import Copies, Notes
 from midtime.stores.dynamodb.records import DynamodbCoordinator, DynamodbRecords, Names, Shape, shapes
 from midtime.stores.dynamodb.scanning import get_items, plain
-from midtime.stores.dynamodb.tables import METADATA, beginnings, listed
+from midtime.stores.dynamodb.tables import METADATA, beginnings
 from midtime.stores.fences import Place
 from midtime.stores.scalardb_records import Table
 from midtime.verify.records import FENCE_TABLE

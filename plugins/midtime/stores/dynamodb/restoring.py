@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from midtime.catalog import artifacts
 from midtime.errors import TargetExistsError
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
-from midtime.model.words import counted
+from midtime.model.words import counted, listed
+from midtime.stores import notes
 from midtime.stores.base import Say, Shelf, Target, Waiting
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.copies import (
-    PLACED,
-    TAG,
     Standing,
     available,
     backups_of,
@@ -31,18 +29,10 @@ from midtime.stores.dynamodb.copies import (
 from midtime.stores.dynamodb.history import histories
 from midtime.stores.dynamodb.marking import require_fit
 from midtime.stores.dynamodb.notes import Copies, Notes
-from midtime.stores.dynamodb.pacing import is_full, put_off, waiting
+from midtime.stores.dynamodb.pacing import is_full, put_off
 from midtime.stores.dynamodb.settings import MarkedTables
-from midtime.stores.dynamodb.tables import listed
-
-
-def marked_tables(backup: StoreBackup, shelf: Shelf) -> MarkedTables:
-    """What the mark noted.
-
-    :raises ArtifactError: it is missing or was altered
-    """
-    (artifact,) = backup.artifacts
-    return MarkedTables.unseal(artifacts.read(artifact, shelf.folder), where=f"{shelf.folder}/{artifact.path}")
+from midtime.stores.looks import waiting
+from midtime.stores.naming import COPY_TAG, PLACED
 
 
 def begin(topology: Topology, aws: Aws, backup: StoreBackup, shelf: Shelf, target: Target) -> Copies:
@@ -50,13 +40,13 @@ def begin(topology: Topology, aws: Aws, backup: StoreBackup, shelf: Shelf, targe
 
     :raises TargetExistsError: something does
     """
-    notes = Notes(topology, target)
-    if found := notes.copies():
+    own = Notes(topology, target)
+    if found := own.copies():
         return found
-    marked = marked_tables(backup, shelf)
+    marked = notes.marked(backup, shelf, MarkedTables)
     names = copy_names(target, marked.prefix, [table.name for table in marked.tables])
     require_free(aws, list(names.values()))
-    return notes.begin_copies(names, marked)
+    return own.begin_copies(names, marked)
 
 
 def require_free(aws: Aws, names: Sequence[str]) -> None:
@@ -140,7 +130,7 @@ class Restoring:
 
         :raises TargetExistsError: another run says that it is its own
         """
-        tags = {each.name: tags_of(self.aws, each).get(TAG, "") for each in ready}
+        tags = {each.name: tags_of(self.aws, each).get(COPY_TAG, "") for each in ready}
         require_none_taken(
             self.aws.store, [name for name, said in tags.items() if said.removeprefix(PLACED) not in ("", self.notes.working)]
         )

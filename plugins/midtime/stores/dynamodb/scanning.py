@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from midtime.errors import StoreError, StoreUnreachableError
-from midtime.stores.dynamodb import pacing
+from midtime.stores import looks
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.refusals import aws_errors, code_of
 
@@ -80,7 +80,7 @@ def get_items(aws: Aws, table: str, keys: Iterable[Item]) -> Iterator[Item]:
         if tries == TRIES:
             raise StoreUnreachableError(f"store {aws.store}: {table} does not keep up with being read", fix="try again later")
         if left:
-            pacing.sleep(min(LONGEST, 0.1 * 2**tries))
+            looks.sleep(min(LONGEST, 0.1 * 2**tries))
 
 
 def patiently(aws: Aws, call: Any, **arguments: Any) -> Any:
@@ -94,5 +94,5 @@ def patiently(aws: Aws, call: Any, **arguments: Any) -> Any:
             busy = isinstance(cause, ClientError) and code_of(cause) in _BUSY
             if number == TRIES - 1 or not (busy or isinstance(error, StoreUnreachableError)):
                 raise
-            pacing.sleep(min(LONGEST, 0.2 * 2**number))
+            looks.sleep(min(LONGEST, 0.2 * 2**number))
     raise AssertionError

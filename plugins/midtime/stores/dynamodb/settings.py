@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-from midtime.model.restore_point import Instant, Record, Sealed
-
-FILE = "settings.json"
-"""The artifact's name in the store's folder."""
+from midtime.model.restore_point import Instant, Record
+from midtime.stores import marks
+from midtime.stores.marks import Mark, Spoken
 
 
 class Capacity(Record):
@@ -94,12 +92,9 @@ class TableSettings(Record):
     """Regions; a restored copy has none."""
 
 
-class MarkedTables(Sealed):
+class MarkedTables(Mark):
     """The artifact: all tables of one store at the mark."""
 
-    store: str
-    instant: Instant
-    """On the service's clock."""
     region: str
     account: str
     prefix: str
@@ -118,15 +113,10 @@ class MarkedTables(Sealed):
 
 def differences(marked: TableSettings, now: TableSettings) -> list[str]:
     """What is different now, one sentence each; names, ids and histories aside. Empty where all was put back."""
-    was, is_ = dict(spoken(marked)), dict(spoken(now))
-    return [
-        f"{now.name}: {what} was {was.get(what, 'not there')}, is {is_.get(what, 'not there')}"
-        for what in dict.fromkeys([*was, *is_])
-        if was.get(what) != is_.get(what)
-    ]
+    return marks.differences(now.name, spoken(marked), spoken(now))
 
 
-def spoken(table: TableSettings) -> Iterator[tuple[str, str]]:
+def spoken(table: TableSettings) -> Spoken:
     """Every setting and its value in words; what is off is left out."""
     yield "billing", table.billing
     yield "table class", table.table_class

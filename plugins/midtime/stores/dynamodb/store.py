@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -52,7 +52,7 @@ class DynamodbStore(ManagedStore):
         """Note every table with its settings."""
         return marking.mark(self.topology, self.aws, instant, shelf, say)
 
-    def restorable(self, backup: StoreBackup) -> Restorable:
+    def restorable(self, backup: StoreBackup, passed: Collection[str] = ()) -> Restorable:
         """Whether every table reaches the instant."""
         return restorable(self.aws, backup)
 

@@ -16,19 +16,19 @@ from typing import Any
 
 from midtime.errors import LeaseHeldError, RestoreFailedError, StoreStatementError, TargetExistsError
 from midtime.model.instants import utc_now
-from midtime.model.words import counted
+from midtime.model.words import counted, listed
+from midtime.stores import looks
 from midtime.stores.base import Waiting
-from midtime.stores.dynamodb import pacing
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.copies import Standing, available, backups_named, let_go, remove_backups, standings
 from midtime.stores.dynamodb.history import GOING, histories
 from midtime.stores.dynamodb.notes import Copies, Kept, Notes
-from midtime.stores.dynamodb.pacing import is_full, put_off, waiting
+from midtime.stores.dynamodb.pacing import is_full, put_off
 from midtime.stores.dynamodb.putting import Putting, limits, throughput
 from midtime.stores.dynamodb.reading import read_settings
 from midtime.stores.dynamodb.refusals import aws_errors
 from midtime.stores.dynamodb.settings import TableSettings
-from midtime.stores.dynamodb.tables import listed
+from midtime.stores.looks import waiting
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +91,9 @@ class Swap:
         if self.notes.going_back:
             self.back()
         kept = self.notes.kept() or self._keep()
-        pacing.to_the_end(partial(self._save_live, kept), log.info)
+        looks.to_the_end(partial(self._save_live, kept), log.info)
         putting = Putting(self.aws, {table.name: table for table in self.copies.marked.tables})
-        pacing.to_the_end(partial(self._move, kept, Whose.NEW, putting), log.info)
+        looks.to_the_end(partial(self._move, kept, Whose.NEW, putting), log.info)
         _say_differences(putting, "in the mark")
 
     def _keep(self) -> Kept:
@@ -141,7 +141,7 @@ class Swap:
             self._require_way_back(kept)
             self.notes.say_going_back()
             putting = Putting(self.aws, {table.name: table for table in kept.tables})
-            pacing.to_the_end(partial(self._move, kept, Whose.BACK, putting), log.info)
+            looks.to_the_end(partial(self._move, kept, Whose.BACK, putting), log.info)
             _say_differences(putting, "before")
             self.notes.say_all_back()
         remove_backups(self.aws, kept.aside, kept.began_at)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from typing import cast
 
 from midtime.errors import StoreAccessError
 from midtime.model.topology import Topology
 from midtime.model.topology.cloud import Dynamodb
-from midtime.model.words import counted
+from midtime.model.words import counted, listed
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.refusals import aws_errors
 from midtime.stores.fences import fence_table
@@ -17,7 +17,6 @@ from midtime.verify.records import FENCE_TABLE
 COORDINATOR, METADATA = "state", "metadata"
 NAMESPACES = "namespaces"
 """ScalarDB's list of namespaces; older versions have none."""
-SHOWN = 5
 
 
 def full_name(spec: Dynamodb, namespace: str, table: str) -> str:
@@ -75,11 +74,6 @@ def known_to_scalardb(topology: Topology, aws: Aws) -> list[str]:
         names = [item["table"]["S"] for page in pages for item in page["Items"] if "S" in item.get("table", {})]
     spelled = (name if name.startswith(begins) else prefix + name for name in names)  # old versions leave the prefix out
     return sorted({name for name in spelled if name.startswith(begins)})
-
-
-def listed(names: Sequence[str]) -> str:
-    """For messages: the first few."""
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def _missing(topology: Topology, aws: Aws, found: Collection[str], *, fence: bool) -> list[str]:

@@ -12,7 +12,7 @@ from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.topology.cloud import Dynamodb
 from midtime.model.topology.targets import Target as TargetWish
-from midtime.model.words import counted
+from midtime.model.words import counted, listed
 from midtime.stores.base import WILL_BE, Question, Target
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.copies import copy_names, require_ours, standings
@@ -21,7 +21,7 @@ from midtime.stores.dynamodb.marking import require_fit
 from midtime.stores.dynamodb.notes import Notes
 from midtime.stores.dynamodb.reading import read_settings
 from midtime.stores.dynamodb.restoring import require_free
-from midtime.stores.dynamodb.tables import beginnings, find_tables, listed, neighbours
+from midtime.stores.dynamodb.tables import beginnings, find_tables, neighbours
 from midtime.stores.naming import working_name
 
 _PREFIX = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,149}")

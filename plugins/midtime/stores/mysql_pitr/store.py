@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -155,7 +155,7 @@ class MysqlPitrStore(CopiedStore):
 
     # -- restore --------------------------------------------------------------------------------------------------------------------
 
-    def restorable(self, backup: StoreBackup) -> Restorable:
+    def restorable(self, backup: StoreBackup, passed: Collection[str] = ()) -> Restorable:
         """Whether the full dump and all of the log up to the point are there; only an archive of the log may take its time."""
         base = self.bases.of(backup)
         kept = self._kept(base, backup)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -58,7 +58,7 @@ class PostgresqlHistory(PostgresqlServer):
             raise RequestError(f"store {self.name!r} says nothing of its WAL archive", fix="add wal: {archive: ...} to the topology")
         return Archive(self.spec.wal.archive, plain=self.spec.wal.restore_command is None)
 
-    def restorable(self, backup: StoreBackup) -> Restorable:
+    def restorable(self, backup: StoreBackup, passed: Collection[str] = ()) -> Restorable:
         """Whether the archive holds all WAL from the base's start to the point."""
         return self.archive.restorable(Span.from_dict(backup.details["wal"]))
 

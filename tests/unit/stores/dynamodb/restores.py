@@ -13,8 +13,9 @@ from midtime.catalog import Catalog
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology.cloud import Dynamodb
 from midtime.model.topology.targets import Target as TargetWish
+from midtime.stores import looks
 from midtime.stores.base import Shelf, Target, Waiting
-from midtime.stores.dynamodb import copies, history, notes, pacing, placing, reading, restoring, swapping
+from midtime.stores.dynamodb import copies, history, notes, placing, reading, restoring, swapping
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.store import DynamodbStore
 from tests.unit.stores.dynamodb.memory import PLAIN, RICH, START, Memory
@@ -39,8 +40,8 @@ class Account:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, memory: Memory | None = None, **spec: Any) -> None:
         self.memory = memory or Memory()
-        monkeypatch.setattr(pacing, "sleep", self.memory.sleep)
-        for module in (notes, pacing, placing, restoring, swapping):
+        monkeypatch.setattr(looks, "sleep", self.memory.sleep)
+        for module in (notes, looks, placing, restoring, swapping):
             monkeypatch.setattr(module, "utc_now", lambda: self.memory.moment(self.memory.now))
         for module in (history, copies, reading):
             monkeypatch.setattr(module, "of_each", lambda names, ask: [ask(name) for name in names])

@@ -15,7 +15,8 @@ from midtime.errors import MidtimeError, NotRestorableError, StoreAccessError, S
 from midtime.model.instants import utc_now
 from midtime.model.restore_point import StoreBackup
 from midtime.stores.base import Shelf
-from midtime.stores.dynamodb.settings import FILE, MarkedTables
+from midtime.stores.dynamodb.settings import MarkedTables
+from midtime.stores.marks import FILE
 from tests.unit.stores.dynamodb.world import FENCE, TABLES, World, bank, refusing
 
 POINT = "20261121T020007Z-3fa9c1"

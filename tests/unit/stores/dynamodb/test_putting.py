@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from midtime.stores.dynamodb.copies import TAG, Standing
+from midtime.stores.dynamodb.copies import Standing
 from midtime.stores.dynamodb.putting import REPEATS, TRIES, Putting, changes, wanted_of
 from midtime.stores.dynamodb.settings import Capacity, IndexSettings, Scaling, ScalingPolicy, TableSettings
 from midtime.stores.dynamodb.swapping import overrides
+from midtime.stores.naming import COPY_TAG
 from tests.unit.builders import MIDTIME
 from tests.unit.stores.dynamodb.memory import refusal
 from tests.unit.stores.dynamodb.restores import Account, account
@@ -85,7 +86,7 @@ def test_limits_by_demand(account: Account) -> None:
 
 def test_a_policy_is_about_the_table_itself_and_some_tags_are_nobodys() -> None:
     now = table(name="new", arn="arn:aws:dynamodb:r:1:table/new")
-    wanted = wanted_of(table(policy='{"Resource": "arn:aws:dynamodb:r:1:table/old"}', tags={"a": "b", TAG: "x", "aws:y": "z"}), now)
+    wanted = wanted_of(table(policy='{"Resource": "arn:aws:dynamodb:r:1:table/old"}', tags={"a": "b", COPY_TAG: "x", "aws:y": "z"}), now)
     assert wanted.policy == '{"Resource": "arn:aws:dynamodb:r:1:table/new"}'
     assert wanted.tags == {"a": "b"}
 

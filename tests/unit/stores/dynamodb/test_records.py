@@ -13,7 +13,8 @@ from moto.dynamodb.models.dynamo_type import Item
 from moto.dynamodb.models.table import Table
 
 from midtime.errors import RequestError, StoreStatementError
-from midtime.stores.dynamodb import pacing, scanning
+from midtime.stores import looks
+from midtime.stores.dynamodb import scanning
 from midtime.stores.dynamodb.copies import standings
 from midtime.stores.dynamodb.history import histories
 from midtime.stores.dynamodb.notes import Copies
@@ -96,7 +97,7 @@ def restored(empty: World) -> Restored:
 
 @pytest.fixture
 def empty(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(pacing, "sleep", lambda _: None)
+    monkeypatch.setattr(looks, "sleep", lambda _: None)
     with mock_aws(), patch.object(Table, "describe", with_id):
         yield World(prefix=PREFIX)
 

@@ -24,7 +24,7 @@ from midtime.errors import (
 from midtime.model.topology import Topology
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores.base import WILL_BE, Target, ask
-from midtime.stores.dynamodb.copies import TAG
+from midtime.stores.naming import COPY_TAG
 from tests.unit.stores.dynamodb.memory import PLAIN, RICH, START, Memory, refusal
 from tests.unit.stores.dynamodb.restores import NAMES, RICH_TABLE, Account, account, shortest
 from tests.unit.stores.dynamodb.test_swapping import LIVE, SCALED, left_at_each, scaled
@@ -43,7 +43,12 @@ def test_a_drill(account: Account) -> None:
     assert copies(account, target) == {f"{target.working}_{name}": f"then {name}" for name in NAMES}
     for name in copies(account, target):
         copy = account.memory.tables[name].settings
-        assert (copy["tags"], copy["billing"], copy["period"], copy["protected"]) == ({TAG: target.working}, "PAY_PER_REQUEST", None, False)
+        assert (copy["tags"], copy["billing"], copy["period"], copy["protected"]) == (
+            {COPY_TAG: target.working},
+            "PAY_PER_REQUEST",
+            None,
+            False,
+        )
     assert not [resource for resource, _ in account.memory.targets if target.working in resource]
     account.store.place(account.backup, target)
     account.store.put_back(account.backup, target)
@@ -180,7 +185,7 @@ def test_nothing_but_its_own_is_discarded(account: Account, restored: dict[str, 
 def test_nor_what_is_another_runs_or_placed(account: Account, said: str) -> None:
     target = account.restore(account.target(to="new_"))
     table = account.memory.tables[f"new_{RICH_TABLE}"]
-    table.settings["tags"][TAG] = said.format(target.working)
+    table.settings["tags"][COPY_TAG] = said.format(target.working)
     account.store.discard(target)
     assert list(copies(account, target)) == [table.name]
 
@@ -219,7 +224,7 @@ def test_two_runs_that_came_to_the_same_names_are_told_apart(account: Account) -
     target, name = account.target(to="new_"), f"new_{RICH_TABLE}"
     assert account.look(target)
     account.memory.sleep(60)
-    account.memory.tables[name].settings["tags"][TAG] = "placed midtime_tmp_ffffff"
+    account.memory.tables[name].settings["tags"][COPY_TAG] = "placed midtime_tmp_ffffff"
     with pytest.raises(TargetExistsError, match=f"{name} is somebody else's"):
         account.look(target)
     account.store.discard(target)

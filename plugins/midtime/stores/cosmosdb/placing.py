@@ -1,0 +1,121 @@
+"""What becomes of the account that was made: ready for products, or what it was before that, or nothing any more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from midtime.errors import RestoreFailedError, StoreUnreachableError
+from midtime.model.instants import utc_now
+from midtime.model.topology import Topology
+from midtime.stores import looks
+from midtime.stores.base import Target, Waiting
+from midtime.stores.cosmosdb import operations
+from midtime.stores.cosmosdb.azure import Azure
+from midtime.stores.cosmosdb.comparing import setting_differences
+from midtime.stores.cosmosdb.copied import read_copy
+from midtime.stores.cosmosdb.notes import Copy, Notes
+from midtime.stores.cosmosdb.putting import Change, Putting, tag_changes, ttl_changes
+from midtime.stores.cosmosdb.restoring import UNSEEN
+from midtime.stores.cosmosdb.standing import Standing, standing
+from midtime.stores.looks import waiting
+from midtime.stores.naming import PLACED
+
+log = logging.getLogger(__name__)
+
+REMOVED_WITHIN, DELETED_WITHIN = 240.0, 1800.0
+"""Seconds in which an account can be deleted, and is then gone; what takes longer is the sweeper's."""
+DELETING = "it is being deleted"
+LOOK = 5.0
+
+
+def place(topology: Topology, azure: Azure, target: Target) -> None:
+    """Times to live as marked; and from then on it is nobody's to remove. A drill's account is not placed.
+
+    :raises RestoreFailedError: it is gone
+    """
+    if target.final == target.working:
+        return
+    note = _known(topology, azure, target)
+    _to_the_end(topology, azure, target, lambda: ttl_changes(azure, note, read_copy(azure, note)))
+    _to_the_end(topology, azure, target, lambda: tag_changes(azure, note, _ours(azure, note), PLACED + note.working))
+    for said in setting_differences(azure, note, read_copy(azure, note), placed=True):
+        log.warning("Not as in the mark: %s", said)
+    log.info(
+        "Account %s, %s. Its key is in nobody's log: `midtime hand-over %s %s %s --conn-id ...` makes a connection of it",
+        note.account, _ours(azure, note).endpoint, topology.name, target.store, note.account,
+    )  # fmt: skip
+
+
+def put_back(topology: Topology, azure: Azure, target: Target) -> None:
+    """It is the run's again, to be discarded."""
+    note = Notes(topology, target).copy()
+    if note and target.final != target.working and standing(azure, note.resource_group, note.account).copies(note):
+        _to_the_end(topology, azure, target, lambda: tag_changes(azure, note, _ours(azure, note), note.working))
+
+
+def discard(topology: Topology, azure: Azure, target: Target) -> None:
+    """Remove the account that is provably this run's: by what the service says of its making, by its name in the note, and by its tag.
+
+    :raises StoreUnreachableError: it cannot go yet
+    """
+    notes = Notes(topology, target)
+    if not (note := notes.copy()):
+        return
+    deleting, waiting_for = DELETED_WITHIN, REMOVED_WITHIN
+    while why := _leaving(azure, notes, note):
+        deleting, waiting_for = (deleting - LOOK, waiting_for) if why == DELETING else (deleting, waiting_for - LOOK)
+        if min(deleting, waiting_for) < 0:
+            raise StoreUnreachableError(
+                f"store {azure.store}: account {note.account} cannot be removed yet: {why}",
+                fix="nothing, if it is being restored or deleted: midtime__sweep tries again every minute; remove a lock that is on it",
+            )
+        looks.sleep(LOOK)
+    notes.end()
+
+
+def _leaving(azure: Azure, notes: Notes, note: Copy) -> str:
+    """One step towards its end: why it is there yet; empty once it is gone, or was never ours to remove."""
+    found = standing(azure, note.resource_group, note.account)
+    if not found.said:
+        return _on_its_way(azure, notes)
+    if not found.copies(note) or found.placed:
+        return ""
+    if found.state == "Deleting":
+        return DELETING
+    call = azure.arm.database_accounts.begin_delete
+    return operations.begin(azure, f"deletion of {note.account}", call, note.resource_group, note.account)[1] or DELETING
+
+
+def _on_its_way(azure: Azure, notes: Notes) -> str:
+    """Whether the service makes it yet, though it is not to be seen: whoever asked for it may have died a moment ago."""
+    if not (progress := notes.progress()) or progress.there:
+        return ""
+    if progress.operations:
+        return "it is being made" if any(operations.look(azure, each).running for each in progress.operations) else ""
+    return "it was asked for a moment ago" if utc_now() - progress.at < UNSEEN else ""
+
+
+def _known(topology: Topology, azure: Azure, target: Target) -> Copy:
+    if note := Notes(topology, target).copy():
+        _ours(azure, note)
+        return note
+    raise RestoreFailedError(f"store {azure.store}: the run's note about account {target.final} is gone", fix="start a new run")
+
+
+def _ours(azure: Azure, note: Copy) -> Standing:
+    found = standing(azure, note.resource_group, note.account)
+    if not found.copies(note):
+        raise RestoreFailedError(f"store {azure.store}: account {note.account} is gone, or somebody else's now", fix="start a new run")
+    return found
+
+
+def _to_the_end(topology: Topology, azure: Azure, target: Target, changes: Callable[[], Iterable[Change]]) -> None:
+    putting, began = Putting(azure, Notes(topology, target)), utc_now()
+
+    def look() -> Waiting | None:
+        left = putting.under_way() or putting.make(changes())
+        return waiting(azure.store, left, began, azure.spec.restore_timeout) if left else None
+
+    looks.to_the_end(look, log.info)
+    putting.forget()

@@ -1,0 +1,78 @@
+"""What the marks of all managed stores have in common: that they can be kept at all, and that they are written once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import TypeVar
+
+from midtime.catalog import objects
+from midtime.errors import ManifestError, NotRestorableError
+from midtime.model.instants import to_rfc3339
+from midtime.model.restore_point import Artifact, Instant, Sealed
+from midtime.model.words import SHOWN
+from midtime.stores.base import Shelf
+
+FILE = "settings.json"
+"""The artifact's name in the store's folder."""
+
+
+class Mark(Sealed):
+    """What was marked, with what a restore of it loses."""
+
+    store: str
+    instant: Instant
+    """On the service's clock."""
+
+
+AnyMark = TypeVar("AnyMark", bound=Mark)
+Spoken = Iterator[tuple[str, str]]
+"""A setting, and its value in words; what is off is left out."""
+
+
+def keep(shelf: Shelf, mark: AnyMark) -> tuple[AnyMark, Artifact]:
+    """Put it down. Of two tries that live at once the first one's stays: a manifest may name it already when the other one wakes up."""
+    path, name = shelf.folder / shelf.prefix / FILE, f"{shelf.prefix}/{FILE}"
+    content = mark.seal()
+    try:
+        objects.create(path, content)
+    except FileExistsError:
+        there = objects.read(path)
+        if (known := _known(type(mark), there, str(path))) and known.instant == mark.instant:
+            mark, content = known, there
+        else:
+            objects.replace(path, content)
+    return mark, Artifact(path=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def require_fit(store: str, instant: datetime, reasons: Iterable[tuple[str, str]], *, fix: str) -> None:
+    """Everything can be restored to the instant, by now or later.
+
+    :param reasons: names, and why each cannot
+    :raises NotRestorableError: some cannot
+    """
+    bad = [f"{name} {why}" for name, why in reasons if why]
+    if bad:
+        more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        raise NotRestorableError(f"store {store} cannot be restored to {to_rfc3339(instant)}: {'; '.join(bad[:SHOWN])}{more}", fix=fix)
+
+
+def differences(what: str, marked: Spoken, now: Spoken) -> list[str]:
+    """What is different now, one sentence each. Empty where all was put back.
+
+    :param what: has these settings
+    """
+    was, is_ = dict(marked), dict(now)
+    return [
+        f"{what}: {each} was {was.get(each, 'not there')}, is {is_.get(each, 'not there')}"
+        for each in dict.fromkeys([*was, *is_])
+        if was.get(each) != is_.get(each)
+    ]
+
+
+def _known(kind: type[AnyMark], content: bytes, where: str) -> AnyMark | None:
+    try:
+        return kind.unseal(content, where=where)
+    except ManifestError:
+        return None

@@ -1,0 +1,146 @@
+"""A store in the subscription that is a dictionary, marked, and what a run does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from midtime.catalog import Catalog
+from midtime.model.restore_point import StoreBackup
+from midtime.model.topology import Topology
+from midtime.model.topology.cloud import Cosmosdb
+from midtime.model.topology.targets import Target as TargetWish
+from midtime.stores import looks
+from midtime.stores.base import Shelf, Target, Waiting
+from midtime.stores.cosmosdb import backups, copied, describing, indexing, notes, placing, putting, restorable, restored, restoring, targets
+from midtime.stores.cosmosdb.azure import Azure
+from midtime.stores.cosmosdb.store import CosmosdbStore
+from tests.unit.builders import LEDGER
+from tests.unit.builders import topology as build
+from tests.unit.stores.cosmosdb.memory import GROUP, KEY, LIVE, PROCEDURE, START, SUBSCRIPTION, Account, Container, LeftError, Memory
+
+POINT, RUN = "20261121T020007Z-3fa9c1", "abc123"
+NAMES = ("bank/accounts", "bank/midtime_fence", "coordinator/state", "scalardb/metadata")
+INDEX = {"indexingMode": "consistent", "includedPaths": [{"path": "/concatenatedPartitionKey/?"}], "excludedPaths": [{"path": "/*"}]}
+
+
+def topology(destination: str = "file:///nowhere", **store: Any) -> Topology:
+    spec = {
+        "name": "points", "engine": "cosmosdb", "conn_id": "azure", "data_conn_id": "points_db", "subscription_id": SUBSCRIPTION,
+        "resource_group": GROUP, "account": LIVE, "namespaces": ["bank"],
+    }  # fmt: skip
+    return build(destination=destination, products=[LEDGER], stores=[spec | store], scalardb={"coordinators": [{"store": "points"}]})
+
+
+class InMemory(Azure):
+    """Without a login."""
+
+    def __init__(self, memory: Memory, spec: Cosmosdb) -> None:
+        super().__init__("points", spec)
+        self.memory = memory
+        self.__dict__["arm"] = memory.arm
+
+    def data_of(self, resource_group: str, account: str) -> Any:
+        self.reached(resource_group, account)
+        return self.memory.data(account)
+
+
+class Subscription:
+    """It, the store, and a restore point of it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, memory: Memory | None = None, **spec: Any) -> None:
+        self.memory = memory or Memory()
+        self.patch(monkeypatch)
+        self.topology = topology(f"file://{folder}", **spec)
+        self.catalog = Catalog(self.topology.destination, self.topology.name)
+        self.shelf = Shelf(self.catalog.folder(POINT), "points")
+        self.backup: StoreBackup
+
+    def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(looks, "sleep", self.memory.sleep)
+        for module in (looks, notes, placing, putting, restoring, backups):
+            monkeypatch.setattr(module, "utc_now", lambda: self.memory.moment(self.memory.now))
+        for module in (describing, indexing, targets, restorable):
+            monkeypatch.setattr(module, "of_each", lambda things, ask: [ask(each) for each in things])
+        monkeypatch.setattr("midtime.stores.cosmosdb.standing.Azure", lambda store, spec: InMemory(self.memory, spec))
+        monkeypatch.setattr("midtime.stores.cosmosdb.targets.Azure", lambda store, spec: InMemory(self.memory, spec))
+        assert copied.copy_at
+        assert restored.open_restored
+
+    @property
+    def store(self) -> CosmosdbStore:
+        """As another process would open it."""
+        store = CosmosdbStore(self.topology, "points")
+        store.__dict__["azure"] = InMemory(self.memory, cast(Cosmosdb, self.topology.store("points")))
+        return store
+
+    def fill(self, **properties: Any) -> Subscription:
+        self.memory.make(LIVE, {of: dict(self._containers(of)) for of in ("bank", "coordinator", "scalardb")}, **properties)
+        live = self.memory.accounts[LIVE]
+        live.throughputs["bank"] = {"throughput": 800}
+        live.assignments = [
+            {"name": "a1", "principalId": "p1", "roleDefinitionId": f"{GROUP}/r1", "scope": "/x/databaseAccounts/bank-prod"}
+        ]
+        return self
+
+    def _containers(self, database: str) -> Iterator[tuple[str, Container]]:
+        for name in NAMES:
+            of, _, container = name.partition("/")
+            if of != database:
+                continue
+            resource: dict[str, Any] = {"partitionKey": {"paths": ["/concatenatedPartitionKey"], "kind": "Hash"}, "indexingPolicy": INDEX}
+            made = Container(f"rid-{name}", resource)
+            if container in ("accounts", "state"):
+                made.scripts["procedures"] = {each: {"body": body} for each, body in PROCEDURE.items()}
+            if container == "accounts":
+                made.throughput = {"autoscaleSettings": {"maxThroughput": 4000}}
+                made.scripts["triggers"] = {"t": {"body": "function t() {}", "triggerType": "Pre", "triggerOperation": "All"}}
+                made.scripts["functions"] = {"f": {"body": "function f() {}"}}
+            if container == "midtime_fence":
+                resource["defaultTtl"] = 5184000
+            yield container, made
+
+    def mark(self) -> Subscription:
+        self.memory.now += 600
+        self.backup = self.store.mark(START + timedelta(seconds=300), self.shelf, lambda _: None)
+        self.memory.now += 600
+        return self
+
+    def target(self, *, drill: bool = False, in_place: bool = False, to: str | None = None) -> Target:
+        return self.store.target(TargetWish(to=to) if to else None, run=RUN, drill=drill, in_place=in_place)
+
+    def look(self, target: Target) -> Waiting | None:
+        return self.store.restore(self.backup, self.shelf, target, lambda _: None)
+
+    def restore(self, target: Target) -> Target:
+        while waiting := self.look(target):
+            self.memory.sleep(waiting.look_again.total_seconds())
+        return target
+
+    def copy(self, target: Target) -> Account:
+        return self.memory.accounts[target.final]
+
+    @contextmanager
+    def leaving(self, number: int) -> Iterator[Callable[[], bool]]:
+        """The process is gone at a call, counted from now; answers afterwards whether it came so far."""
+        came: list[bool] = []
+        self.memory.leave_at = self.memory.counts.total() + number
+        try:
+            yield lambda: bool(came)
+        except LeftError:
+            came.append(True)
+        finally:
+            self.memory.leave_at = None
+
+
+@pytest.fixture
+def subscription(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subscription:
+    return Subscription(tmp_path, monkeypatch).fill().mark()
+
+
+__all__ = ["KEY", "Subscription", "subscription"]

@@ -1,0 +1,100 @@
+"""An operation of ARM's, begun by one process and looked at by another, and the answers that it may have."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from azure.core.exceptions import ServiceRequestError
+from azure.core.rest import HttpRequest
+
+from midtime.errors import StoreAccessError, StoreError, StoreStatementError
+from midtime.stores.cosmosdb.notes import Operation
+from midtime.stores.cosmosdb.operations import Look, begin, look
+from tests.unit.stores.cosmosdb.memory import Response, refusal
+
+PATH = "/subscriptions/s/operationsStatus/1?api-version=2"
+
+
+class Arm:
+    """Answers as it is told, and remembers what it was asked."""
+
+    def __init__(self, answer: Response) -> None:
+        self.answer, self.asked = answer, list[HttpRequest]()
+        self.store, self.arm = "points", self
+
+    def send_request(self, request: HttpRequest) -> Any:
+        self.asked.append(request)
+        return self.answer
+
+
+def looked(*answer: Any) -> Look:
+    return look(Arm(Response(*answer)), Operation(what="x", path=PATH))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ((200, {"status": "Succeeded"}), Look()),
+        ((200, {"status": "Dequeued"}), Look(running=True)),
+        ((200, {"status": "Failed", "error": {"code": "C", "message": "no\nroom"}}), Look(failed="C: no room")),
+        ((200, {"status": "Canceled"}), Look(failed="Canceled: no reason given")),
+        ((202, {}), Look(running=True)),
+        ((200, {"id": "the resource itself"}), Look()),
+        ((204,), Look()),
+        ((404,), Look()),
+    ],
+)
+def test_answers(answer: Any, found: Look) -> None:
+    assert looked(*answer) == found
+
+
+def test_the_result_of_one_that_failed() -> None:
+    assert "no room" in looked(400, "no room").failed
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, StoreAccessError), (403, StoreAccessError), (429, StoreStatementError), (503, StoreError)]
+)
+def test_an_answer_that_says_nothing_of_the_operation(status: int, kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        looked(status, "no")
+
+
+def test_one_that_has_no_link_is_over() -> None:
+    arm = Arm(Response(500))
+    assert look(arm, Operation(what="x")) == Look()  # type: ignore[arg-type]
+    assert arm.asked == []
+
+
+def begun(headers: dict[str, str]) -> Operation | None:
+    def call(*said: Any, polling: bool, raw_response_hook: Any) -> None:
+        assert (said, polling) == (("a",), False)
+        raw_response_hook(SimpleNamespace(http_response=SimpleNamespace(headers=headers)))
+
+    return begin(SimpleNamespace(store="points"), "x", call, "a")[0]  # type: ignore[arg-type]
+
+
+def test_its_status_is_preferred_and_its_host_forgotten() -> None:
+    links = {"Location": "https://management.azure.com/result", "Azure-AsyncOperation": f"https://evil.example{PATH}"}
+    assert begun(links) == Operation(what="x", path=PATH)
+    assert begun({}) == Operation(what="x")
+
+
+@pytest.mark.parametrize("error", [refusal(429), refusal(409), refusal(412), refusal(500), ServiceRequestError("away")])
+def test_for_later(error: Exception) -> None:
+    def call(**_: Any) -> None:
+        raise error
+
+    operation, why = begin(SimpleNamespace(store="points"), "x", call)  # type: ignore[arg-type]
+    assert operation is None
+    assert why.startswith("store points: ")
+
+
+def test_for_never() -> None:
+    def call(**_: Any) -> None:
+        raise refusal(400, "no such thing")
+
+    with pytest.raises(StoreStatementError, match="no such thing"):
+        begin(SimpleNamespace(store="points"), "x", call)  # type: ignore[arg-type]

@@ -1,0 +1,65 @@
+"""The user's own command puts the stored procedures back: with what it needs, with nothing shown, and it is not believed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from midtime.errors import RestoreFailedError
+from tests.unit.stores.cosmosdb.memory import KEY, PROCEDURE
+from tests.unit.stores.cosmosdb.restores import Subscription
+
+SCRIPT = """
+import os, sys
+with open(sys.argv[1], "a") as file:
+    file.write(os.environ["MIDTIME_COSMOSDB_ENDPOINT"] + " " + os.environ["MIDTIME_COSMOSDB_ACCOUNT"] + chr(10))
+assert os.environ["MIDTIME_COSMOSDB_KEY"] not in " ".join(sys.argv)
+print("key is", os.environ["MIDTIME_COSMOSDB_KEY"])
+sys.exit(int(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> Path:
+    return tmp_path / "said"
+
+
+def repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Path, code: int) -> Subscription:
+    script = tmp_path / "repair.py"
+    script.write_text(SCRIPT)
+    repair = {"command": [sys.executable, str(script), str(said), str(code)], "timeout": "30s"}
+    return Subscription(tmp_path, monkeypatch, repair=repair).fill().mark()
+
+
+def test_it_runs_once_and_is_given_the_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Path) -> None:
+    subscription = repaired(tmp_path, monkeypatch, said, 0)
+    target, real = subscription.target(drill=True), subscription.memory.list_sql_stored_procedures
+
+    def after_the_command(*where: str) -> object:
+        if said.exists():  # by another version of ScalarDB
+            for of, name in (("bank", "accounts"), ("coordinator", "state")):
+                subscription.copy(target).databases[of][name].scripts["procedures"] = {each: {"body": "newer"} for each in PROCEDURE}
+        return real(*where)
+
+    monkeypatch.setattr(subscription.memory, "list_sql_stored_procedures", after_the_command)
+    subscription.restore(target)
+    subscription.look(target)
+    assert said.read_text() == f"https://{target.final}.example {target.final}\n"
+    assert subscription.memory.counts["begin_create_update_sql_stored_procedure"] == 0
+    with subscription.store.restored(subscription.backup, target) as restored:
+        assert restored.schema_differences() == []
+
+
+def test_one_that_does_nothing_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Path) -> None:
+    subscription = repaired(tmp_path, monkeypatch, said, 0)
+    with pytest.raises(RestoreFailedError, match=r"did not put back mutate.js of bank/accounts, mutate.js of coordinator/state"):
+        subscription.restore(subscription.target(drill=True))
+
+
+def test_one_that_fails_says_why_without_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Path) -> None:
+    subscription = repaired(tmp_path, monkeypatch, said, 3)
+    with pytest.raises(RestoreFailedError, match=r"key is \*\*\*\n\(exit code 3\)") as caught:
+        subscription.restore(subscription.target(drill=True))
+    assert KEY not in str(caught.value)
