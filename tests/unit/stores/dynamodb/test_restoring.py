@@ -214,6 +214,7 @@ def test_one_that_is_put_off_keeps_no_other_waiting(account: Account) -> None:
     account.memory.before_each = refuse
     target = account.target(drill=True)
     assert account.look(target)
+    assert next(call for call in account.memory.log if call.startswith("restore")).endswith(RICH_TABLE)
     assert len(copies(account, target)) == len(NAMES) - 1
     account.restore(target)
     assert len(copies(account, target)) == len(NAMES)
@@ -277,6 +278,7 @@ def test_what_is_waited_for_is_said(account: Account) -> None:
     assert first
     assert first.detail.startswith("0 of 4 tables restored, 2 under way; the service takes no more now")
     assert "LimitExceededException" in first.detail
+    assert account.memory.counts["restore_table_to_point_in_time"] == 3, "nobody else is asked for once the quota is full"
     assert first.look_again == timedelta(seconds=5)
     account.memory.sleep(30)
     second = account.look(target)
