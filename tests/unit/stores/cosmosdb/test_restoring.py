@@ -98,6 +98,11 @@ class TestComing:
         assert ("Enabled", False) not in seen
         assert {("Disabled", False), ("Enabled", True)} == set(seen)
 
+    def test_strong_whatever_was_marked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        subscription = Subscription(tmp_path, monkeypatch).fill(consistencyPolicy={"defaultConsistencyLevel": "BoundedStaleness"}).mark()
+        target = subscription.restore(subscription.target(drill=True))
+        assert subscription.copy(target).properties["consistencyPolicy"]["defaultConsistencyLevel"] == "Strong"
+
     def test_an_index_is_waited_for(self, subscription: Subscription) -> None:
         target, memory = subscription.target(drill=True), subscription.memory
         while (waiting := subscription.look(target)) and "stored procedure" not in waiting.detail:
