@@ -150,3 +150,4 @@ class TestData:
         client.create_container("orders", {"paths": ["/concatenatedPartitionKey"], "kind": "Hash"})
         container.upsert_item({"id": "y", "concatenatedPartitionKey": "y"})
         assert [each["id"] for each in container.read_all_items()] == ["y"]
+        assert shop.calls()["counts"]["UpsertItem"] == 3  # one was refused
