@@ -69,7 +69,7 @@ class TestComing:
             copy.databases["bank"]["midtime_fence"].resource
             == subscription.memory.accounts[LIVE].databases["bank"]["midtime_fence"].resource
         )
-        assert copy.tags[COPY_TAG] == f"placed {target.working}"
+        assert (copy.tags[COPY_TAG], copy.tags["team"]) == (f"placed {target.working}", "bank")
         require_whole(subscription, target)
 
     def test_put_back_it_goes(self, subscription: Subscription) -> None:
