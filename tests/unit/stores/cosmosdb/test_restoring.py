@@ -365,6 +365,12 @@ class TestRefused:
             in answers(subscription, subscription.target())["can be restored to the instant"]
         )
 
+    def test_an_account_that_was_gone_by_then(self, subscription: Subscription) -> None:
+        subscription.memory.delete(LIVE)
+        later = subscription.backup.midtime + timedelta(seconds=3600)
+        subscription.backup = subscription.backup.model_copy(update={"midtime": later})
+        assert "was deleted at" in answers(subscription, subscription.target())["can be restored to the instant"]
+
     def test_not_reached_yet(self, subscription: Subscription) -> None:
         subscription.memory.now = 350
         assert (
