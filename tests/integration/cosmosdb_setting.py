@@ -34,10 +34,10 @@ SHORTLY = 0.2
 class Shop:
     """Containers of its own, one with all the settings that there are, and ScalarDB's."""
 
-    def __init__(self, server: CosmosDB, folder: Path, namespaces: Sequence[str] = ("shop",), **store: Any) -> None:
+    def __init__(self, server: CosmosDB, folder: Path, namespaces: Sequence[str] = ("shop",), account: str = LIVE, **store: Any) -> None:
         self.server, self.folder = server, folder
         own = {"subscription_id": server.SUBSCRIPTION, "data_conn_id": "shop_data", "fence": False, **store}
-        spec = server.topology_store("shop", namespaces, LIVE, **own)
+        spec = server.topology_store("shop", namespaces, account, **own)
         products = [{"kind": "scalardb-server", "endpoints": {"static": ["127.0.0.1:1"]}}]
         body = {"name": "shop", "destination": f"file://{folder}/points", "stores": [spec], "products": products}
         self.topology = Topology.model_validate({**body, "scalardb": {"coordinators": [{"store": "shop"}], "clock_bound": "0s"}})

@@ -143,10 +143,11 @@ class TestData:
 
     def test_a_container_that_was_made_anew(self, shop: CosmosDB) -> None:
         """A client's cached resource id is no longer good, and the SDK finds out."""
-        client = shop.data("shop").get_database_client("shop")
-        container = client.get_container_client("orders")
+        container = shop.container("shop", "shop", "orders")
         container.upsert_item({"id": "x", "concatenatedPartitionKey": "x"})
-        client.delete_container("orders")
-        client.create_container("orders", {"paths": ["/concatenatedPartitionKey"], "kind": "Hash"})
+        other = shop.data("shop", shop.key("shop")).get_database_client("shop")
+        other.delete_container("orders")
+        other.create_container("orders", {"paths": ["/concatenatedPartitionKey"], "kind": "Hash"})
         container.upsert_item({"id": "y", "concatenatedPartitionKey": "y"})
         assert [each["id"] for each in container.read_all_items()] == ["y"]
+        assert shop.calls()["counts"]["UpsertItem"] == 3  # one was refused

@@ -65,8 +65,11 @@ class TestComing:
             subscription.store.place(subscription.backup, target)
         subscription.store.discard(target)
         copy = subscription.copy(target)
-        assert copy.databases["bank"]["midtime_fence"].resource["defaultTtl"] == 5184000
-        assert copy.tags[COPY_TAG] == f"placed {target.working}"
+        assert (
+            copy.databases["bank"]["midtime_fence"].resource
+            == subscription.memory.accounts[LIVE].databases["bank"]["midtime_fence"].resource
+        )
+        assert (copy.tags[COPY_TAG], copy.tags["team"]) == (f"placed {target.working}", "bank")
         require_whole(subscription, target)
 
     def test_put_back_it_goes(self, subscription: Subscription) -> None:
@@ -97,6 +100,11 @@ class TestComing:
         subscription.restore(target)
         assert ("Enabled", False) not in seen
         assert {("Disabled", False), ("Enabled", True)} == set(seen)
+
+    def test_strong_whatever_was_marked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        subscription = Subscription(tmp_path, monkeypatch).fill(consistencyPolicy={"defaultConsistencyLevel": "BoundedStaleness"}).mark()
+        target = subscription.restore(subscription.target(drill=True))
+        assert subscription.copy(target).properties["consistencyPolicy"]["defaultConsistencyLevel"] == "Strong"
 
     def test_an_index_is_waited_for(self, subscription: Subscription) -> None:
         target, memory = subscription.target(drill=True), subscription.memory
@@ -356,6 +364,12 @@ class TestRefused:
             "is not among the accounts that can be restored any more"
             in answers(subscription, subscription.target())["can be restored to the instant"]
         )
+
+    def test_an_account_that_was_gone_by_then(self, subscription: Subscription) -> None:
+        subscription.memory.delete(LIVE)
+        later = subscription.backup.midtime + timedelta(seconds=3600)
+        subscription.backup = subscription.backup.model_copy(update={"midtime": later})
+        assert "was deleted at" in answers(subscription, subscription.target())["can be restored to the instant"]
 
     def test_not_reached_yet(self, subscription: Subscription) -> None:
         subscription.memory.now = 350
