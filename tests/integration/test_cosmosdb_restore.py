@@ -73,11 +73,13 @@ class TestBeside:
                 in said[0]
             )
 
+    @pytest.mark.long
     def test_reads_are_strong_whatever_the_service_restores(self, own_server: CosmosDB, tmp_path: Path) -> None:
         with shop_of(own_server, tmp_path, restored_consistency="Session") as shop:
             target = shop.restore(shop.target(drill=True))
             assert shop.settings(target.final)["consistencyPolicy"]["defaultConsistencyLevel"] == "Strong"
 
+    @pytest.mark.long
     def test_indexes_are_waited_for(self, own_server: CosmosDB, tmp_path: Path) -> None:
         with shop_of(own_server, tmp_path, reindexing=20.0) as shop:
             said: list[str] = []
@@ -85,11 +87,13 @@ class TestBeside:
             assert any("the service builds the indexes of" in each for each in said)
 
     @pytest.mark.parametrize("includes_second", [False, True])
+    @pytest.mark.long
     def test_the_second_that_follows_makes_no_difference(self, own_server: CosmosDB, tmp_path: Path, includes_second: bool) -> None:
         with shop_of(own_server, tmp_path, includes_second=includes_second) as shop:
             target = shop.restore(shop.target(drill=True))
             assert shop.values(target.final) == THEN
 
+    @pytest.mark.long
     def test_a_deleted_account(self, shop: Shop) -> None:
         shop.server.arm.database_accounts.begin_delete(shop.server.GROUP, LIVE).result()
         target = shop.target(drill=True)
@@ -97,6 +101,7 @@ class TestBeside:
         shop.restore(target)
         assert shop.values(target.final) == THEN
 
+    @pytest.mark.long
     def test_slow_and_busy(self, shop: Shop) -> None:
         shop.server.settings(restore=2.0, update=1.0, resource=0.3, delete=1.0, retry_after=1.0)
         shop.server.faults(
@@ -112,7 +117,9 @@ class TestBeside:
 
 
 class TestKilled:
-    @pytest.mark.parametrize("after", [0, 2, 4, 5, 6, 7, 10, 20, 40])
+    @pytest.mark.parametrize(
+        "after", [pytest.param(calls, marks=() if calls in (5, 20) else pytest.mark.long) for calls in (0, 2, 4, 5, 6, 7, 10, 20, 40)]
+    )
     def test_killed_and_gone_on_with(self, shop: Shop, after: int) -> None:
         shop.server.settings(restore=0.5, update=0.3)
         target = shop.target(to="shop-new")
@@ -129,6 +136,7 @@ class TestKilled:
         shop.store.discard(target)
         assert shop.server.accounts() == [LIVE]
 
+    @pytest.mark.long
     def test_the_answer_to_the_restore_is_lost(self, shop: Shop) -> None:
         shop.server.faults({"kind": "error", "operations": ["DatabaseAccounts_CreateOrUpdate"], "after": True, "times": 1})
         target = shop.restore(shop.target(drill=True))
@@ -136,6 +144,7 @@ class TestKilled:
 
     @pytest.mark.parametrize("after", [5, 25])
     @pytest.mark.parametrize("forward", [True, False])
+    @pytest.mark.long
     def test_killed_while_it_is_placed(self, shop: Shop, after: int, forward: bool) -> None:
         target = shop.restore(shop.target(to="shop-new"))
         assert shop.killed("place", target, after)
@@ -160,6 +169,7 @@ class TestRefused:
         shop.store.discard(target)
         assert "shop-new" in shop.server.accounts()
 
+    @pytest.mark.long
     def test_one_that_is_taken_elsewhere_in_the_world(self, shop: Shop) -> None:
         shop.server.settings(taken=["shop-new"])
         with pytest.raises(TargetExistsError, match="the name shop-new is taken"):
@@ -203,6 +213,7 @@ class TestRefused:
         shop.server.faults()
         assert shop.store.restore(shop.backup, shop.shelf, target, print)
 
+    @pytest.mark.long
     def test_a_right_that_is_missing(self, shop: Shop) -> None:
         shop.server.settings(permissions=[{"actions": ["*"], "notActions": [RESTORE]}])
         with pytest.raises(StoreAccessError, match=RESTORE):
@@ -249,6 +260,7 @@ class TestBank:
             assert (found.marked, found.verdict.records_read) == (5, 10)
         bank_set.require_torn_beside_the_window()
 
+    @pytest.mark.long
     def test_what_nobody_decided_is_found(self, bank_set: Set, monkeypatch: pytest.MonkeyPatch) -> None:
         """The Coordinator's row of one committed transfer goes: what its records say is not to be explained any more."""
         real, gone = Restoring.look, list[str]()

@@ -11,7 +11,7 @@ from azure.core import MatchConditions
 from tests.integration.cosmosdb_stack.asking import READER, START, put, refused
 from tests.stack.cosmosdb import CosmosDB
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]  # of the double; test_restores.py stays with what a restore of it means
 
 
 class TestData:
