@@ -106,6 +106,7 @@ def test_handed_over(shop: Shop, tmp_path: Path) -> None:
     assert "replaced" in installation.hand_over(*other, "--replace")
 
 
+@pytest.mark.long
 def test_a_database_that_is_not_there_tells_nothing(shop: Shop, tmp_path: Path) -> None:
     installation = Installation(tmp_path, shop)
     shop.store.place(shop.backup, shop.restore(shop.target(to="shop-new")))

@@ -12,8 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError, StoreAccessError, StoreStatementError, TargetExistsError
+from midtime.stores import looks
 from midtime.stores.base import Target
-from midtime.stores.dynamodb import pacing, swapping
+from midtime.stores.dynamodb import swapping
 from midtime.stores.dynamodb.notes import Notes
 from tests.unit.stores.dynamodb.memory import RICH, LeftError, refusal
 from tests.unit.stores.dynamodb.restores import NAMES, POINT, RICH_TABLE, Account, account
@@ -516,7 +517,7 @@ def test_between_two_looks_too(account: Account, monkeypatch: pytest.MonkeyPatch
             Notes(account.topology, target).say_going_back()
             looked.append(len(account.memory.log))
 
-    monkeypatch.setattr(pacing, "sleep", sleep)
+    monkeypatch.setattr(looks, "sleep", sleep)
     with pytest.raises(LeaseHeldError, match="put back by somebody else"):
         account.store.place(account.backup, target)
     (at,) = looked
