@@ -13,6 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from midtime.model.topology import written
+from midtime.model.topology.targets import Target as TargetWish
 from tests.integration.cosmosdb_setting import LIVE, Shop, shop_of
 from tests.stack.airflow import REPOSITORY
 from tests.stack.cosmosdb import CosmosDB
@@ -84,26 +85,32 @@ def shop(own_server: CosmosDB, tmp_path: Path) -> Iterator[Shop]:
         yield made
 
 
+NEW = ("shop-new", "--conn-id", "shop_new")
+
+
 def test_handed_over(shop: Shop, tmp_path: Path) -> None:
     installation = Installation(tmp_path, shop)
     target = shop.restore(shop.target(to="shop-new"))
-    words = ("shop-new", "--conn-id", "shop_new")
-    assert "Midtime has placed no account shop-new for shop" in installation.hand_over(*words, code=2)
+    assert "Midtime has placed no account shop-new for shop" in installation.hand_over(*NEW, code=2)
     shop.store.place(shop.backup, target)
     assert "has placed no account shop-live" in installation.hand_over(LIVE, "--conn-id", "shop_new", code=2)
-
-    answer = json.loads(installation.hand_over(*words, "--json"))
+    answer = json.loads(installation.hand_over(*NEW, "--json"))
     assert answer == {"conn_id": "shop_new", "conn_type": "azure_cosmos", "login": shop.server.endpoint("shop-new"), "became": "made"}
-    assert "replaced" in installation.hand_over(*words)
     assert installation.run("-c", READ, "shop_new").splitlines()[-1] == shop.server.endpoint("shop-new")
     assert installation.key.encode() not in installation.database.read_bytes()
 
+
+def test_what_leads_elsewhere(shop: Shop, tmp_path: Path) -> None:
+    installation = Installation(tmp_path, shop)
+    for run, name in (("abc123", "shop-new"), ("ffffff", "")):
+        wish = TargetWish(name=name) if name else None
+        shop.store.place(shop.backup, shop.restore(shop.store.target(wish, run=run, drill=False, in_place=False)))
     reads = {"AIRFLOW_CONN_SHOP_NEW": json.dumps({"conn_type": "azure_cosmos", "login": "https://elsewhere/", "password": "x"})}
-    assert "the environment or a secrets back end has another one" in installation.hand_over(*words, code=2, **reads)
-    shop.store.place(shop.backup, shop.restore(shop.store.target(None, run="ffffff", drill=False, in_place=False)))
+    assert "the environment or a secrets back end has another one" in installation.hand_over(*NEW, code=2, **reads)
     other = ("restored-ffffff-shop-live", "--conn-id", "shop_new")
     assert "connection shop_new leads to https://shop-new" in installation.hand_over(*other, code=2)
     assert "replaced" in installation.hand_over(*other, "--replace")
+    assert installation.run("-c", READ, "shop_new").splitlines()[-1] == shop.server.endpoint(other[0])
 
 
 @pytest.mark.long

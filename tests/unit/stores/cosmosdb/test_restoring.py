@@ -59,6 +59,11 @@ class TestComing:
         assert list(subscription.memory.accounts) == [LIVE]
         assert list(Path(str(subscription.catalog.root / ".copies").removeprefix("file://")).iterdir()) == []
 
+    def test_a_drill_s_name_is_each_run_s_own(self, subscription: Subscription) -> None:
+        """Else a sweeper could remove the account of the run that follows."""
+        target = subscription.target(drill=True, to="b" * 44)
+        assert target.working == target.final == "b" * 37 + "-abc123"
+
     def test_what_is_placed_stays_with_its_times_to_live(self, subscription: Subscription) -> None:
         target = subscription.restore(subscription.target(to="bank-new"))
         for _ in range(2):
@@ -491,8 +496,10 @@ def test_what_is_different_is_listed(subscription: Subscription) -> None:
         assert restored.setting_differences() == ["account bank-new: role of p1 was r1 for the account, is not there"]
         container = subscription.copy(target).databases["bank"]["accounts"]
         container.resource["indexingPolicy"] = {"indexingMode": "none"}
+        subscription.copy(target).properties["consistencyPolicy"] = {"defaultConsistencyLevel": "Session"}
     with subscription.store.restored(subscription.backup, target) as restored:
         assert any("indexingPolicy" in each for each in restored.schema_differences())
+        assert "account bank-new: its consistency is Session, not Strong" in restored.schema_differences()
 
 
 def test_memory_is_as_strict_as_the_service() -> None:
