@@ -18,6 +18,7 @@ _METHOD = "`pitr`: the service's own point-in-time restore. `dump`: a dump throu
 class Dynamodb(ManagedKeys, StoreBase):
     """Amazon DynamoDB tables with point-in-time recovery."""
 
+    takes_queries: ClassVar[bool] = False
     target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "data_conn_id", "prefix", "region"})
     identity_keys: ClassVar[tuple[str, ...]] = ("conn_id", "region", "prefix", "endpoint")
     lost_in_place: ClassVar[str] = "every earlier restore point, for the history goes with the tables"
@@ -47,6 +48,7 @@ class Dynamodb(ManagedKeys, StoreBase):
 class Cosmosdb(ManagedKeys, StoreBase):
     """An Azure Cosmos DB account (API for NoSQL) with continuous backup."""
 
+    takes_queries: ClassVar[bool] = False
     target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "name", "resource_group", "location"})
     identity_keys: ClassVar[tuple[str, ...]] = ("subscription_id", "account")
 

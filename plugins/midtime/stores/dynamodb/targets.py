@@ -31,7 +31,7 @@ ENDS = "every restore point made of it before ends with a restore in place: Dyna
 def target_of(topology: Topology, store: str, wish: TargetWish | None, *, run: str, drill: bool, in_place: bool) -> Target:
     """Names; nothing is touched.
 
-    :raises RequestError: what was wished for is no prefix, or the live tables' own
+    :raises RequestError: what was wished for is no prefix, or the live tables' own, or a prefix in place
     """
     spec, working = cast(Dynamodb, topology.store(store)), working_name(store, run)
     if wish and wish.region not in (None, spec.region):
@@ -48,7 +48,12 @@ def target_of(topology: Topology, store: str, wish: TargetWish | None, *, run: s
         name = prefix + working
         _require_apart(topology, store, [name])
         return Target(store, conn_id, name, name)
-    if in_place and not prefix:
+    if in_place:
+        if prefix:  # beside the tables, and beside other stores that are replaced: a set of two instants
+            raise RequestError(
+                f"store {store!r}: a restore in place takes the live tables' own names, so {prefix!r} means nothing",
+                fix="leave the store out of targets, or leave in_place out",
+            )
         return Target(store, conn_id, working, f"{spec.prefix or ''}*", working.replace("midtime_tmp_", "midtime_kept_", 1))
     prefix = prefix or f"restored_{run}_"
     if prefix == (spec.prefix or ""):

@@ -80,6 +80,12 @@ def test_beside_without_a_wish(account: Account) -> None:
     assert account.target().final == "restored_abc123_"
 
 
+def test_in_place_under_other_names(account: Account) -> None:
+    """It would be beside, and other stores of the set be replaced."""
+    with pytest.raises(RequestError, match="a restore in place takes the live tables' own names, so 'aws_admin' means nothing"):
+        account.target(in_place=True, to="aws_admin")
+
+
 @pytest.mark.parametrize("kind", ["drill", "beside", "in place"])
 def test_left_at_any_call_and_looked_at_again(account: Account, kind: str) -> None:
     target = account.target(drill=kind == "drill", in_place=kind == "in place", to="new_" if kind == "beside" else None)
