@@ -19,7 +19,7 @@ from __future__ import annotations
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
-from midtime.dag_parts import restore_arguments, topologies
+from midtime.dag_parts import restore_arguments, restore_retries, topologies
 from midtime.operators.approve import ApproveRestoreOperator
 from midtime.operators.plan import PlanRestoreOperator
 from midtime.operators.release import ReleaseRestoreOperator
@@ -36,7 +36,9 @@ for topology in topologies("restore"):
             body="{{ ti.xcom_pull(task_ids='plan')['summary'] }}",
         )
         restores = [
-            RestoreOperator(task_id=f"restore_{store.name}", topology=topology, store=store.name, plan=plan.output)
+            RestoreOperator(
+                task_id=f"restore_{store.name}", topology=topology, store=store.name, plan=plan.output, **restore_retries(store)
+            )
             for store in topology.stores
         ]
         verify = VerifyOperator(task_id="verify", topology=topology, plan=plan.output)

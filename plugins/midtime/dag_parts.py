@@ -13,11 +13,16 @@ from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param,
 from midtime.errors import TopologyError
 from midtime.model.restore_point import State
 from midtime.model.topology import Shape, Topology, load_named, load_topologies, topologies_folder
+from midtime.model.topology.store import StoreBase
 from midtime.settings import DEFAULT_TOPOLOGIES
 from midtime.snapshots import snapshotted
 from midtime.window_marks import marked_first
 
 RESTORE_POINT_PATTERN = r"^(latest|\d{8}T\d{6}Z-[0-9a-f]{6})$"
+
+LOOKS = 20
+"""Retries of a task that looks at a service and is deferred in between. Looking again costs nothing, and Airflow takes a try away whenever its
+scheduler stalls for longer than a deferral lasts: it finds the task queued again before it has heard that it was deferred."""
 
 
 def folder() -> Path:
@@ -87,6 +92,11 @@ def captures_before(topology: Topology) -> list[str]:
 def managed(topology: Topology) -> list[str]:
     """The stores that are marked instead of captured."""
     return [store.name for store in topology.stores if not store.captured]
+
+
+def restore_retries(store: StoreBase) -> dict[str, int]:
+    """More than the DAG's where a service restores, and is only looked at."""
+    return {} if store.captured else {"retries": LOOKS}
 
 
 def capture_task(topology: Topology, store: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from midtime.dag_parts import LOOKS
 from tests.dags.test_dags import FILES, dags_of, edges, heavy_modules
 
 CLOUD = """
@@ -126,3 +127,10 @@ def test_the_trigger_form_says_what_each_store_may_be_told(dags: dict[str, Any])
     assert "* **accounts**: a connection, or the new database's name" in said
     assert "points loses every earlier restore point" in form.get_param("in_place").description
     assert "accounts loses" not in form.get_param("in_place").description
+
+
+def test_looks_are_tried_again_more_often_than_work(dags: dict[str, Any]) -> None:
+    """Airflow takes a try where its scheduler stalls for longer than a deferral; a restore of hours has hundreds of them."""
+    for dag in ("both__restore", "both__drill"):
+        assert {task: dags[dag].get_task(f"restore_{task}").retries for task in ("points", "accounts")} == {"points": LOOKS, "accounts": 2}
+    assert dags["both__backup"].get_task("restorable").retries == LOOKS

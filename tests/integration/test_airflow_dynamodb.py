@@ -20,7 +20,7 @@ from tests.integration.windows import ENDED
 from tests.stack.processes import poll
 from tests.stack.stack import BESIDE_DYNAMO, IN_DYNAMO
 
-pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(900)]
 BACKUP, RESTORE, DRILL = (f"{NAME}__{kind}" for kind in ("backup", "restore", "drill"))
 ENDS = "every restore point made of it before ends with a restore in place"
 
@@ -57,9 +57,11 @@ def backed_up(sea: Sea) -> Iterator[BackedUp]:
     finally:
         armed.unlink(missing_ok=True)
         sea.bank.stop()
-    published = poll("a published restore point", lambda: sea.catalog.newest(1) or None, 120)[0]
-    assert published.restore_point
-    yield BackedUp(run_id, published.restore_point, drill_stands)
+    installation.airflow.wait_task(BACKUP, run_id, "publish", lambda state: state in ENDED, timeout=120)
+    published = sea.catalog.newest(1)
+    assert published, installation.airflow.failure_report(BACKUP, run_id)
+    assert published[0].restore_point
+    yield BackedUp(run_id, published[0].restore_point, drill_stands)
     drill_stands.unlink(missing_ok=True)
 
 
