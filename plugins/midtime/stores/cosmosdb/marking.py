@@ -79,4 +79,4 @@ def _read(topology: Topology, azure: Azure, instant: datetime) -> MarkedAccount:
 
 def _younger(container: Container, instant: datetime) -> str:
     """One that was dropped and made again cannot be told from a new one, nor from one whose definition changed."""
-    return f"was made or changed at {to_rfc3339(container.changed_at)}, behind it" if container.changed_at > instant else ""
+    return f"was made or changed at {to_rfc3339(container.changed_at)}, behind it" if container.changed_at >= instant else ""
