@@ -88,6 +88,7 @@ def shop(own_server: CosmosDB, tmp_path: Path) -> Iterator[Shop]:
 NEW = ("shop-new", "--conn-id", "shop_new")
 
 
+@pytest.mark.long
 def test_handed_over(shop: Shop, tmp_path: Path) -> None:
     installation = Installation(tmp_path, shop)
     target = shop.restore(shop.target(to="shop-new"))

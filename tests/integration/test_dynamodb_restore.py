@@ -86,6 +86,7 @@ class TestBeside:
         shop.store.discard(target)
         assert f"new_{ORDERS}" in shop.server.names()
 
+    @pytest.mark.long
     def test_the_second_that_follows_makes_no_difference(self, spare_dynamodb: DynamoDB, tmp_path: Path) -> None:
         """In all the others it is not in it."""
         with shop_of(spare_dynamodb, tmp_path, includes_second=True) as shop:
@@ -93,6 +94,7 @@ class TestBeside:
             assert shop.values(f"{target.working}_") == THEN
             shop.store.discard(target)
 
+    @pytest.mark.long
     def test_two_at_once_and_a_busy_service(self, shop: Shop) -> None:
         shop.server.settings(restores=2, restore=[0.2, 1.0])
         shop.server.faults(

@@ -274,7 +274,9 @@ def test_a_client_that_verifies_the_server_s_name_is_told_the_real_one(
     commands: list[str] = []
     monkeypatch.setattr(tools, "dump_command", spied(tools.dump_command, commands))
     ca = f"&ssl_ca={folder}/{authority}.pem"
-    monkeypatch.setenv("AIRFLOW_CONN_OTHER_DB", f"{other_server.conn_uri()}&ssl_verify_identity=true&ssl_ca={folder}/right.pem")
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_OTHER_DB", other_server.conn_uri().replace("ssl_disabled=true", f"ssl_verify_identity=true&ssl_ca={folder}/right.pem")
+    )
     mysql_setting.change_store(conn_id="other_db")
     with store_of(mysql_setting).arm() as armed:
         assert armed._process is None
