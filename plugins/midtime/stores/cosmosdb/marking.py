@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import cast
 
 from azure.mgmt import cosmosdb
 
 from midtime.model.instants import to_rfc3339
-from midtime.model.restore_point import RESTORABLE_UNTIL, StoreBackup
+from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.words import counted
 from midtime.stores.base import Say, Shelf
@@ -18,7 +18,7 @@ from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.containers import Container, find_containers
 from midtime.stores.cosmosdb.describing import describe_account, describe_containers, describe_databases
 from midtime.stores.cosmosdb.settings import MarkedAccount
-from midtime.stores.marks import keep, require_fit
+from midtime.stores.marks import claim, keep, require_fit
 
 LOST = "see who deleted, restored or changed the account or these containers; then run the backup again"
 
@@ -32,25 +32,21 @@ def mark(topology: Topology, azure: Azure, instant: datetime, shelf: Shelf, say:
     began = time.monotonic()
     marked, artifact = keep(shelf, _read(topology, azure, instant))
     say(f"marked {counted(len(marked.containers), 'container')} at {to_rfc3339(instant)}")
-    return StoreBackup(
-        store=azure.store,
-        engine=azure.spec.engine,
-        method=azure.spec.method,
-        midtime=instant,
+    return claim(
+        azure.spec,
+        marked,
+        artifact,
+        began=began,
+        days=marked.days,
         server=f"Azure Cosmos DB in {marked.region}",
         client=f"azure-mgmt-cosmosdb {cosmosdb.__version__}",
-        seconds=round(time.monotonic() - began, 3),
-        artifacts=(artifact,),
-        tables=(),
         details={
             "subscription": marked.subscription,
             "resource_group": marked.resource_group,
             "account": marked.account,
             "instance": marked.instance,
             "region": marked.region,
-            "settings": artifact.path,
             "containers": {each.full_name: each.rid for each in marked.containers},
-            RESTORABLE_UNTIL: to_rfc3339(instant + timedelta(days=marked.days)),
         },
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import boto3
 
 from midtime.model.instants import to_rfc3339
-from midtime.model.restore_point import RESTORABLE_UNTIL, StoreBackup
+from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.model.words import counted
 from midtime.stores import marks
@@ -33,23 +33,19 @@ def mark(topology: Topology, aws: Aws, instant: datetime, shelf: Shelf, say: Say
     found = _read(topology, aws, instant)
     marked, artifact = marks.keep(shelf, found)
     say(f"marked {counted(len(marked.tables), 'table')} at {to_rfc3339(instant)}")
-    return StoreBackup(
-        store=aws.store,
-        engine=aws.spec.engine,
-        method=aws.spec.method,
-        midtime=instant,
+    return marks.claim(
+        aws.spec,
+        marked,
+        artifact,
+        began=began,
+        days=min(table.period or LONGEST for table in marked.tables),
         server=f"Amazon DynamoDB in {marked.region}",
         client=f"boto3 {boto3.__version__}",
-        seconds=round(time.monotonic() - began, 3),
-        artifacts=(artifact,),
-        tables=(),
         details={
             "region": marked.region,
             "account": marked.account,
             "prefix": marked.prefix,
-            "settings": artifact.path,
             "tables": {table.name: table.table_id for table in marked.tables},
-            RESTORABLE_UNTIL: to_rfc3339(instant + timedelta(days=min(table.period or LONGEST for table in marked.tables))),
         },
     )
 
