@@ -126,6 +126,7 @@ def test_the_trigger_form_says_what_each_store_may_be_told(dags: dict[str, Any])
     assert "* **points**: what the new tables' names begin with" in said
     assert "* **accounts**: a connection, or the new database's name" in said
     assert "points loses every earlier restore point" in form.get_param("in_place").description
+    assert "* **orders**: the new account's name" in dags["cloud__restore"].params.get_param("targets").schema["description_md"]
     assert "accounts loses" not in form.get_param("in_place").description
 
 

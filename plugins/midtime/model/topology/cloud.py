@@ -67,6 +67,11 @@ class Cosmosdb(ManagedKeys, StoreBase):
     endpoint: ServiceUrl | None = Field(default=None, description="Address of Azure Resource Manager, if not Azure's own.")
 
     @property
+    def wished(self) -> str:
+        """An account of its own."""
+        return "the new account's name"
+
+    @property
     def lists_namespaces(self) -> bool:
         """Each namespace is a database of the account."""
         return True

@@ -14,9 +14,9 @@ class StoreBase(Section):
     """Keys of every store."""
 
     relational: ClassVar[bool] = False
+    """One transaction of the engine can read everything that the store holds."""
     takes_queries: ClassVar[bool] = True
     """Whether `checks` can ask it."""
-    """One transaction of the engine can read everything that the store holds."""
     only_for: ClassVar[dict[str, str]] = {}
     """Keys that make sense with one method only."""
     target_keys: ClassVar[frozenset[str]] = frozenset()
