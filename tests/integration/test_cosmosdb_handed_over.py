@@ -33,6 +33,16 @@ import sys
 from airflow.sdk import BaseHook
 print(BaseHook.get_connection(sys.argv[1]).to_dict()["login"])
 """
+BEFORE = """
+import sys
+from airflow.models.connection import Connection
+from airflow.utils.session import create_session
+with create_session() as session:
+    there = session.query(Connection).filter_by(conn_id=sys.argv[1]).one()
+    if sys.argv[2:]:
+        there.host, there.extra = "elsewhere", '{"key_path": "/a/secret"}'
+    print(there.host, there.extra)
+"""
 
 
 class Installation:
@@ -110,7 +120,9 @@ def test_what_leads_elsewhere(shop: Shop, tmp_path: Path) -> None:
     assert "the environment or a secrets back end has another one" in installation.hand_over(*NEW, code=2, **reads)
     other = ("restored-ffffff-shop-live", "--conn-id", "shop_new")
     assert "connection shop_new leads to https://shop-new" in installation.hand_over(*other, code=2)
+    installation.run("-c", BEFORE, "shop_new", "spoil")
     assert "replaced" in installation.hand_over(*other, "--replace")
+    assert installation.run("-c", BEFORE, "shop_new").splitlines()[-1] in ("None None", "None ")
     assert installation.run("-c", READ, "shop_new").splitlines()[-1] == shop.server.endpoint(other[0])
 
 
