@@ -17,7 +17,6 @@ from midtime.model.topology.targets import Target as TargetWish
 from tests.integration.cosmosdb_setting import LIVE, Shop, shop_of
 from tests.stack.airflow import REPOSITORY
 from tests.stack.cosmosdb import CosmosDB
-from tests.stack.stack import Stack
 
 pytestmark = pytest.mark.integration
 
@@ -80,18 +79,9 @@ class Installation:
         return self.run("-m", "midtime", "hand-over", "shop", "shop", *words, code=code, **environment)
 
 
-@pytest.fixture(scope="module")
-def own_server(stack: Stack) -> Iterator[CosmosDB]:
-    server = CosmosDB(stack.processes, "cosmosdb-handed-over")
-    try:
-        yield server.start()
-    finally:
-        server.close()
-
-
 @pytest.fixture
-def shop(own_server: CosmosDB, tmp_path: Path) -> Iterator[Shop]:
-    with shop_of(own_server, tmp_path) as made:
+def shop(cosmosdb_server: CosmosDB, tmp_path: Path) -> Iterator[Shop]:
+    with shop_of(cosmosdb_server, tmp_path) as made:
         yield made
 
 

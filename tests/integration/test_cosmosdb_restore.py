@@ -18,7 +18,6 @@ from tests.integration.cosmosdb_sets import Set
 from tests.integration.cosmosdb_setting import CONTAINERS, LIVE, PROCEDURE, Shop, login, shop_of
 from tests.stack.cosmosdb import CosmosDB
 from tests.stack.cosmosdb_bank import ScalarBank
-from tests.stack.stack import Stack
 
 pytestmark = pytest.mark.integration
 
@@ -26,18 +25,9 @@ RESTORE = "Microsoft.DocumentDB/locations/restorableDatabaseAccounts/restore/act
 THEN, NOW = (dict.fromkeys([f"{of}/{name}" for of in ("shop", "coordinator") for name in CONTAINERS[of]], value) for value in (1, 2))
 
 
-@pytest.fixture(scope="module")
-def own_server(stack: Stack) -> Iterator[CosmosDB]:
-    server = CosmosDB(stack.processes, "cosmosdb-restores")
-    try:
-        yield server.start()
-    finally:
-        server.close()
-
-
 @pytest.fixture
-def shop(own_server: CosmosDB, tmp_path: Path) -> Iterator[Shop]:
-    with shop_of(own_server, tmp_path) as made:
+def shop(cosmosdb_server: CosmosDB, tmp_path: Path) -> Iterator[Shop]:
+    with shop_of(cosmosdb_server, tmp_path) as made:
         yield made
 
 
@@ -74,22 +64,22 @@ class TestBeside:
             )
 
     @pytest.mark.long
-    def test_reads_are_strong_whatever_the_service_restores(self, own_server: CosmosDB, tmp_path: Path) -> None:
-        with shop_of(own_server, tmp_path, restored_consistency="Session") as shop:
+    def test_reads_are_strong_whatever_the_service_restores(self, cosmosdb_server: CosmosDB, tmp_path: Path) -> None:
+        with shop_of(cosmosdb_server, tmp_path, restored_consistency="Session") as shop:
             target = shop.restore(shop.target(drill=True))
             assert shop.settings(target.final)["consistencyPolicy"]["defaultConsistencyLevel"] == "Strong"
 
     @pytest.mark.long
-    def test_indexes_are_waited_for(self, own_server: CosmosDB, tmp_path: Path) -> None:
-        with shop_of(own_server, tmp_path, reindexing=20.0) as shop:
+    def test_indexes_are_waited_for(self, cosmosdb_server: CosmosDB, tmp_path: Path) -> None:
+        with shop_of(cosmosdb_server, tmp_path, reindexing=20.0) as shop:
             said: list[str] = []
             shop.restore(shop.target(drill=True), said.append)
             assert any("the service builds the indexes of" in each for each in said)
 
     @pytest.mark.parametrize("includes_second", [False, True])
     @pytest.mark.long
-    def test_the_second_that_follows_makes_no_difference(self, own_server: CosmosDB, tmp_path: Path, includes_second: bool) -> None:
-        with shop_of(own_server, tmp_path, includes_second=includes_second) as shop:
+    def test_the_second_that_follows_makes_no_difference(self, cosmosdb_server: CosmosDB, tmp_path: Path, includes_second: bool) -> None:
+        with shop_of(cosmosdb_server, tmp_path, includes_second=includes_second) as shop:
             target = shop.restore(shop.target(drill=True))
             assert shop.values(target.final) == THEN
 
@@ -238,12 +228,12 @@ def test_the_key_is_nowhere(shop: Shop, caplog: pytest.LogCaptureFixture, capsys
 
 
 @pytest.fixture
-def bank_set(own_server: CosmosDB, tmp_path: Path) -> Iterator[Set]:
-    own_server.reset()
-    own_server.settings(lag=0.5, page=3)
-    own_server.make_account(LIVE)
-    made = Set(own_server, tmp_path, ScalarBank(own_server, LIVE).load(), "bank")
-    with login(own_server):
+def bank_set(cosmosdb_server: CosmosDB, tmp_path: Path) -> Iterator[Set]:
+    cosmosdb_server.reset()
+    cosmosdb_server.settings(lag=0.5, page=3)
+    cosmosdb_server.make_account(LIVE)
+    made = Set(cosmosdb_server, tmp_path, ScalarBank(cosmosdb_server, LIVE).load(), "bank")
+    with login(cosmosdb_server):
         made.back_up()
         yield made
 

@@ -22,8 +22,9 @@ from midtime.stores import open_store
 from midtime.stores.base import Shelf, Target, ask
 from midtime.verification import Verification, verify
 from midtime.verify.verdict import Outcome
-from tests.integration.dynamodb_setting import NAMES, ORDERS, SHORTLY, Shop, shop_of
+from tests.integration.dynamodb_setting import NAMES, ORDERS, Shop, shop_of
 from tests.integration.dynamodb_tables import make
+from tests.integration.marked_shop import SHORTLY
 from tests.integration.sets import busy, connected
 from tests.stack.bank import Bank
 from tests.stack.dynamodb import DynamoDB

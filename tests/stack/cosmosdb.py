@@ -31,7 +31,7 @@ from functools import cached_property
 from typing import Any
 
 from tests.stack.azure_arm import Azure
-from tests.stack.processes import Processes, poll
+from tests.stack.processes import Processes
 
 PATH = "/concatenatedPartitionKey"
 """ScalarDB's partition key."""
@@ -166,7 +166,3 @@ class CosmosDB(Azure):
         added = ("_rid", "_self", "_etag", "_attachments")
         found = self.container(account, database, container).read_all_items()
         return [{key: value for key, value in item.items() if key not in added} for item in found]
-
-    def wait_restorable(self, second: float, timeout: float = 60) -> None:
-        """Until the lag is over for every container that does not stand still."""
-        poll("the lag to be over", lambda: self.now() - self.settings()["lag"] > second + 1 or None, timeout)
