@@ -16,13 +16,14 @@ from midtime.model.topology import Topology
 from midtime.model.topology.cloud import Cosmosdb
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores import looks
-from midtime.stores.base import Shelf, Target, Waiting
+from midtime.stores.base import Shelf, Target, Waiting, ask
 from midtime.stores.cosmosdb import backups, copied, describing, indexing, notes, placing, putting, restorable, restored, restoring, targets
 from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.store import CosmosdbStore
 from tests.unit.builders import LEDGER
 from tests.unit.builders import topology as build
-from tests.unit.stores.cosmosdb.memory import GROUP, KEY, LIVE, PROCEDURE, START, SUBSCRIPTION, Account, Container, LeftError, Memory
+from tests.unit.stores.cosmosdb.memory import Memory
+from tests.unit.stores.cosmosdb.service import CLOSED, GROUP, LIVE, PROCEDURE, START, SUBSCRIPTION, Account, Container, LeftError, refusal
 
 POINT, RUN = "20261121T020007Z-3fa9c1", "abc123"
 NAMES = ("bank/accounts", "bank/midtime_fence", "coordinator/state", "scalardb/metadata")
@@ -126,6 +127,18 @@ class Subscription:
         return self.memory.accounts[target.final]
 
     @contextmanager
+    def refusing(self, status: int, message: str = "no", code: str = "", *, of: str = "") -> Iterator[None]:
+        """The service refuses one kind of call, or all of them."""
+
+        def refuse(operation: str) -> None:
+            if of in ("", operation):
+                raise refusal(status, message, code)
+
+        self.memory.before_each = refuse
+        yield
+        self.memory.before_each = lambda operation: None
+
+    @contextmanager
     def leaving(self, number: int) -> Iterator[Callable[[], bool]]:
         """The process is gone at a call, counted from now; answers afterwards whether it came so far."""
         came: list[bool] = []
@@ -138,9 +151,18 @@ class Subscription:
             self.memory.leave_at = None
 
 
-@pytest.fixture
-def subscription(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subscription:
-    return Subscription(tmp_path, monkeypatch).fill().mark()
+ENDS = {"publicNetworkAccess": "Enabled", "ipRules": CLOSED["ipRules"], "consistencyPolicy": {"defaultConsistencyLevel": "Strong"}}
 
 
-__all__ = ["KEY", "Subscription", "subscription"]
+def answers(subscription: Subscription, target: Target) -> dict[str, str]:
+    return {check.question: check.detail for check in ask("points", subscription.store.restore_questions(target, subscription.backup))}
+
+
+def require_whole(subscription: Subscription, target: Target) -> None:
+    copy, live = subscription.copy(target), subscription.memory.accounts[LIVE]
+    assert {key: copy.properties[key] for key in ENDS} == ENDS
+    for name in NAMES:
+        of, _, container = name.partition("/")
+        now, was = copy.databases[of][container], live.databases[of][container]
+        assert (now.scripts, now.throughput) == (was.scripts, was.throughput), name
+    assert copy.throughputs == live.throughputs

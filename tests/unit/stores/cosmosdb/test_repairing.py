@@ -9,8 +9,8 @@ import pytest
 
 from midtime.errors import RestoreFailedError
 from midtime.stores.cosmosdb.notes import Notes
-from tests.unit.stores.cosmosdb.memory import KEY, PROCEDURE
 from tests.unit.stores.cosmosdb.restores import Subscription
+from tests.unit.stores.cosmosdb.service import KEY, PROCEDURE
 
 SCRIPT = """
 import os, sys
@@ -67,3 +67,13 @@ def test_one_that_fails_says_why_without_the_key(tmp_path: Path, monkeypatch: py
     with pytest.raises(RestoreFailedError, match=r"key is \*\*\*\n\(exit code 3\)") as caught:
         subscription.restore(subscription.target(drill=True))
     assert KEY not in str(caught.value)
+
+
+def test_a_key_that_is_cut_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "repair.py"
+    script.write_text("import os, sys\nprint('x' * 490 + os.environ['MIDTIME_COSMOSDB_KEY'])\nsys.exit(3)\n")
+    repair = {"command": [sys.executable, str(script)], "timeout": "30s"}
+    broken = Subscription(tmp_path, monkeypatch, repair=repair).fill().mark()
+    with pytest.raises(RestoreFailedError) as caught:
+        broken.restore(broken.target(drill=True))
+    assert KEY[:8] not in str(caught.value)
