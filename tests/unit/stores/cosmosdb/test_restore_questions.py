@@ -109,13 +109,6 @@ def test_an_account_that_was_gone_by_then(subscription: Subscription) -> None:
     assert "was deleted at" in answers(subscription, subscription.target())["can be restored to the instant"]
 
 
-def test_not_reached_yet(subscription: Subscription) -> None:
-    subscription.memory.now = 350
-    assert (
-        "cannot be restored to 2026-11-21T02:05:00Z yet" in answers(subscription, subscription.target())["can be restored to the instant"]
-    )
-
-
 def test_two_stores_whose_drills_have_one_name(subscription: Subscription) -> None:
     target = subscription.target(drill=True)
     subscription.look(target)

@@ -135,6 +135,16 @@ def test_what_is_different_is_listed(subscription: Subscription) -> None:
         assert "account bank-new: its consistency is Session, not Strong" in restored.schema_differences()
 
 
+def test_a_table_that_was_dropped_before_the_mark(subscription: Subscription) -> None:
+    """Of namespaces that are not the store's ScalarDB may know what it likes."""
+    target = subscription.restore(subscription.target(drill=True))
+    subscription.known.add(("bank", "gone"))
+    with subscription.store.restored(subscription.backup, target) as restored:
+        assert restored.schema_differences() == [
+            "bank/gone: missing, though ScalarDB's metadata of that instant name it: dropped before the mark"
+        ]
+
+
 def test_memory_is_as_strict_as_the_service() -> None:
     """Two operations at once, and a second restore under one name, are refused: else these tests could not fail."""
     memory = Memory()

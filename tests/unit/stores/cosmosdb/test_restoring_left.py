@@ -182,3 +182,20 @@ def test_put_back_while_its_tag_is_on_the_way(subscription: Subscription) -> Non
         subscription.store.discard(target)
         assert list(memory.accounts) == [LIVE], (number, memory.log[-1])
     assert number > 3
+
+
+@pytest.mark.parametrize("end", ["discarded", "gone on with"])
+def test_the_topology_names_another_subscription_meanwhile(subscription: Subscription, end: str) -> None:
+    """The account is looked for where it was asked for, not where nobody has it."""
+    target = subscription.target(drill=True)
+    subscription.look(target)
+    subscription.move(subscription_id="00000000-0000-0000-0000-000000000000")
+    if end == "gone on with":
+        subscription.restore(target)
+        require_whole(subscription, target)
+        with subscription.store.restored(subscription.backup, target) as restored:
+            assert restored.schema_differences() == []
+    subscription.memory.sleep(60)
+    subscription.store.discard(target)
+    assert list(subscription.memory.accounts) == [LIVE]
+    assert subscription.memory.counts["begin_create_or_update"] == 1

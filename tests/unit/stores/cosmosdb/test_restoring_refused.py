@@ -82,9 +82,27 @@ def test_a_network_that_does_not_let_the_worker_in(subscription: Subscription) -
     assert subscription.look(target) is None
 
 
-def test_an_open_account_that_refuses_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_account_that_refuses_for_long_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortly after it was opened it may."""
     subscription = Subscription(tmp_path, monkeypatch).fill(**OPEN).mark()
-    with subscription.refusing(403, of="read_container"), pytest.raises(StoreAccessError):
+    target, memory = subscription.target(drill=True), subscription.memory
+    with subscription.refusing(403, of="read_container"):
+        while (waiting := subscription.look(target)) and "does not let this worker in" not in waiting.detail:
+            memory.sleep(20)
+        memory.sleep(14 * 60)
+        assert subscription.look(target)
+        memory.sleep(2 * 60)
+        with pytest.raises(StoreAccessError):
+            subscription.look(target)
+    subscription.restore(target)
+
+
+def test_a_login_that_gets_no_key_is_not_waited_for(subscription: Subscription) -> None:
+    """Whatever the account's network rules are."""
+    with (
+        subscription.refusing(403, "AuthorizationFailed", "AuthorizationFailed", of="list_keys"),
+        pytest.raises(StoreAccessError, match="access denied"),
+    ):
         subscription.restore(subscription.target(drill=True))
 
 
