@@ -17,8 +17,9 @@ from midtime.model.topology import Topology
 from midtime.model.topology.cloud import Cosmosdb
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores import looks
+from midtime.stores.azure import putting, removing
 from midtime.stores.base import Shelf, Target, Waiting, ask
-from midtime.stores.cosmosdb import backups, describing, indexing, notes, placing, putting, restorable, restored, restoring
+from midtime.stores.cosmosdb import backups, describing, indexing, notes, placing, restorable, restored, restoring
 from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.records import Shape
 from midtime.stores.cosmosdb.store import CosmosdbStore
@@ -72,7 +73,7 @@ class Subscription:
 
     def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(looks, "sleep", self.memory.sleep)
-        for module in (looks, notes, placing, putting, restoring, backups):
+        for module in (looks, notes, placing, putting, removing, restoring, backups):
             monkeypatch.setattr(module, "utc_now", lambda: self.memory.moment(self.memory.now))
         for module in (describing, indexing, restorable):
             monkeypatch.setattr(module, "of_each", lambda things, ask: [ask(each) for each in things])

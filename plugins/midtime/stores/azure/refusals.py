@@ -29,10 +29,12 @@ _KEY = Reason(
     "key refused",
     "put the account's endpoint and its present read-write key into the connection `data_conn_id`; the account must take keys, and this worker's address",
 )
-_DENIED = Reason(StoreAccessError, "access denied", "give the login of the connection `conn_id` the rights of docs/cosmosdb.md")
-_MISSING = Reason(StoreAccessError, "not there", "correct the store's subscription_id, resource_group, account and namespaces")
-_BUSY = Reason(StoreStatementError, "in use by another operation", "wait until nobody changes the account any more, then try again")
-_THROTTLED = Reason(StoreStatementError, "throttled", "try again when the subscription, or the account, is less busy")
+_DENIED = Reason(
+    StoreAccessError, "access denied", "give the login of the connection `conn_id` the rights that the service's page in docs/ lists"
+)
+_MISSING = Reason(StoreAccessError, "not there", "correct the store's subscription_id, resource_group, account or server, and namespaces")
+_BUSY = Reason(StoreStatementError, "in use by another operation", "wait until nobody changes it any more, then try again")
+_THROTTLED = Reason(StoreStatementError, "throttled", "try again when the subscription, or the service, is less busy")
 _BY_STATUS = {
     401: _LOGIN,
     403: _DENIED,
