@@ -22,6 +22,8 @@ ENGINES = {
     ("cassandra", "snapshot"): "midtime.stores.cassandra.store:CassandraStore",
     ("dynamodb", "pitr"): "midtime.stores.dynamodb.store:DynamodbStore",
     ("cosmosdb", "pitr"): "midtime.stores.cosmosdb.store:CosmosdbStore",
+    ("azure_postgresql", "pitr"): "midtime.stores.azure_database.store:AzureDatabaseStore",
+    ("azure_mysql", "pitr"): "midtime.stores.azure_database.store:AzureDatabaseStore",
 }
 """(engine, method) -> module:class."""
 

@@ -19,6 +19,8 @@ class Operation(Record):
     what: str
     path: str = ""
     """Where ARM says how far it is, without the host; empty where it does not."""
+    vital: bool = True
+    """The restore fails with it."""
 
 
 class Progress(Sealed):

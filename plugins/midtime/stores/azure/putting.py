@@ -36,10 +36,13 @@ class Change:
 
 
 class Putting:
-    """Changes of one copy, begun by one process and seen through by any."""
+    """Changes of one copy, begun by one process and seen through by any.
 
-    def __init__(self, azure: Clients, notes: ProgressNotes) -> None:
-        self.azure, self.notes = azure, notes
+    :param at_a_time: operations that one look begins
+    """
+
+    def __init__(self, azure: Clients, notes: ProgressNotes, at_a_time: int = AT_A_TIME) -> None:
+        self.azure, self.notes, self.at_a_time = azure, notes, at_a_time
 
     def under_way(self, *, there: bool = True) -> str:
         """What the service works on that it was asked for; empty where that is nothing.
@@ -50,10 +53,13 @@ class Putting:
         progress = self.notes.progress()
         if not progress or not progress.operations:
             return ""
-        running = []
+        running, given_up = [], dict(progress.given_up)
         for operation in progress.operations:
             found = operations.look(self.azure, operation)
-            if found.failed:
+            if found.failed and not operation.vital:
+                given_up[operation.what] = found.failed
+                log.warning("%s could not be put back: %s", operation.what, found.failed)
+            elif found.failed:
                 if progress.there:  # what failed is a change, and a next try may ask again; a restore that failed stays failed
                     self.notes.say(progress.model_copy(update={"operations": ()}))
                 raise RestoreFailedError(
@@ -61,7 +67,7 @@ class Putting:
                 )
             running += [operation.what] if found.running else []
         if not running:
-            self.notes.say(progress.model_copy(update={"operations": (), "there": progress.there or there}))
+            self.notes.say(progress.model_copy(update={"operations": (), "there": progress.there or there, "given_up": given_up}))
         return _several(running)
 
     def make(self, changes: Iterable[Change]) -> str:
@@ -76,7 +82,7 @@ class Putting:
             return ""
         begun: list[Operation] = []
         asked, given_up, later = dict(progress.asked), dict(progress.given_up), ""
-        for change in left[:AT_A_TIME]:
+        for change in left[: self.at_a_time]:
             operation, why = self._begin(change, asked.get(change.what, 0))
             if operation:
                 begun.append(operation)
@@ -102,7 +108,8 @@ class Putting:
             why = f"the service took it {times} times, and it does not show"
         else:
             try:
-                return operations.begin(self.azure, change.what, change.call, *change.arguments)[0], ""
+                begun, _ = operations.begin(self.azure, change.what, change.call, *change.arguments)
+                return begun and begun.model_copy(update={"vital": change.vital}), ""
             except StoreError as error:
                 why = error.message
                 if not change.vital:

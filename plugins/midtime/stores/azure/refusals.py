@@ -35,6 +35,11 @@ _DENIED = Reason(
 _MISSING = Reason(StoreAccessError, "not there", "correct the store's subscription_id, resource_group, account or server, and namespaces")
 _BUSY = Reason(StoreStatementError, "in use by another operation", "wait until nobody changes it any more, then try again")
 _THROTTLED = Reason(StoreStatementError, "throttled", "try again when the subscription, or the service, is less busy")
+_QUOTA = Reason(
+    StoreAccessError,
+    "no quota, or no capacity, for it",
+    "ask for more quota, remove what nobody needs, or choose another `sku` or region; then start a new run",
+)
 _BY_STATUS = {
     401: _LOGIN,
     403: _DENIED,
@@ -49,6 +54,7 @@ _BY_STATUS = {
 }
 _BY_CODE = {
     _EXPIRED: ("ExpiredAuthenticationToken", "AADSTS7000222", "AADSTS700082", "AADSTS700024"),
+    _QUOTA: ("QuotaExceeded", "SkuNotAvailable", "exceeding approved", "exceeds the quota"),
     _MISSING: ("SubscriptionNotFound", "ResourceGroupNotFound", "ResourceNotFound", "InvalidSubscriptionId"),
 }
 

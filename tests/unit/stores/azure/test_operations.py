@@ -16,7 +16,7 @@ from midtime.errors import StoreAccessError, StoreError, StoreStatementError
 from midtime.stores.azure.clients import Clients
 from midtime.stores.azure.notes import Operation
 from midtime.stores.azure.operations import Look, begin, look
-from tests.unit.stores.cosmosdb.service import Response, refusal
+from tests.unit.stores.azure.service import Response, refusal
 
 PATH = "/subscriptions/s/operationsStatus/1?api-version=2"
 

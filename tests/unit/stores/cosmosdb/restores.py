@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -26,8 +26,9 @@ from midtime.stores.cosmosdb.store import CosmosdbStore
 from midtime.stores.scalardb_records import Table
 from tests.unit.builders import LEDGER
 from tests.unit.builders import topology as build
+from tests.unit.stores.azure.service import START
 from tests.unit.stores.cosmosdb.memory import Memory
-from tests.unit.stores.cosmosdb.service import CLOSED, GROUP, LIVE, PROCEDURE, START, SUBSCRIPTION, Account, Container, LeftError, refusal
+from tests.unit.stores.cosmosdb.service import CLOSED, GROUP, LIVE, PROCEDURE, SUBSCRIPTION, Account, Container
 
 POINT, RUN = "20261121T020007Z-3fa9c1", "abc123"
 NAMES = ("bank/accounts", "bank/midtime_fence", "coordinator/state", "scalardb/metadata")
@@ -135,29 +136,13 @@ class Subscription:
     def copy(self, target: Target) -> Account:
         return self.memory.accounts[target.final]
 
-    @contextmanager
-    def refusing(self, status: int, message: str = "no", code: str = "", *, of: str = "") -> Iterator[None]:
-        """The service refuses one kind of call, or all of them."""
+    def refusing(self, *said: Any, of: str = "") -> AbstractContextManager[None]:
+        """As the service does."""
+        return self.memory.refusing(*said, of=of)
 
-        def refuse(operation: str) -> None:
-            if of in ("", operation):
-                raise refusal(status, message, code)
-
-        self.memory.before_each = refuse
-        yield
-        self.memory.before_each = lambda operation: None
-
-    @contextmanager
-    def leaving(self, number: int) -> Iterator[Callable[[], bool]]:
-        """The process is gone at a call, counted from now; answers afterwards whether it came so far."""
-        came: list[bool] = []
-        self.memory.leave_at = self.memory.counts.total() + number
-        try:
-            yield lambda: bool(came)
-        except LeftError:
-            came.append(True)
-        finally:
-            self.memory.leave_at = None
+    def leaving(self, number: int) -> AbstractContextManager[Callable[[], bool]]:
+        """The same."""
+        return self.memory.leaving(number)
 
 
 ENDS = {"publicNetworkAccess": "Enabled", "ipRules": CLOSED["ipRules"], "consistencyPolicy": {"defaultConsistencyLevel": "Strong"}}

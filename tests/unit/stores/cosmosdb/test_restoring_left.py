@@ -12,8 +12,9 @@ from midtime.errors import (
     StoreUnreachableError,
 )  # fmt: skip
 from midtime.stores.naming import COPY_TAG
+from tests.unit.stores.azure.service import refusal
 from tests.unit.stores.cosmosdb.restores import Subscription, require_whole
-from tests.unit.stores.cosmosdb.service import LIVE, refusal
+from tests.unit.stores.cosmosdb.service import LIVE
 
 
 @pytest.mark.parametrize("answer_lost", [False, True])
