@@ -136,9 +136,9 @@ class Subscription:
     def copy(self, target: Target) -> Account:
         return self.memory.accounts[target.final]
 
-    def refusing(self, *said: Any, of: str = "") -> AbstractContextManager[None]:
+    def refusing(self, *said: Any, **of: str) -> AbstractContextManager[None]:
         """As the service does."""
-        return self.memory.refusing(*said, of=of)
+        return self.memory.refusing(*said, **of)
 
     def leaving(self, number: int) -> AbstractContextManager[Callable[[], bool]]:
         """The same."""
