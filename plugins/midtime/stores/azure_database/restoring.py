@@ -42,7 +42,7 @@ OPENS_WITHIN = timedelta(minutes=15)
 TOO_EARLY = timedelta(hours=1)
 """After the instant: for so long a refusal that speaks of it may mean that the backups have not come so far."""
 _OF_THE_INSTANT = re.compile(r"point.?in.?time|restore.?(point|time)|earliest|latest", re.IGNORECASE)
-_LOST = frozenset({"Disabled", "Dropping"})
+_LOST = frozenset({"Disabled", "Dropping", "Inaccessible"})
 
 
 def restore(

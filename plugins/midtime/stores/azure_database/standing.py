@@ -15,7 +15,7 @@ class Standing(common.Standing):
 
     @property
     def state(self) -> str:
-        """``Ready``, ``Starting``, ``Updating``, ``Dropping``, ``Stopped``, ``Disabled`` and others; empty where nothing is there."""
+        """``Provisioning``, ``Ready``, ``Updating``, ``Stopped``, ``Dropping``, ``Inaccessible`` and others; empty where nothing is there."""
         return str(self.properties.get("state") or "")
 
     @property

@@ -131,7 +131,7 @@ class Memory(ArmInMemory):
         assert properties.pop(self.instant)
         said = {**copy.deepcopy(source.said), "highAvailability": {"mode": "Disabled"}, "maintenanceWindow": {"customWindow": "Disabled"}}
         said |= {"backup": {"backupRetentionDays": 7}, **properties}
-        made = Server(name, self.now, said, dict(wanted["tags"]), wanted["sku"], "Starting", begins=self.now)
+        made = Server(name, self.now, said, dict(wanted["tags"]), wanted["sku"], "Provisioning", begins=self.now)
         self.servers[name] = made
 
         def work() -> None:
