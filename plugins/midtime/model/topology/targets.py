@@ -46,7 +46,7 @@ class Target(Section):
     clone: Flag | None = Field(default=None, description="Clone copy-on-write instead of a full restore (Aurora).")
     resource_group: Text | None = Field(default=None, description="Resource group (Cosmos DB, Azure). Default: the source's.")
     location: Text | None = Field(default=None, description="Azure location (Cosmos DB). Default: the source's.")
-    sku: Text | None = Field(default=None, description="SKU of the new server (Azure). Default: the smallest allowed.")
+    sku: Text | None = Field(default=None, description="SKU of the new server (Azure). Default: the source's.")
 
     @model_validator(mode="before")
     @classmethod
