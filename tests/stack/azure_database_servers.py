@@ -61,7 +61,10 @@ class Servers:
         if wanted.get("createMode") == "PointInTimeRestore":
             return self._restore(request, group, name, wanted)
         server = self._new(group, name, body, copy.deepcopy(DEFAULTS))
-        server.properties |= {key: value for key, value in wanted.items() if key in (*DEFAULTS, "authConfig", "dataEncryption")}
+        for key, value in wanted.items():
+            if key in (*DEFAULTS, "authConfig", "dataEncryption"):
+                own = server.properties.get(key)
+                server.properties[key] = {**own, **value} if isinstance(own, dict) else value
         return self._begin(request, server, flexible.settings.seconds("create", name))
 
     def _new(self, group: str, name: str, body: dict[str, Any], properties: dict[str, Any]) -> Server:
