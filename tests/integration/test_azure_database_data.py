@@ -144,6 +144,8 @@ def test_a_bank_comes_back_to_the_midtime(bank: Data, archiving: Archiving) -> N
     with folder_of_the_server("mt-az-") as folder:
         base = base_backup(archiving, folder)
         point = bank.back_up(lambda n: archiving.execute(COPIED.format(n, int(time.time() * 1000))))
+        poll("a commit behind the later instant", lambda: time.time() > bank.at.timestamp() + 6 or None, 30)
+        archiving.execute(COPIED.format(1003, int(time.time() * 1000)))
         archiving.settle()
         processes = Processes(folder)
         try:
