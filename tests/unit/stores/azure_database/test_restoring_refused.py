@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from midtime.errors import MidtimeError, NotRestorableError, RestoreFailedError, StoreAccessError, StoreStatementError, TargetExistsError
+from midtime.stores.azure_database.notes import Notes
 from midtime.stores.azure_database.standing import Standing
 from midtime.stores.naming import COPY_TAG
 from tests.unit.stores.azure.service import START
@@ -78,6 +79,7 @@ def test_too_early_is_waited_for(subscription: Subscription) -> None:
         waiting = subscription.look(target)
     assert waiting
     assert "have not come so far" in waiting.detail
+    assert Notes(subscription.topology, target).progress() is None, "nothing is on its way"
     subscription.restore(target)
     require_whole(subscription, target)
 
@@ -152,8 +154,6 @@ def test_what_is_not_provably_ours_stays(subscription: Subscription, lacks: str)
 def test_the_source_is_never_its_own_copy(subscription: Subscription) -> None:
     """Not even if somebody has put the run's tag onto it."""
     target = subscription.restore(subscription.target(to="claims-new"))
-    from midtime.stores.azure_database.notes import Notes
-
     note = Notes(subscription.topology, target).copy()
     assert note
     said = {"id": note.marked.arm_id, "tags": {COPY_TAG: note.working}, "properties": {}}
