@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from midtime.errors import NotRestorableError, RestoreFailedError, StoreAccessError, StoreError, TargetExistsError
 from midtime.preflight import require
+from midtime.stores.azure_database import restoring
 from midtime.stores.base import Target, ask
 from tests.integration.azure_database_setting import LIVE, PARAMETERS, Shop, shop_of
 from tests.stack.azure_database import AzureDatabase
@@ -112,7 +114,9 @@ class TestBeside:
 class TestKilled:
     @pytest.mark.parametrize("after", [0, 2, 4, 5, 6, 8])
     @pytest.mark.long
-    def test_killed_and_gone_on_with(self, shop: Shop, after: int) -> None:
+    def test_killed_and_gone_on_with(self, shop: Shop, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A call that hangs is not carried out: nobody has to wait for what might still come of it."""
+        monkeypatch.setattr(restoring, "UNSEEN", timedelta(seconds=1))
         shop.server.settings(restore=0.5, update=0.3, inherits=False)
         target = shop.target(to="shop-new")
         assert shop.killed("restore", target, after)
