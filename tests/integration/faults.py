@@ -164,7 +164,17 @@ def install_in_snapshots() -> None:
     reports.work = _stopping("report", reports.work, lambda self, _: self.topology.name)
 
 
+def install_in_restores() -> None:
+    """No places: a service that hangs is where they stop. Only their processes are written down."""
+    from midtime.operators import restore
+
+    for operator in (restore.RestoreOperator, restore.PlaceOperator):
+        changed: Any = operator
+        changed.work = _noted(changed.work)
+
+
 if FOLDER in os.environ:
     install()
     install_in_windows()
     install_in_snapshots()
+    install_in_restores()

@@ -198,7 +198,8 @@ def installation(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Inst
     config = stack.directory / "airflow" / "config"
     config.mkdir(parents=True)
     (config / "airflow_local_settings.py").write_text(Path(faults.__file__).read_text())
-    stack.airflow_options["env"] = {faults.FOLDER: str(folder / "faults")}
+    azure = stack.bank_cosmosdb.environment()  # of all processes from their start, whichever test comes first
+    stack.airflow_options["env"] = {faults.FOLDER: str(folder / "faults"), **azure}
     stack.airflow_options["settings"] = {("dag_processor", "dag_bundle_config_list"): _bundles(folder / "other-dags")}
     return Installation(stack.airflow, stack, folder)
 
