@@ -17,7 +17,7 @@ from __future__ import annotations
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
-from midtime.dag_parts import drill_arguments, topologies
+from midtime.dag_parts import drill_arguments, restore_retries, topologies
 from midtime.operators.plan import PlanDrillOperator
 from midtime.operators.release import ReleaseRestoreOperator
 from midtime.operators.restore import RestoreOperator
@@ -27,7 +27,9 @@ for topology in topologies("drill"):
     with DAG(**drill_arguments(topology, __doc__)) as dag:
         plan = PlanDrillOperator(task_id="plan", topology=topology)
         restores = [
-            RestoreOperator(task_id=f"restore_{store.name}", topology=topology, store=store.name, plan=plan.output)
+            RestoreOperator(
+                task_id=f"restore_{store.name}", topology=topology, store=store.name, plan=plan.output, **restore_retries(store)
+            )
             for store in topology.stores
         ]
         verify = VerifyOperator(task_id="verify", topology=topology, plan=plan.output)

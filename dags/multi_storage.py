@@ -28,6 +28,7 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
 from midtime.dag_parts import (
+    LOOKS,
     backup_arguments,
     capture_task,
     captures_before,
@@ -89,7 +90,7 @@ for topology in topologies("backup", shape="multi_storage"):
         [*parts, *marks] >> publish
         if topology.point_in_time:
             publish >> RestorableOperator(
-                task_id="restorable", topology=topology, restore_point=publish.output, asset=restore_points(topology)
+                task_id="restorable", topology=topology, restore_point=publish.output, asset=restore_points(topology), retries=LOOKS
             ) >> done  # fmt: skip
         pause >> unpause.as_teardown(on_failure_fail_dagrun=True)
         [pause, *captures, *copies, *marks] >> release  # also where one of them has failed: it removes what the others have written

@@ -18,7 +18,7 @@ from __future__ import annotations
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 
-from midtime.dag_parts import backup_arguments, restore_points, topologies
+from midtime.dag_parts import LOOKS, backup_arguments, restore_points, topologies
 from midtime.operators.dump import DumpOperator
 from midtime.operators.midtime import MidtimeOperator
 from midtime.operators.preflight import PreflightOperator
@@ -45,6 +45,6 @@ for topology in topologies("backup", shape="single_rdb"):
 
         if topology.point_in_time:
             publish >> RestorableOperator(
-                task_id="restorable", topology=topology, restore_point=publish.output, asset=restore_points(topology)
+                task_id="restorable", topology=topology, restore_point=publish.output, asset=restore_points(topology), retries=LOOKS
             ) >> done  # fmt: skip
         preflight >> dump >> midtime >> publish >> [release.as_teardown(on_failure_fail_dagrun=True), done]

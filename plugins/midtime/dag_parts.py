@@ -13,11 +13,16 @@ from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param,
 from midtime.errors import TopologyError
 from midtime.model.restore_point import State
 from midtime.model.topology import Shape, Topology, load_named, load_topologies, topologies_folder
+from midtime.model.topology.store import StoreBase
 from midtime.settings import DEFAULT_TOPOLOGIES
 from midtime.snapshots import snapshotted
 from midtime.window_marks import marked_first
 
 RESTORE_POINT_PATTERN = r"^(latest|\d{8}T\d{6}Z-[0-9a-f]{6})$"
+
+LOOKS = 20
+"""Retries of a task that looks at a service and is deferred in between. Looking again costs nothing, and Airflow takes a try away whenever its
+scheduler stalls for longer than a deferral lasts: it finds the task queued again before it has heard that it was deferred."""
 
 
 def folder() -> Path:
@@ -89,6 +94,11 @@ def managed(topology: Topology) -> list[str]:
     return [store.name for store in topology.stores if not store.captured]
 
 
+def restore_retries(store: StoreBase) -> dict[str, int]:
+    """More than the DAG's where a service restores, and is only looked at."""
+    return {} if store.captured else {"retries": LOOKS}
+
+
 def capture_task(topology: Topology, store: str) -> str:
     """Id of the task that captures a store."""
     return f"{'snapshot' if store in snapshotted(topology) else 'dump'}_{store}"
@@ -113,13 +123,14 @@ def restore_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
         "restore_point": _restore_point_param("The newest restorable one, or the id of any other (`midtime list`)."),
         "targets": _targets_param(
             topology,
-            "A store that is not named is restored beside the original, under a generated name; a Cassandra cluster has to be named.",
+            "A store that is not named is restored beside the original, under a generated name.",
         ),
         "in_place": Param(
             False,
             type="boolean",
             title="In place",
-            description="Replace the live databases. Products are stopped, what is replaced is kept under another name.",
+            description="Replace the live databases. Products are stopped, what is replaced is kept under another name."
+            + "".join(f" {store.name} loses {store.lost_in_place}." for store in topology.stores if store.lost_in_place),
         ),
         "approve": Param(
             True,
@@ -208,14 +219,15 @@ def _restore_point_param(meaning: str) -> Param:
 
 
 def _targets_param(topology: Topology, otherwise: str) -> Param:
-    names = [store.name for store in topology.stores]
+    stores = topology.stores
     return Param(
         {},
         type="object",
-        properties={name: {"type": "string"} for name in names},
+        properties={store.name: {"type": "string"} for store in stores},
         additionalProperties=False,
         title="Targets",
-        description_md=f'`{{"{names[0]}": "<connection or database name>"}}`. {otherwise}',
+        description_md=f'`{{"{stores[0].name}": "…"}}`. {otherwise}\n'
+        + "".join(f"\n* **{store.name}**: {store.wished}" for store in stores),
     )
 
 

@@ -246,7 +246,7 @@ class Placing:
         replaced = [store for store, target in self.targets.items() if target.aside and not target.node]
         if replaced and over is State.DONE:
             given_up.note(self.catalog, self.lease.name, replaced, self._point)
-            self._end_histories(replaced)
+        self._end_histories(replaced)
         if self.replaces:
             products.start_all(self.topology)
             for line in products.require_serving(self.topology):
@@ -254,7 +254,7 @@ class Placing:
         self._about_to(over)
 
     def _end_histories(self, stores: Sequence[str]) -> None:
-        """What was marked in the history of what gave way can be restored no more."""
+        """What was marked in the history of what gave way can be restored no more, also where it was put back."""
         ended = {store: open_store(self.topology, store).ends_history(self.targets[store]) for store in stores}
         for entry in self.catalog.entries() if any(ended.values()) else ():
             gone = (

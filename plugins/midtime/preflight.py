@@ -24,7 +24,7 @@ from midtime.pausing import endpoints_of, require_unpaused
 from midtime.products import require_stopped
 from midtime.snapshots import snapshotted
 from midtime.stores import open_store
-from midtime.stores.base import Check, Question, Target, ask
+from midtime.stores.base import Check, Question, Store, Target, ask
 from midtime.stores.managed import ManagedStore
 from midtime.windows import require_one_place, require_slots
 
@@ -70,7 +70,10 @@ def _outage(topology: Topology) -> str:
     limits = f"drain {format_duration(pause.drain)} at most, everything is unpaused after {format_duration(pause.deadline)}"
     if isinstance(pause.hold, timedelta) and pause.hold and all(store.captured for store in topology.stores):
         return f"{limits}; held for {format_duration(pause.hold)}, of which captured stores need nothing: `hold: auto` makes the outage shorter"
-    return f"{limits}; held until the captures have reported, or for as long as the stores' clocks need"
+    held = "as long as the stores' clocks need"
+    if isinstance(pause.hold, timedelta) and pause.hold:
+        return f"{limits}; held for {format_duration(pause.hold)}, longer if that is not {held}"
+    return f"{limits}; held until the captures have reported, or for {held}"
 
 
 def _product_questions(topology: Topology, product: Product) -> Iterator[Question]:
@@ -97,7 +100,14 @@ def drill_checks(topology: Topology) -> Iterator[Check]:
     """Whether the drills that follow have somewhere to go."""
     for store in topology.stores:
         with suppress(RequestError):  # an unsupported engine has been told of already
-            yield from ask(store.name, open_store(topology, store.name).drill_questions())
+            yield from _drill_checks(open_store(topology, store.name))
+
+
+def _drill_checks(store: Store) -> Iterator[Check]:
+    try:
+        yield from ask(store.name, store.drill_questions())
+    except RequestError as error:  # of the drill's target, before anything is asked
+        yield Check(store.name, "can be drilled", False, str(error), error)
 
 
 def restore_checks(topology: Topology, point: RestorePoint, targets: Mapping[str, Target]) -> Iterator[Check]:

@@ -147,7 +147,8 @@ class Retention:
             self._points[entry.id] = entry.restore_point
             hands_off = "" if entry.restore_point else self._foreign(entry.id)
             is_whole = entry.restore_point is None or entry.restore_point.whole
-            facts = Facts(entry.id, entry.state, entry.reason, holders.get(entry.id, ""), hands_off, is_whole, self._was_drilled(entry))
+            state = State.INVALID if entry.lapsed else entry.state  # good for nothing any more, but nobody has begun to remove it
+            facts = Facts(entry.id, state, entry.reason, holders.get(entry.id, ""), hands_off, is_whole, self._was_drilled(entry))
             proves = entry.state is State.DRILLED and not drilled
             if facts.usable(now) and (proves or whole < self.topology.retention.keep_last):
                 # Others go because this one stays: it has to be more than a manifest.

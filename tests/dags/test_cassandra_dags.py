@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.dags.test_dags import FILES, REPOSITORY, edges, heavy_modules
+from tests.dags.test_dags import FILES, dags_of, edges, heavy_modules
 
 RING = """
 name: ring
@@ -52,13 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def dags(folder: Path) -> dict[str, Any]:
-    from airflow.dag_processing.dagbag import DagBag
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MIDTIME_TOPOLOGIES", str(folder))
-        bag = DagBag(dag_folder=str(REPOSITORY / "dags"), collect_dags=True, bundle_name="dags")
-    assert bag.import_errors == {}
-    return dict(bag.dags)
+    return dags_of(folder)
 
 
 def test_the_dags_of_each(dags: dict[str, Any]) -> None:

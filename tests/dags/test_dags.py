@@ -44,20 +44,24 @@ stores:
 """
 
 
-@pytest.fixture(scope="module")
-def dags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """All DAGs by id, made as Airflow's dag-processor makes them."""
+def dags_of(folder: Path) -> dict[str, Any]:
+    """All DAGs of these topologies by id, made as Airflow's dag-processor makes them."""
     from airflow.dag_processing.dagbag import DagBag
 
-    folder = tmp_path_factory.mktemp("topologies")
-    (folder / "bank.yaml").write_text(TOPOLOGY)
-    (folder / "duo.yaml").write_text(TWO_STORES)
-    (folder / "trio.yaml").write_text(POINT_IN_TIME)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MIDTIME_TOPOLOGIES", str(folder))
         bag = DagBag(dag_folder=str(REPOSITORY / "dags"), collect_dags=True, bundle_name="dags")
     assert bag.import_errors == {}
     return dict(bag.dags)
+
+
+@pytest.fixture(scope="module")
+def dags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("topologies")
+    (folder / "bank.yaml").write_text(TOPOLOGY)
+    (folder / "duo.yaml").write_text(TWO_STORES)
+    (folder / "trio.yaml").write_text(POINT_IN_TIME)
+    return dags_of(folder)
 
 
 def edges(dag: Any) -> dict[str, list[str]]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.dags.test_dags import FILES, REPOSITORY, edges, heavy_modules
+from midtime.dag_parts import LOOKS
+from tests.dags.test_dags import FILES, dags_of, edges, heavy_modules
 
 CLOUD = """
 name: cloud
@@ -47,13 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def dags(folder: Path) -> dict[str, Any]:
-    from airflow.dag_processing.dagbag import DagBag
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MIDTIME_TOPOLOGIES", str(folder))
-        bag = DagBag(dag_folder=str(REPOSITORY / "dags"), collect_dags=True, bundle_name="dags")
-    assert bag.import_errors == {}
-    return dict(bag.dags)
+    return dags_of(folder)
 
 
 def test_the_chain_where_all_are_managed(dags: dict[str, Any]) -> None:
@@ -122,3 +117,21 @@ def test_each_can_be_sent_to_the_scheduler(dags: dict[str, Any]) -> None:
 
 def test_parsing_loads_no_sdk(folder: Path, tmp_path: Path) -> None:
     assert heavy_modules(folder, tmp_path) == {str(file): [] for file in FILES}
+
+
+def test_the_trigger_form_says_what_each_store_may_be_told(dags: dict[str, Any]) -> None:
+    """And, before anybody asks for it, what a restore in place costs."""
+    form = dags["both__restore"].params
+    said = form.get_param("targets").schema["description_md"]
+    assert "* **points**: what the new tables' names begin with" in said
+    assert "* **accounts**: a connection, or the new database's name" in said
+    assert "points loses every earlier restore point" in form.get_param("in_place").description
+    assert "* **orders**: the new account's name" in dags["cloud__restore"].params.get_param("targets").schema["description_md"]
+    assert "accounts loses" not in form.get_param("in_place").description
+
+
+def test_looks_are_tried_again_more_often_than_work(dags: dict[str, Any]) -> None:
+    """Airflow takes a try where its scheduler stalls for longer than a deferral; a restore of hours has hundreds of them."""
+    for dag in ("both__restore", "both__drill"):
+        assert {task: dags[dag].get_task(f"restore_{task}").retries for task in ("points", "accounts")} == {"points": LOOKS, "accounts": 2}
+    assert dags["both__backup"].get_task("restorable").retries == LOOKS

@@ -18,7 +18,6 @@ from midtime.stores import open_managed
 from midtime.stores.base import Shelf
 from midtime.stores.marks import FILE
 from tests.stack.cosmosdb import PATH, CosmosDB
-from tests.stack.stack import Stack
 from tests.unit.builders import LEDGER, point, topology
 
 if TYPE_CHECKING:  # a plugin of every test run
@@ -125,24 +124,15 @@ class Bank:
         self.server.faults({"kind": kind, "operations": list(operations), **fault})
 
 
-@pytest.fixture(scope="module")
-def marked_cosmosdb(stack: Stack) -> Iterator[CosmosDB]:
-    server = CosmosDB(stack.processes, "cosmosdb-backups")
-    try:
-        yield server.start()
-    finally:
-        server.close()
-
-
 @pytest.fixture
-def empty_cosmos(marked_cosmosdb: CosmosDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bank]:
+def empty_cosmos(cosmosdb_server: CosmosDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bank]:
     """No account yet; a clock that stands still unless it is moved."""
-    marked_cosmosdb.reset()
-    marked_cosmosdb.settings(stopped_at=time.time(), lag=LAG, create=0, delete=0)
-    for name, value in {**marked_cosmosdb.environment(), "AIRFLOW_CONN_BANK_DB": marked_cosmosdb.conn()}.items():
+    cosmosdb_server.reset()
+    cosmosdb_server.settings(stopped_at=time.time(), lag=LAG, create=0, delete=0)
+    for name, value in {**cosmosdb_server.environment(), "AIRFLOW_CONN_BANK_DB": cosmosdb_server.conn()}.items():
         monkeypatch.setenv(name, value)
-    yield Bank(marked_cosmosdb, tmp_path)
-    marked_cosmosdb.faults()
+    yield Bank(cosmosdb_server, tmp_path)
+    cosmosdb_server.faults()
 
 
 @pytest.fixture

@@ -6,49 +6,30 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from midtime.catalog import Catalog
-from midtime.model.restore_point import StoreBackup
-from midtime.model.topology import Topology
-from midtime.model.topology.targets import Target as TargetWish
-from midtime.stores import looks, open_store
-from midtime.stores.base import Shelf, Target
+from midtime.stores import looks
 from midtime.stores.cosmosdb import placing
-from tests.integration.restore_once import killed
+from tests.integration.marked_shop import SHORTLY, MarkedShop
 from tests.stack.cosmosdb import CosmosDB
-from tests.stack.processes import poll
 
-LIVE, POINT, RUN = "shop-live", "20261121T020007Z-3fa9c1", "abc123"
+LIVE = "shop-live"
 CONTAINERS = {"shop": ["orders", "accounts"], "coordinator": ["state"], "scalardb": ["metadata"]}
 PROCEDURE = "function mutate(mutations) { /* what was running */ }"
 NETWORK = {"publicNetworkAccess": "Enabled", "ipRules": [{"ipAddressOrRange": "127.0.0.1"}, {"ipAddressOrRange": "10.1.2.0/24"}]}
 ROLE = {"principalId": "5b1c0c9e-9c2e-4c0a-8a2e-2a3f0c6d7e10", "roleDefinitionId": "00000000-0000-0000-0000-000000000002"}
-SHORTLY = 0.2
 
 
-class Shop:
+class Shop(MarkedShop):
     """Containers of its own, one with all the settings that there are, and ScalarDB's."""
 
-    def __init__(self, server: CosmosDB, folder: Path, namespaces: Sequence[str] = ("shop",), **store: Any) -> None:
-        self.server, self.folder = server, folder
+    def __init__(self, server: CosmosDB, folder: Path, namespaces: Sequence[str] = ("shop",), account: str = LIVE, **store: Any) -> None:
         own = {"subscription_id": server.SUBSCRIPTION, "data_conn_id": "shop_data", "fence": False, **store}
-        spec = server.topology_store("shop", namespaces, LIVE, **own)
-        products = [{"kind": "scalardb-server", "endpoints": {"static": ["127.0.0.1:1"]}}]
-        body = {"name": "shop", "destination": f"file://{folder}/points", "stores": [spec], "products": products}
-        self.topology = Topology.model_validate({**body, "scalardb": {"coordinators": [{"store": "shop"}], "clock_bound": "0s"}})
-        self.catalog = Catalog(self.topology.destination, "shop")
-        self.shelf = Shelf(self.catalog.folder(POINT), "shop")
-        self.backup: StoreBackup
-
-    @property
-    def store(self) -> Any:
-        """As another process would open it."""
-        return open_store(self.topology, "shop")
+        super().__init__(server, folder, server.topology_store("shop", namespaces, account, **own), clock_bound="0s")
+        self.server = server
 
     def fill(self) -> None:
         server = self.server
@@ -89,28 +70,6 @@ class Shop:
             for name in CONTAINERS[of]:
                 item = {"id": "x", "concatenatedPartitionKey": "x", "partitionKey": {}, "values": {"n": value}}
                 self.server.container(LIVE, of, name).upsert_item(item)
-
-    def mark(self) -> None:
-        """At a second in which nothing is written; what comes later has value 2."""
-        second = int(self.server.now()) + 2
-        poll("the second to be over", lambda: self.server.now() > second + 1.1 or None, 30)
-        self.write(2)
-        self.server.wait_restorable(second + 1)
-        self.backup = self.store.mark(datetime.fromtimestamp(second, UTC), self.shelf, lambda _: None)
-
-    def target(self, *, drill: bool = False, to: str | None = None) -> Target:
-        target: Target = self.store.target(TargetWish(to=to) if to else None, run=RUN, drill=drill, in_place=False)
-        return target
-
-    def restore(self, target: Target, say: Any = print) -> Target:
-        while waiting := self.store.restore(self.backup, self.shelf, target, say):
-            say(waiting.detail)
-            time.sleep(SHORTLY)
-        return target
-
-    def killed(self, verb: str, target: Target, after: int, call: str = "control") -> bool:
-        """Whether it came so far."""
-        return killed(self.server, self.topology, self.backup, POINT, verb, target, after, call)
 
     def values(self, account: str) -> dict[str, int]:
         return {

@@ -195,7 +195,7 @@ def setting_on(server: MariaDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     staging = tmp_path / "staging"
     staging.mkdir()
     monkeypatch.setenv("MIDTIME_STAGING", str(staging))
-    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", f"{server.conn_uri()}&ssl_disabled=true")  # TLS has tests of its own: it is slow here
+    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", server.conn_uri())
     monkeypatch.setenv("PATH", str(server.bin_dir), prepend=":")
     body = {
         "name": "bank",
@@ -227,7 +227,7 @@ def _other_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]
 def other_server(_other_server: MariaDB, mysql_setting: MysqlSetting, monkeypatch: pytest.MonkeyPatch) -> Iterator[MariaDB]:
     """A second server, which a test may kill; ``right.pem`` beside its processes is its certificate, ``wrong.pem`` is not."""
     server = _other_server.start()
-    monkeypatch.setenv("AIRFLOW_CONN_OTHER_DB", f"{server.conn_uri()}&ssl_disabled=true")
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER_DB", server.conn_uri())
     yield server
     server.start()
     drop_all(server, mysql_setting.mark)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Protocol
+from typing import Any
 
 from midtime.catalog import Catalog
 from midtime.model.restore_point import StoreBackup
@@ -16,19 +16,12 @@ from midtime.model.topology import Topology
 from midtime.stores import looks, open_store
 from midtime.stores.base import Shelf, Target
 from tests.stack.airflow import REPOSITORY
+from tests.stack.cloud import CloudDouble
 from tests.stack.processes import poll
 
 
-class Double(Protocol):
-    """The service."""
-
-    def faults(self, *faults: Any) -> None: ...
-
-    def hits(self) -> int: ...
-
-
 def killed(
-    double: Double, topology: Topology, backup: StoreBackup, point: str, verb: str, target: Target, after: int, call: str = "control"
+    double: CloudDouble, topology: Topology, backup: StoreBackup, point: str, verb: str, target: Target, after: int, call: str = "control"
 ) -> bool:
     """Let another process do something, and kill it in a call that hangs. Whether it came so far.
 

@@ -20,17 +20,8 @@ from midtime.model.restore_point import RestorePoint, State
 from midtime.model.topology import Topology
 from midtime.model.window import Window
 from tests.integration import faults
-from tests.integration.cassandra_airflow import (
-    Switch,
-    approved,
-    mark,
-    mark_tables,
-    marks,
-    money,
-    remove_kept,
-    require_cleared,
-    standing,
-)
+from tests.integration.airflow_restores import Switch, approved, marks, money
+from tests.integration.cassandra_airflow import mark, mark_tables, remove_kept, require_cleared, standing
 from tests.integration.fixtures import Installation
 from tests.integration.test_airflow_faults import flip, kill_worker
 from tests.integration.windows import ENDED, require_whole_evidence

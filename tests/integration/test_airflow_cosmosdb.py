@@ -19,13 +19,13 @@ from midtime.stores.cosmosdb.targets import IN_PLACE
 from tests.integration.airflow_reading import where
 from tests.integration.airflow_restores import marks, money
 from tests.integration.cosmosdb_airflow import BEHIND, NAME, QUICK, Lake, lake_of
-from tests.integration.fixtures import Installation
+from tests.integration.fixtures import Installation, installation_of
 from tests.integration.test_airflow_faults import kill_worker
 from tests.integration.windows import ENDED
 from tests.stack.processes import poll
-from tests.stack.stack import AZURE_ACCOUNT, BESIDE_AZURE, IN_AZURE
+from tests.stack.stack import AZURE_ACCOUNT, BESIDE_AZURE, IN_AZURE, Stack
 
-pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(900)]  # an Airflow of its own is started
 BACKUP, RESTORE, DRILL = (f"{NAME}__{kind}" for kind in ("backup", "restore", "drill"))
 BESIDE, CONN_ID = "lake-restored", "lake_restored"
 READ = """
@@ -34,6 +34,15 @@ from airflow.sdk import BaseHook
 found = BaseHook.get_connection(sys.argv[1])
 print(found.login, hashlib.sha256(found.password.encode()).hexdigest())
 """
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Of this module's own: all of Airflow's processes take the double for Azure from their start."""
+    directory, folder = tmp_path_factory.mktemp("azure"), tmp_path_factory.mktemp("azure-installation")
+    (topologies := directory / "topologies").mkdir()
+    with Stack(directory, topologies_dir=topologies) as stack:
+        yield installation_of(stack, folder, **stack.bank_cosmosdb.environment())
 
 
 @pytest.fixture(scope="module")
@@ -193,10 +202,6 @@ def test_no_secret_anywhere(lake: Lake, beside: str) -> None:
     assert {what: found for what, pattern in lake.secrets.items() if (found := where(lake.installation, pattern))} == {}
 
 
-# -- what takes long ----------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.long
 @pytest.mark.fault(
     "kill -9 of a restore of a Cosmos DB account, and of its way into place, each with its worker",
     "The next try goes on; the account is asked for once, and is as it was marked.",
@@ -222,7 +227,6 @@ def test_whoever_dies(lake: Lake, drilled: BackedUp) -> None:
     assert (money(copies, IN_AZURE), marks(copies)) == (lake.bank.expected_total, [[1], [1]])
 
 
-@pytest.mark.long
 def test_life_goes_on_after_it(lake: Lake, drilled: BackedUp) -> None:
     """The bank moves money, and the next backup is as good as the first was."""
     lake.bank.start(threads=2, think=0.1)
@@ -242,7 +246,6 @@ def test_life_goes_on_after_it(lake: Lake, drilled: BackedUp) -> None:
     assert entry.state is State.DRILLED
 
 
-@pytest.mark.long
 def test_a_history_that_breaks_off(lake: Lake, drilled: BackedUp) -> None:
     """``restorable`` ends at once, and names the container; the restore point stays as it is, and is used by nobody."""
     installation, airflow = lake.installation, lake.installation.airflow

@@ -63,6 +63,7 @@ def test_a_worker_killed_anywhere_in_a_backup(installation: Installation, fleet:
         installation.run(f"{topology.name}__drill")
 
 
+@pytest.mark.long  # test_placing_set.py kills it everywhere, without Airflow
 def test_a_worker_killed_during_a_restore(installation: Installation, fleet: dict[str, Topology], postgres_server: Postgres) -> None:
     """What is live keeps its rows; the working copy is removed; the next try succeeds."""
     topology = fleet["restore"]
@@ -97,6 +98,7 @@ def test_two_backups_of_a_topology_at_once(installation: Installation, fleet: di
     installation.succeeded(f"{topology.name}__backup", run_id)
 
 
+@pytest.mark.long  # every minute of the clock counts here
 def test_a_drill_whose_machine_died_is_swept(
     installation: Installation, fleet: dict[str, Topology], postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,7 +123,7 @@ def test_a_drill_whose_machine_died_is_swept(
     ("damage", "said"),
     [
         (lambda folder: flip(next(folder.glob("accounts/*.dat.gz"))), "SHA-256 differs"),
-        (lambda folder: _edit(folder / "manifest.json"), "was edited"),
+        pytest.param(lambda folder: _edit(folder / "manifest.json"), "was edited", marks=pytest.mark.long),
         pytest.param(lambda folder: _cut(next(folder.glob("accounts/*.dat.gz"))), "bytes, its manifest says", marks=pytest.mark.long),
         pytest.param(lambda folder: next(folder.glob("accounts/*.dat.gz")).unlink(), "is missing", marks=pytest.mark.long),
         pytest.param(lambda folder: (folder / "manifest.json").write_text("{"), "is unreadable", marks=pytest.mark.long),
@@ -168,6 +170,7 @@ def _edit(path: Path) -> None:
     path.write_text(path.read_text().replace('"rows": 500', '"rows": 499'))
 
 
+@pytest.mark.long  # a backup's retry, which test_two_backups_of_a_topology_at_once shows as well
 def test_the_database_goes_away_and_comes_back(installation: Installation, postgres_server: Postgres, fleet: dict[str, Topology]) -> None:
     """The retry of the preflight finds it again; a short outage at two in the morning wakes nobody."""
     topology = fleet["outage"]

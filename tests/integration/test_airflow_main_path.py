@@ -171,6 +171,7 @@ def _decide(installation: Installation, answer: str) -> str:
     return run_id
 
 
+@pytest.mark.long  # ten starts of Python; tests/unit/cli has each command
 def test_the_command_line_beside_airflow(installation: Installation, bank_topology: Topology) -> None:
     environment = {**installation.airflow.environment(), "COLUMNS": "200"}
 

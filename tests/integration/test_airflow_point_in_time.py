@@ -63,6 +63,7 @@ def trio(installation: Installation, archiving: Archiving, logging_server: Maria
         yield topology
 
 
+@pytest.mark.long  # test_airflow_dynamodb.py goes the same way every day, and these stores' own tests all of theirs
 def test_marked_restorable_drilled(installation: Installation, trio: Topology, archiving: Archiving, logging_server: MariaDB) -> None:
     """What was committed before the pause is drilled, what came after it is not; and nothing is drilled before it can be restored."""
     airflow, catalog = installation.airflow, installation.catalog(trio)

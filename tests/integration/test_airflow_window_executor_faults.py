@@ -66,6 +66,7 @@ def hog(installation: Installation, request: pytest.FixtureRequest) -> Iterator[
     "The executor is full (24 long tasks, 8 slots)",
     "The window comes when its pause and all captures have slots; it is not a moment longer than on an idle executor.",
 )
+@pytest.mark.long  # benchmarks/window_outage.py measures it
 def test_the_executor_is_full(case: Windowed, hog: Hog) -> None:
     """Before, in and after the window: the unpause waits for nobody."""
     hog.start(slots=8)

@@ -21,6 +21,7 @@ AT_ONCE = 1.0
     "kill -9 of the pausing task in mid-window",
     "The watchdog unpauses at once. The run fails, nothing is published, the next run succeeds.",
 )
+@pytest.mark.long  # with its watchdog (below) it is the harder case
 def test_the_pausing_task_is_killed(case: Windowed) -> None:
     """By its watchdog, not by the teardown, which comes a second later; and the next run finds nothing in its way."""
     run = case.in_mid_window()

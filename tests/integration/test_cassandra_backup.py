@@ -153,6 +153,7 @@ def test_node_that_does_nothing_costs_no_more_than_the_limit(setting: Setting) -
     "kill -9 of a node before the window",
     "Noticed while the capture is armed, before anything is paused; the preflight names the node, too.",
 )
+@pytest.mark.long  # a node's end and start
 def test_dead_node_is_named_before_anything_is_paused(setting: Setting) -> None:
     node, store = setting.cluster.node(2), setting.store()
     try:

@@ -100,6 +100,7 @@ def test_two_of_three_nodes_lost(setting: Setting, point: RestorePoint) -> None:
     "One of three nodes loses all its data",
     "It gets its own snapshot and a repair; what was written since is on it, too.",
 )
+@pytest.mark.long  # test_two_of_three_nodes_lost goes through the same stops, moves and starts, and more
 def test_one_node_lost(setting: Setting, point: RestorePoint) -> None:
     wanted = setting.rows()
     lost = setting.cluster.node(2)

@@ -40,17 +40,20 @@ class TestClock:
         assert reading.low <= timedelta(seconds=offset) <= reading.high
         assert reading.width < timedelta(seconds=0.5)
 
+    @pytest.mark.long
     def test_front_ends_that_disagree(self, bank: Bank) -> None:
         """By more than one clock could, and less than a second: the bounds have both."""
         bank.server.settings(stopped_at=int(time.time()) + 0.5, date_offsets=[0.0, 0.0, 1.6])
         assert timedelta(seconds=0.3) < bank.store.read_clock().width < timedelta(seconds=1.1)
 
+    @pytest.mark.long
     def test_one_that_stands_still(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("midtime.clocks.LIMIT", 1.0)
         monkeypatch.setattr("midtime.clocks.read_http_date.__kwdefaults__", {"fleet": False, "gap": 0.02, "limit": 1.0})
         with pytest.raises(StoreStatementError, match="stands still"):
             bank.store.read_clock()
 
+    @pytest.mark.long
     def test_one_that_does_not_answer(self, bank: Bank) -> None:
         bank.server.settings(stopped_at=None)
         client = bank.store
@@ -77,6 +80,7 @@ class TestFence:
         assert {(row["window_id"], row["place"]) for row in rows} == {("w1", "before"), ("w1", "after")}
         assert all(abs(row["written_at"] - time.time() * 1000) < 60_000 for row in rows)
 
+    @pytest.mark.long
     def test_they_end_by_themselves(self, bank: Bank) -> None:
         with bank.store.fence() as fence:
             fence.prepare()
@@ -95,6 +99,7 @@ class TestFence:
             after = bank.server.calls()["counts"]
         assert {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)} == {"UpsertItem": 1}
 
+    @pytest.mark.long
     def test_two_that_prepare_at_once(self, bank: Bank) -> None:
         bank.server.settings(resource=0.3, stopped_at=None)
         stores, errors = [bank.store, bank.store], []
@@ -114,6 +119,7 @@ class TestFence:
         assert errors == []
 
     @pytest.mark.parametrize("fault", [{"kind": "hang", "seconds": 30}, {"kind": "drop"}, {"kind": "throttling"}, {"kind": "unavailable"}])
+    @pytest.mark.long
     def test_a_service_that_does_not_take_it_costs_the_window_three_seconds(self, bank: Bank, fault: dict[str, Any]) -> None:
         with bank.store.fence() as fence:
             fence.prepare()
@@ -124,20 +130,23 @@ class TestFence:
         assert time.monotonic() - began < 3.2
         assert caught.value.retryable
 
+    @pytest.mark.long
     def test_a_container_that_cannot_be_made(self, bank: Bank) -> None:
         bank.fail("failed", "SqlResources_CreateUpdateSqlContainer")
         with bank.store.fence() as fence, pytest.raises(StoreError, match="store bank"):
             fence.prepare()
 
+    @pytest.mark.long
     def test_gateways_that_learn_of_it_later(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fences, "find_fence", lambda *_: {"partitionKey": {"paths": ["/window_id"]}})  # ARM knows it already
         later = threading.Timer(1.5, bank.container, [FENCE], {"partitionKey": {"paths": ["/window_id"], "kind": "Hash"}})
-        later.start()
         with bank.store.fence() as fence:
+            later.start()
             fence.prepare()
             fence.write("w1", "before")
         assert len(self.rows(bank)) == 1
 
+    @pytest.mark.long
     def test_a_key_for_reading_only_is_found_out_before_the_window(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
         reading = bank.arm.database_accounts.list_keys(*bank.where).primary_readonly_master_key
         log_in(bank, monkeypatch, password=str(reading))
@@ -145,6 +154,7 @@ class TestFence:
             fence.prepare()
         assert "read-write" in caught.value.fix
 
+    @pytest.mark.long
     def test_somebody_elses_container(self, bank: Bank) -> None:
         bank.container(FENCE)
         with bank.store.fence() as fence, pytest.raises(StoreAccessError, match="another partition key"):
@@ -208,6 +218,7 @@ class TestMark:
         assert account.properties["backupPolicy"]["continuousModeProperties"] == {"tier": "Continuous7Days"}
         assert account.properties["locations"] == [{"locationName": "Japan East", "failoverPriority": 0, "isZoneRedundant": False}]
 
+    @pytest.mark.long
     def test_throughput_of_each_kind(self, bank: Bank) -> None:
         data, sql = bank.server.data(LIVE), bank.arm.sql_resources
         data.create_database("shared", offer_throughput=500).create_container("a", {"paths": [PATH], "kind": "Hash"})
@@ -223,6 +234,7 @@ class TestMark:
         assert found.container("bank/b").throughput == Throughput(units=4000, autoscale=True)
         assert found.container("bank/accounts").throughput == Throughput(units=400)
 
+    @pytest.mark.long
     def test_a_serverless_account_has_none(self, empty_cosmos: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
         empty_cosmos.make(capabilities=[{"name": "EnableServerless"}])
         log_in(empty_cosmos, monkeypatch)
@@ -236,6 +248,7 @@ class TestMark:
         again = bank.store.mark(made.midtime, bank.shelf, lambda _: None)
         assert (again.artifacts, again.details) == (made.artifacts, made.details)
 
+    @pytest.mark.long
     def test_a_container_that_was_made_since(self, bank: Bank) -> None:
         """It may have been another one at the instant."""
         bank.options = {"fence": False}
@@ -247,12 +260,14 @@ class TestMark:
         assert not caught.value.retryable
         assert not bank.file.exists()
 
+    @pytest.mark.long
     def test_without_the_fence_container(self, bank: Bank) -> None:
         with pytest.raises(StoreAccessError, match=FENCE):
             bank.store.mark(bank.instant(), bank.shelf, lambda _: None)
         bank.options = {"fence": False}
         assert sorted(bank.store.mark(bank.instant(), bank.shelf, lambda _: None).details["containers"]) == ALL
 
+    @pytest.mark.long
     def test_an_instant_before_its_history(self, bank: Bank) -> None:
         early = datetime.fromtimestamp(int(bank.server.now()) - 3600, UTC)
         bank.options = {"fence": False}
@@ -263,8 +278,8 @@ class TestMark:
 class TestWindow:
     """A whole backup, from the pause to the restore point; and what a restore to its instant would bring."""
 
-    @pytest.mark.parametrize("includes_second", [False, True])
-    @pytest.mark.parametrize("offset", [0.0, -3.4])
+    @pytest.mark.parametrize("includes_second", [pytest.param(False, marks=pytest.mark.long), True])
+    @pytest.mark.parametrize("offset", [pytest.param(0.0, marks=pytest.mark.long), -3.4])
     def test_the_row_before_comes_back_and_the_row_after_does_not(self, bank: Bank, *, includes_second: bool, offset: float) -> None:
         bank.server.settings(stopped_at=None, clock_offset=offset, lag=0.5, includes_second=includes_second)
         with Double() as double:

@@ -13,10 +13,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from midtime.model.topology import written
+from midtime.model.topology.targets import Target as TargetWish
 from tests.integration.cosmosdb_setting import LIVE, Shop, shop_of
 from tests.stack.airflow import REPOSITORY
 from tests.stack.cosmosdb import CosmosDB
-from tests.stack.stack import Stack
 
 pytestmark = pytest.mark.integration
 
@@ -31,6 +31,16 @@ READ = """
 import sys
 from airflow.sdk import BaseHook
 print(BaseHook.get_connection(sys.argv[1]).to_dict()["login"])
+"""
+BEFORE = """
+import sys
+from airflow.models.connection import Connection
+from airflow.utils.session import create_session
+with create_session() as session:
+    there = session.query(Connection).filter_by(conn_id=sys.argv[1]).one()
+    if sys.argv[2:]:
+        there.host, there.extra = "elsewhere", '{"key_path": "/a/secret"}'
+    print(there.host, there.extra)
 """
 
 
@@ -69,43 +79,44 @@ class Installation:
         return self.run("-m", "midtime", "hand-over", "shop", "shop", *words, code=code, **environment)
 
 
-@pytest.fixture(scope="module")
-def own_server(stack: Stack) -> Iterator[CosmosDB]:
-    server = CosmosDB(stack.processes, "cosmosdb-handed-over")
-    try:
-        yield server.start()
-    finally:
-        server.close()
-
-
 @pytest.fixture
-def shop(own_server: CosmosDB, tmp_path: Path) -> Iterator[Shop]:
-    with shop_of(own_server, tmp_path) as made:
+def shop(cosmosdb_server: CosmosDB, tmp_path: Path) -> Iterator[Shop]:
+    with shop_of(cosmosdb_server, tmp_path) as made:
         yield made
 
 
+NEW = ("shop-new", "--conn-id", "shop_new")
+
+
+@pytest.mark.long
 def test_handed_over(shop: Shop, tmp_path: Path) -> None:
     installation = Installation(tmp_path, shop)
     target = shop.restore(shop.target(to="shop-new"))
-    words = ("shop-new", "--conn-id", "shop_new")
-    assert "Midtime has placed no account shop-new for shop" in installation.hand_over(*words, code=2)
+    assert "Midtime has placed no account shop-new for shop" in installation.hand_over(*NEW, code=2)
     shop.store.place(shop.backup, target)
     assert "has placed no account shop-live" in installation.hand_over(LIVE, "--conn-id", "shop_new", code=2)
-
-    answer = json.loads(installation.hand_over(*words, "--json"))
+    answer = json.loads(installation.hand_over(*NEW, "--json"))
     assert answer == {"conn_id": "shop_new", "conn_type": "azure_cosmos", "login": shop.server.endpoint("shop-new"), "became": "made"}
-    assert "replaced" in installation.hand_over(*words)
     assert installation.run("-c", READ, "shop_new").splitlines()[-1] == shop.server.endpoint("shop-new")
     assert installation.key.encode() not in installation.database.read_bytes()
 
+
+def test_what_leads_elsewhere(shop: Shop, tmp_path: Path) -> None:
+    installation = Installation(tmp_path, shop)
+    for run, name in (("abc123", "shop-new"), ("ffffff", "")):
+        wish = TargetWish(name=name) if name else None
+        shop.store.place(shop.backup, shop.restore(shop.store.target(wish, run=run, drill=False, in_place=False)))
     reads = {"AIRFLOW_CONN_SHOP_NEW": json.dumps({"conn_type": "azure_cosmos", "login": "https://elsewhere/", "password": "x"})}
-    assert "the environment or a secrets back end has another one" in installation.hand_over(*words, code=2, **reads)
-    shop.store.place(shop.backup, shop.restore(shop.store.target(None, run="ffffff", drill=False, in_place=False)))
+    assert "the environment or a secrets back end has another one" in installation.hand_over(*NEW, code=2, **reads)
     other = ("restored-ffffff-shop-live", "--conn-id", "shop_new")
     assert "connection shop_new leads to https://shop-new" in installation.hand_over(*other, code=2)
+    installation.run("-c", BEFORE, "shop_new", "spoil")
     assert "replaced" in installation.hand_over(*other, "--replace")
+    assert installation.run("-c", BEFORE, "shop_new").splitlines()[-1] in ("None None", "None ")
+    assert installation.run("-c", READ, "shop_new").splitlines()[-1] == shop.server.endpoint(other[0])
 
 
+@pytest.mark.long
 def test_a_database_that_is_not_there_tells_nothing(shop: Shop, tmp_path: Path) -> None:
     installation = Installation(tmp_path, shop)
     shop.store.place(shop.backup, shop.restore(shop.target(to="shop-new")))

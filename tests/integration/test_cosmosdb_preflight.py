@@ -54,6 +54,7 @@ class TestPreflight:
         seen = {call["operation"] for call in bank.server.calls()["control"][len(before) :]}
         assert not [name for name in seen if "Create" in name or "Update" in name or "Delete" in name], seen
 
+    @pytest.mark.long
     def test_the_longer_tier_keeps_what_retention_keeps(self, empty_cosmos: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
         empty_cosmos.make(backupPolicy={"type": "Continuous", "continuousModeProperties": {"tier": "Continuous30Days"}})
         log_in(empty_cosmos, monkeypatch)
@@ -92,6 +93,7 @@ class TestPreflight:
         error = refusal(bank)
         assert (type(error), said in error.message) == (kind, True), error
 
+    @pytest.mark.long
     def test_bounded_staleness_is_scalardbs_second_choice(self, bank: Bank) -> None:
         bank.change(consistencyPolicy={"defaultConsistencyLevel": "BoundedStaleness", "maxStalenessPrefix": 100, "maxIntervalInSeconds": 5})
         assert "scalar.db.cosmos.consistency_level=BOUNDED_STALENESS" in answers(bank)["is consistent"]
@@ -105,18 +107,21 @@ class TestPreflight:
             ({"namespaces": ["bank", "shop"]}, "any container of shop"),
         ],
     )
+    @pytest.mark.long
     def test_what_the_topology_says_wrongly(self, bank: Bank, store: dict[str, Any], said: str) -> None:
         bank.options = store
         error = refusal(bank)
         assert type(error) is StoreAccessError
         assert said in error.message
 
+    @pytest.mark.long
     def test_two_connections_that_mean_two_accounts(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
         bank.server.make_account("bank-test")
         log_in(bank, monkeypatch, login=bank.server.endpoint("bank-test"))
         assert "points at https://bank-test.documents.azure.com:443/, and account bank-prod is" in refusal(bank).message
 
     @pytest.mark.parametrize("written", ["https://BANK-PROD.documents.azure.com", "https://bank-prod-japaneast.documents.azure.com:443/"])
+    @pytest.mark.long
     def test_one_account_written_in_another_way(self, bank: Bank, monkeypatch: pytest.MonkeyPatch, written: str) -> None:
         log_in(bank, monkeypatch, login=written)
         assert "is reachable" in answers(bank)
@@ -132,35 +137,42 @@ class TestPreflight:
         error = refusal(bank)
         assert (type(error), "AADSTS7000215" in error.message, "not-the-secret" in str(error)) == (StoreAccessError, True, False), error
 
+    @pytest.mark.long
     def test_another_tenant(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_BANK_DB", bank.server.conn(tenantId="11111111-0d0f-4d2b-9a55-0c1f4b7f9b10"))
         error = refusal(bank)
         assert (type(error), "tenantId" in error.fix) == (StoreAccessError, True), error
 
+    @pytest.mark.long
     def test_a_managed_identity(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_BANK_DB", bank.server.conn_identity())
         assert "is reachable" in answers(bank)
 
+    @pytest.mark.long
     def test_a_key_that_only_azure_knows(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
         """A connection without one: the control plane is asked for it."""
         log_in(bank, monkeypatch, password="")
         assert "has its containers" in answers(bank)
 
+    @pytest.mark.long
     def test_a_table_that_scalardb_knows_and_nobody_has(self, bank: Bank) -> None:
         bank.know("bank.cards")
         assert "ScalarDB's metadata names bank/cards, which is not there" in refusal(bank).message
 
     @pytest.mark.parametrize("missing", ["coordinator/state", "scalardb/metadata"])
+    @pytest.mark.long
     def test_a_container_that_must_be(self, bank: Bank, missing: str) -> None:
         bank.drop(missing)
         assert f"{missing} is not in account bank-prod" in refusal(bank).message
 
+    @pytest.mark.long
     def test_an_account_that_somebody_changes(self, bank: Bank) -> None:
         """To add a region takes hours."""
         bank.server.settings(update=60)
         bank.arm.database_accounts.begin_update(*bank.where, {"tags": {"a": "b"}}, polling=False)
         assert answers(bank)["is at rest"] == "its state is Updating"
 
+    @pytest.mark.long
     def test_an_account_that_somebody_deletes(self, bank: Bank) -> None:
         bank.server.settings(delete=60)
         bank.arm.database_accounts.begin_delete(*bank.where, polling=False)
@@ -181,20 +193,24 @@ class TestPreflight:
         error = refusal(bank)
         assert (type(error), lacking in error.message) == (StoreAccessError, True), error
 
+    @pytest.mark.long
     def test_a_container_that_is_there_needs_not_be_made(self, bank: Bank) -> None:
         bank.container(FENCE, partitionKey={"paths": ["/window_id"], "kind": "Hash"})
         write = "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/write"
         bank.server.settings(permissions=[{"actions": ["*"], "notActions": [write], "dataActions": [], "notDataActions": []}])
         assert answers(bank)["has a fence container"] == f"{FENCE} is there"
 
+    @pytest.mark.long
     def test_a_login_that_may_not_list_its_rights(self, bank: Bank) -> None:
         bank.fail("denied", "Permissions_List")
         assert answers(bank)["may be marked"] == "yes, as far as was tried; the login may not list its own rights"
 
+    @pytest.mark.long
     def test_another_container_of_the_fences_name(self, bank: Bank) -> None:
         bank.container(FENCE)
         assert "another partition key than /window_id" in refusal(bank).message
 
+    @pytest.mark.long
     def test_a_database_that_shares_its_throughput_shares_it_with_the_fence(self, bank: Bank) -> None:
         bank.server.data(LIVE).create_database("ares", offer_throughput=500).create_container("a", {"paths": [PATH], "kind": "Hash"})
         bank.options = {"namespaces": ["ares", "bank"]}
@@ -204,10 +220,12 @@ class TestPreflight:
         with pytest.raises(ResourceNotFoundError):
             bank.arm.sql_resources.get_sql_container_throughput(*bank.where, "ares", "midtime_fence")
 
+    @pytest.mark.long
     def test_a_fence_that_is_declined(self, bank: Bank) -> None:
         bank.options = {"fence": False}
         assert "has a fence container" not in answers(bank)
 
+    @pytest.mark.long
     def test_reads_that_are_throttled_take_longer(self, bank: Bank) -> None:
         bank.server.faults(
             {"kind": "throttling", "operations": ["control"], "every": 4}, {"kind": "throttling", "operations": ["QueryItems"], "times": 2}
@@ -215,6 +233,7 @@ class TestPreflight:
         assert "reaches" in answers(bank)
         assert bank.server.hits() > 5
 
+    @pytest.mark.long
     def test_a_service_that_is_away(self, bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("azure.core.pipeline.transport.RequestsTransport.sleep", lambda *_: None)
         bank.fail("unavailable", "DatabaseAccounts_Get")

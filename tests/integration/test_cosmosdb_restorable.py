@@ -55,6 +55,7 @@ class TestRestorable:
         bank.server.settings(backed_up={"bank/owners": short + 1})
         assert self.look(bank, made, second).ready
 
+    @pytest.mark.long
     def test_what_has_passed_is_not_asked_again(self, bank: Bank, made: StoreBackup) -> None:
         bank.server.settings(backed_up={"bank/owners": made.midtime.timestamp() - 1})
         bank.later(LAG + 1)
@@ -65,6 +66,7 @@ class TestRestorable:
         assert bank.count() == asked + 1
         assert second.passed == first.passed
 
+    @pytest.mark.long
     def test_a_look_asks_no_more_than_arm_takes(self, bank: Bank, made: StoreBackup, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(restorable, "AT_MOST", 2)
         bank.later(LAG + 1)
@@ -94,6 +96,7 @@ class TestRestorable:
         assert not caught.value.retryable
         assert caught.value.fix
 
+    @pytest.mark.long
     def test_also_where_the_container_had_passed(self, bank: Bank, made: StoreBackup) -> None:
         bank.later(LAG + 1)
         before = self.look(bank, made)
@@ -103,6 +106,7 @@ class TestRestorable:
             self.look(bank, made, before)
 
     @pytest.mark.parametrize("kind", ["throttling", "unavailable", "error", "failed", "conflict"])
+    @pytest.mark.long
     def test_a_container_that_does_not_say_is_asked_again(
         self, bank: Bank, made: StoreBackup, kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -119,6 +123,7 @@ class TestRestorable:
         assert self.look(bank, made, first).ready
         assert bank.count() - asked == len(ALL) + 1 - len(first.passed) <= 5
 
+    @pytest.mark.long
     def test_one_that_hangs(self, bank: Bank, made: StoreBackup, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(backups, "PATIENCE", 0.5)
         bank.server.settings(stopped_at=None, backup_information=600)

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from midtime.errors import NotRestorableError, RestoreFailedError, StoreAccessError, StoreError, TargetExistsError
-from midtime.fencing import fenced
-from midtime.model.instants import restore_point_id
-from midtime.model.restore_point import Origin, RestorePoint, StoreBackup
-from midtime.model.window import Window
 from midtime.preflight import require
-from midtime.stores.base import Shelf, Target, ask
+from midtime.stores.base import Target, ask
 from midtime.stores.cosmosdb.restoring import Restoring
-from midtime.verification import Verification, verify
 from midtime.verify.verdict import Outcome
+from tests.integration.cosmosdb_sets import Set
 from tests.integration.cosmosdb_setting import CONTAINERS, LIVE, PROCEDURE, Shop, login, shop_of
 from tests.stack.cosmosdb import CosmosDB
 from tests.stack.cosmosdb_bank import ScalarBank
-from tests.stack.processes import poll
-from tests.stack.stack import Stack
 
 pytestmark = pytest.mark.integration
 
@@ -33,18 +25,9 @@ RESTORE = "Microsoft.DocumentDB/locations/restorableDatabaseAccounts/restore/act
 THEN, NOW = (dict.fromkeys([f"{of}/{name}" for of in ("shop", "coordinator") for name in CONTAINERS[of]], value) for value in (1, 2))
 
 
-@pytest.fixture(scope="module")
-def own_server(stack: Stack) -> Iterator[CosmosDB]:
-    server = CosmosDB(stack.processes, "cosmosdb-restores")
-    try:
-        yield server.start()
-    finally:
-        server.close()
-
-
 @pytest.fixture
-def shop(own_server: CosmosDB, tmp_path: Path) -> Iterator[Shop]:
-    with shop_of(own_server, tmp_path) as made:
+def shop(cosmosdb_server: CosmosDB, tmp_path: Path) -> Iterator[Shop]:
+    with shop_of(cosmosdb_server, tmp_path) as made:
         yield made
 
 
@@ -80,23 +63,27 @@ class TestBeside:
                 in said[0]
             )
 
-    def test_reads_are_strong_whatever_the_service_restores(self, own_server: CosmosDB, tmp_path: Path) -> None:
-        with shop_of(own_server, tmp_path, restored_consistency="Session") as shop:
+    @pytest.mark.long
+    def test_reads_are_strong_whatever_the_service_restores(self, cosmosdb_server: CosmosDB, tmp_path: Path) -> None:
+        with shop_of(cosmosdb_server, tmp_path, restored_consistency="Session") as shop:
             target = shop.restore(shop.target(drill=True))
             assert shop.settings(target.final)["consistencyPolicy"]["defaultConsistencyLevel"] == "Strong"
 
-    def test_indexes_are_waited_for(self, own_server: CosmosDB, tmp_path: Path) -> None:
-        with shop_of(own_server, tmp_path, reindexing=20.0) as shop:
+    @pytest.mark.long
+    def test_indexes_are_waited_for(self, cosmosdb_server: CosmosDB, tmp_path: Path) -> None:
+        with shop_of(cosmosdb_server, tmp_path, reindexing=20.0) as shop:
             said: list[str] = []
             shop.restore(shop.target(drill=True), said.append)
             assert any("the service builds the indexes of" in each for each in said)
 
     @pytest.mark.parametrize("includes_second", [False, True])
-    def test_the_second_that_follows_makes_no_difference(self, own_server: CosmosDB, tmp_path: Path, includes_second: bool) -> None:
-        with shop_of(own_server, tmp_path, includes_second=includes_second) as shop:
+    @pytest.mark.long
+    def test_the_second_that_follows_makes_no_difference(self, cosmosdb_server: CosmosDB, tmp_path: Path, includes_second: bool) -> None:
+        with shop_of(cosmosdb_server, tmp_path, includes_second=includes_second) as shop:
             target = shop.restore(shop.target(drill=True))
             assert shop.values(target.final) == THEN
 
+    @pytest.mark.long
     def test_a_deleted_account(self, shop: Shop) -> None:
         shop.server.arm.database_accounts.begin_delete(shop.server.GROUP, LIVE).result()
         target = shop.target(drill=True)
@@ -104,6 +91,7 @@ class TestBeside:
         shop.restore(target)
         assert shop.values(target.final) == THEN
 
+    @pytest.mark.long
     def test_slow_and_busy(self, shop: Shop) -> None:
         shop.server.settings(restore=2.0, update=1.0, resource=0.3, delete=1.0, retry_after=1.0)
         shop.server.faults(
@@ -120,6 +108,7 @@ class TestBeside:
 
 class TestKilled:
     @pytest.mark.parametrize("after", [0, 2, 4, 5, 6, 7, 10, 20, 40])
+    @pytest.mark.long
     def test_killed_and_gone_on_with(self, shop: Shop, after: int) -> None:
         shop.server.settings(restore=0.5, update=0.3)
         target = shop.target(to="shop-new")
@@ -136,6 +125,7 @@ class TestKilled:
         shop.store.discard(target)
         assert shop.server.accounts() == [LIVE]
 
+    @pytest.mark.long
     def test_the_answer_to_the_restore_is_lost(self, shop: Shop) -> None:
         shop.server.faults({"kind": "error", "operations": ["DatabaseAccounts_CreateOrUpdate"], "after": True, "times": 1})
         target = shop.restore(shop.target(drill=True))
@@ -143,6 +133,7 @@ class TestKilled:
 
     @pytest.mark.parametrize("after", [5, 25])
     @pytest.mark.parametrize("forward", [True, False])
+    @pytest.mark.long
     def test_killed_while_it_is_placed(self, shop: Shop, after: int, forward: bool) -> None:
         target = shop.restore(shop.target(to="shop-new"))
         assert shop.killed("place", target, after)
@@ -167,6 +158,7 @@ class TestRefused:
         shop.store.discard(target)
         assert "shop-new" in shop.server.accounts()
 
+    @pytest.mark.long
     def test_one_that_is_taken_elsewhere_in_the_world(self, shop: Shop) -> None:
         shop.server.settings(taken=["shop-new"])
         with pytest.raises(TargetExistsError, match="the name shop-new is taken"):
@@ -193,6 +185,7 @@ class TestRefused:
         shop.store.discard(target)
         assert shop.server.accounts() == [LIVE]
 
+    @pytest.mark.long
     def test_a_container_that_was_not_there_then(self, shop: Shop) -> None:
         details = {**shop.backup.details, "containers": {**shop.backup.details["containers"], "shop/later": "x"}}
         backup = shop.backup.model_copy(update={"details": details})
@@ -200,6 +193,7 @@ class TestRefused:
         with pytest.raises(NotRestorableError, match="shop/later was not there then"):
             require(ask("shop", shop.store.restore_questions(shop.target(), backup)))
 
+    @pytest.mark.long
     def test_expired_credentials(self, shop: Shop) -> None:
         target = shop.target(drill=True)
         shop.server.settings(restore=30.0)
@@ -210,6 +204,7 @@ class TestRefused:
         shop.server.faults()
         assert shop.store.restore(shop.backup, shop.shelf, target, print)
 
+    @pytest.mark.long
     def test_a_right_that_is_missing(self, shop: Shop) -> None:
         shop.server.settings(permissions=[{"actions": ["*"], "notActions": [RESTORE]}])
         with pytest.raises(StoreAccessError, match=RESTORE):
@@ -232,96 +227,32 @@ def test_the_key_is_nowhere(shop: Shop, caplog: pytest.LogCaptureFixture, capsys
         assert subprocess.run(["grep", "-rF", key, str(shop.folder)], capture_output=True, check=False).returncode == 1
 
 
-class Set:
-    """A bank at rest, as a window would find it, with fence rows around it."""
-
-    WINDOW = "0123456789ab"
-
-    def __init__(self, server: CosmosDB, folder: Path) -> None:
-        self.shop = Shop(server, folder, namespaces=["bank"], fence=True)
-        self.server, self.bank = server, ScalarBank(server, LIVE)
-        self.point: RestorePoint
-
-    def back_up(self) -> None:
-        store = self.shop.store
-        with fenced(store) as fence:
-            self.busy()
-            time.sleep(6)  # for a restore to five seconds before
-            self.busy()
-            fence.connect()
-            start = datetime.now(UTC)
-            fence.write(self.WINDOW, "before")
-            instant = int(self.server.now()) + 2
-            poll("the hold", lambda: self.server.now() > instant + 2 or None, 30)
-            end = datetime.now(UTC)
-            fence.write(self.WINDOW, "after")
-            self.busy(seconds=6)
-            self.server.wait_restorable(instant + 10)
-            point_id = restore_point_id(start, self.WINDOW)
-            at = datetime.fromtimestamp(instant, UTC)
-            marked = store.mark(at, Shelf(self.shop.catalog.folder(point_id), "shop"), print)
-            part = marked.model_copy(update={"details": {**marked.details, "fence": fence.to_dict(), "quiesced": True}})
-        self.point = RestorePoint(
-            id=point_id, topology="shop", topology_digest=self.shop.topology.digest, midtime=at, started_at=start, finished_at=end, stores=(part,),
-            evidence={"id": self.WINDOW, "window": Window(start, end).to_dict()}, origin=Origin(midtime_version="0", dag_id="d", run_id="r", host="h"),
-        )  # fmt: skip
-
-    def busy(self, seconds: float = 0.5) -> None:
-        before = self.bank.commits
-        self.bank.start()
-        poll("commits", lambda: self.bank.commits > before + 5 or None, 60)
-        time.sleep(seconds)
-        self.bank.stop()
-
-    def restored(self, moved: timedelta = timedelta()) -> Verification:
-        """As a drill does it, at another second than the window's."""
-        store, folder = self.shop.store, self.shop.catalog.folder(self.point.id)
-        part, shelf = self.point.store("shop"), Shelf(folder, "shop")
-        if moved:
-            shelf = Shelf(folder / "moved", "shop")
-            part = self._moved(store, part, shelf, moved)
-        target = store.target(None, run=f"{int(time.time() * 1000) % 0xFFFFFF:06x}", drill=True, in_place=False)
-        try:
-            while store.restore(part, shelf, target, print):
-                time.sleep(0.2)
-            if not moved:
-                assert self.bank.total(target.final) == self.bank.expected_total
-            return verify(self.shop.topology, self.point, [target])
-        finally:
-            store.discard(target)
-
-    def _moved(self, store: Any, part: StoreBackup, shelf: Shelf, moved: timedelta) -> StoreBackup:
-        marked: StoreBackup = store.mark(part.midtime + moved, shelf, print)
-        return marked
-
-
 @pytest.fixture
-def bank_set(own_server: CosmosDB, tmp_path: Path) -> Iterator[Set]:
-    own_server.reset()
-    own_server.settings(lag=0.5, page=3)
-    own_server.make_account(LIVE)
-    made = Set(own_server, tmp_path)
-    made.bank.load()
-    with login(own_server):
+def bank_set(cosmosdb_server: CosmosDB, tmp_path: Path) -> Iterator[Set]:
+    cosmosdb_server.reset()
+    cosmosdb_server.settings(lag=0.5, page=3)
+    cosmosdb_server.make_account(LIVE)
+    made = Set(cosmosdb_server, tmp_path, ScalarBank(cosmosdb_server, LIVE).load(), "bank")
+    with login(cosmosdb_server):
         made.back_up()
         yield made
 
 
 class TestBank:
+    """As ScalarDB lays it out; with ScalarDB itself in ``test_cosmosdb_scalardb_restored``."""
+
     def test_the_verdict(self, bank_set: Set) -> None:
         for includes_second in (True, False):
             bank_set.server.settings(includes_second=includes_second)
-            found = bank_set.restored()
+            found = bank_set.drilled()
             assert found.good, found.summary()
             assert found.verdict
             assert found.verdict.outcome is Outcome.GOOD
-            assert (found.marked, found.verdict.records_read) == (5, 2 * bank_set.bank.customers)
-        early, late = bank_set.restored(-timedelta(seconds=5)), bank_set.restored(timedelta(seconds=5))
-        for each in (early, late):
-            assert each.verdict
-            assert each.verdict.outcome is Outcome.TORN, each.summary()
+            assert (found.marked, found.verdict.records_read) == (5, 10)
+        bank_set.require_torn_beside_the_window()
 
-    def test_half_a_transfer_is_found(self, bank_set: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.long
+    def test_what_nobody_decided_is_found(self, bank_set: Set, monkeypatch: pytest.MonkeyPatch) -> None:
         """The Coordinator's row of one committed transfer goes: what its records say is not to be explained any more."""
         real, gone = Restoring.look, list[str]()
 
@@ -329,14 +260,14 @@ class TestBank:
             waiting = real(self)
             if waiting is None:
                 bank = ScalarBank(bank_set.server, self.note.account)
+                assert bank.total() == bank.expected_total
                 values = bank.records()[0]
                 bank.container("coordinator", "state").delete_item(values["tx_id"], values["tx_id"])
                 gone.append(values["tx_id"])
             return waiting
 
         monkeypatch.setattr(Restoring, "look", look)
-        monkeypatch.setattr(ScalarBank, "total", lambda self, account="": self.expected_total)
-        found = bank_set.restored()
+        found = bank_set.drilled()
         assert not found.good
         assert found.verdict
         assert gone[0] in str(found.verdict.to_dict())

@@ -11,7 +11,7 @@ from tests.stack.bank import START_BALANCE, Bank, tables_of
 from tests.stack.cosmosdb import CosmosDB
 from tests.stack.stack import COSMOS_ACCOUNT, IN_COSMOS, Stack
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 COPY = "bank-copy"
 VALUES = {"owner", "balance", "tx_id", "tx_state", "tx_version", "tx_prepared_at", "tx_committed_at"}

@@ -88,6 +88,7 @@ def require_worth(table: str) -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.long  # a second demo
 def test_an_interrupted_demo_leaves_nothing_behind(newcomer: Newcomer) -> None:
     with newcomer.start() as demo:
         assert demo.stdout is not None

@@ -22,8 +22,9 @@ from midtime.stores import open_store
 from midtime.stores.base import Shelf, Target, ask
 from midtime.verification import Verification, verify
 from midtime.verify.verdict import Outcome
-from tests.integration.dynamodb_setting import NAMES, ORDERS, SHORTLY, Shop, shop_of
+from tests.integration.dynamodb_setting import NAMES, ORDERS, Shop, shop_of
 from tests.integration.dynamodb_tables import make
+from tests.integration.marked_shop import SHORTLY
 from tests.integration.sets import busy, connected
 from tests.stack.bank import Bank
 from tests.stack.dynamodb import DynamoDB
@@ -36,19 +37,15 @@ THEN, LIVE = dict.fromkeys(NAMES[:3], 1), dict.fromkeys(NAMES[:3], 2)
 KEPT = {"tags": 1, "ttl": "ENABLED", "pitr": "ENABLED", "stream": True, "protected": True, "scaled": 2, "scheduled": 1}
 
 
-@pytest.fixture(scope="module")
-def own_server(stack: Stack) -> Iterator[DynamoDB]:
-    server = DynamoDB(stack.processes, "dynamodb-restores")
-    try:
-        yield server.start()
-    finally:
-        server.close()
-
-
 @pytest.fixture
-def shop(own_server: DynamoDB, tmp_path: Path) -> Iterator[Shop]:
-    with shop_of(own_server, tmp_path) as made:
+def shop(spare_dynamodb: DynamoDB, tmp_path: Path) -> Iterator[Shop]:
+    with shop_of(spare_dynamodb, tmp_path) as made:
         yield made
+
+
+def mostly_long(*first: int, then: tuple[int, ...]) -> list[Any]:
+    """CI takes the first; that any call will do is proven without a server."""
+    return [*first, *(pytest.param(each, marks=pytest.mark.long) for each in then)]
 
 
 def asked(shop: Shop, target: Target) -> dict[str, str]:
@@ -79,6 +76,7 @@ class TestBeside:
         assert after["ProvisionedThroughput"]["ReadCapacityUnits"] == 5
         assert after["GlobalSecondaryIndexes"][0]["ProvisionedThroughput"]["WriteCapacityUnits"] == 4
 
+    @pytest.mark.long
     def test_somebody_elses_table_is_left_alone(self, shop: Shop) -> None:
         make(shop.server, f"new_{ORDERS}")
         target = shop.target(to="new_")
@@ -89,13 +87,15 @@ class TestBeside:
         shop.store.discard(target)
         assert f"new_{ORDERS}" in shop.server.names()
 
-    @pytest.mark.parametrize("includes_second", [False, True])
-    def test_the_second_that_follows_makes_no_difference(self, own_server: DynamoDB, tmp_path: Path, includes_second: bool) -> None:
-        with shop_of(own_server, tmp_path, includes_second=includes_second) as shop:
+    @pytest.mark.long
+    def test_the_second_that_follows_makes_no_difference(self, spare_dynamodb: DynamoDB, tmp_path: Path) -> None:
+        """In all the others it is not in it."""
+        with shop_of(spare_dynamodb, tmp_path, includes_second=True) as shop:
             target = shop.restore(shop.target(drill=True))
             assert shop.values(f"{target.working}_") == THEN
             shop.store.discard(target)
 
+    @pytest.mark.long
     def test_two_at_once_and_a_busy_service(self, shop: Shop) -> None:
         shop.server.settings(restores=2, restore=[0.2, 1.0])
         shop.server.faults(
@@ -109,7 +109,7 @@ class TestBeside:
         assert 1 <= shop.server.calls()["most_restoring"] <= 2
         shop.store.discard(target)
 
-    @pytest.mark.parametrize("after", [3, 17, 22, 26])
+    @pytest.mark.parametrize("after", mostly_long(17, then=(3, 22, 26)))
     def test_killed_and_gone_on_with(self, shop: Shop, after: int) -> None:
         target = shop.target(to="new_")
         assert shop.killed("restore", target, after)
@@ -118,6 +118,7 @@ class TestBeside:
         shop.store.discard(target)
         assert shop.server.names() == sorted(NAMES)
 
+    @pytest.mark.long
     def test_expired_credentials(self, shop: Shop) -> None:
         target = shop.target(drill=True)
         shop.server.faults({"kind": "expired"})
@@ -143,7 +144,7 @@ class TestInPlace:
         with pytest.raises(NotRestorableError, match="is another table of that name"):
             asked(shop, shop.target(drill=True))
 
-    @pytest.mark.parametrize("after", [10, 40, 60, 80, 110])
+    @pytest.mark.parametrize("after", mostly_long(60, then=(10, 40, 80, 110)))
     @pytest.mark.parametrize("forward", [True, False])
     def test_killed(self, shop: Shop, after: int, forward: bool) -> None:
         target = shop.restore(shop.target(in_place=True))
@@ -155,6 +156,7 @@ class TestInPlace:
         assert came or after > 100
         assert (shop.values(), shop.settings()) == (THEN if forward else LIVE, KEPT)
 
+    @pytest.mark.long
     def test_killed_on_the_way_back(self, shop: Shop) -> None:
         target = shop.restore(shop.target(in_place=True))
         shop.store.place(shop.backup, target)
@@ -162,6 +164,7 @@ class TestInPlace:
         shop.store.put_back(shop.backup, target)
         assert (shop.values(), shop.settings()) == (LIVE, KEPT)
 
+    @pytest.mark.long
     def test_slow_tables_and_a_busy_service(self, shop: Shop) -> None:
         shop.server.settings(restores=2, restore=[0.2, 0.8], delete=[0.1, 0.5], backup=[0.1, 0.5], update=0.3, enabling=0.3)
         shop.server.faults(
@@ -260,6 +263,7 @@ def bank_set(stack: Stack, dynamodb_server: DynamoDB, dynamo_bank: Bank, tmp_pat
             dynamodb_server.tables.delete_table(TableName=name)
 
 
+@pytest.mark.long
 class TestBank:
     def test_the_verdict(self, bank_set: Set, dynamodb_server: DynamoDB) -> None:
         for includes_second in (True, False):

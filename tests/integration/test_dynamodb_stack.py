@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -27,25 +26,17 @@ QUICK: dict[str, Any] = {"stopped_at": START, "lag": 0.0, "delete": 0.0, "backup
 BANK_TABLES = (f"{IN_DYNAMO}.acct", "coordinator.state", "scalardb.metadata")
 
 
-@pytest.fixture(scope="module")
-def own_server(stack: Stack) -> Iterator[DynamoDB]:
-    server = DynamoDB(stack.processes, "dynamodb-semantics", **QUICK)
-    try:
-        yield server.start()
-    finally:
-        server.close()
-
-
 @pytest.fixture
-def server(own_server: DynamoDB) -> DynamoDB:
+def server(spare_dynamodb: DynamoDB) -> DynamoDB:
     """Empty."""
-    own_server.reset()
-    return own_server
+    spare_dynamodb.reset()
+    spare_dynamodb.settings(**QUICK)
+    return spare_dynamodb
 
 
 class TestTimeTravel:
     @pytest.mark.parametrize("includes_second", [False, True])
-    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
     def test_a_restore_brings_what_was_there(self, server: DynamoDB, seed: int, includes_second: bool) -> None:
         server.settings(includes_second=includes_second)
         chance, table = random.Random(seed), make(server, "history")
@@ -326,6 +317,7 @@ def test_airflow_reaches_it(server: DynamoDB, service: str, monkeypatch: pytest.
     assert client.meta.region_name == server.REGION
 
 
+@pytest.mark.long
 class TestPrefix:
     def test_restored_under_another_prefix_it_is_whole_once_its_metadata_are_repaired(self, stack: Stack, server: DynamoDB) -> None:
         """ScalarDB's metadata hold the tables' whole names."""
@@ -354,6 +346,7 @@ def whole(stack: Stack, place: Place, *repair: str) -> int:
         scalardb.close()
 
 
+@pytest.mark.long  # CI has a bank over it in Airflow
 class TestBank:
     def test_no_money_is_lost_between_the_databases(self, stack: Stack, dynamo_bank: Bank) -> None:
         sums = "SELECT sum(balance) FROM {}.acct"

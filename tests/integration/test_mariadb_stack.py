@@ -78,6 +78,7 @@ def test_the_client_dumps_it(server: MariaDB, name: str) -> None:
     assert "INSERT INTO `t` VALUES\n('here');" in done.stdout
 
 
+@pytest.mark.long  # the banks of test_torn_sets.py run on it beside another
 def test_scalardb_runs_on_it_alone(server: MariaDB, processes: Processes) -> None:
     scalardb = ScalarDB(processes, jdbc_storage(server), schema=account_schema("bank.acct"))
     bank = Bank(scalardb.start().address, accounts=20).load()

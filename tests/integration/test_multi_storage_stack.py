@@ -65,6 +65,7 @@ class TestStack:
             poll("commits after the pause", lambda: multi_bank.commits > commits + 20 or None, timeout=30)
         assert multi_bank.total() == multi_bank.expected_total
 
+    @pytest.mark.long  # test_two_phase_commit.py has two servers
     def test_a_second_server_sees_the_same_accounts_and_is_paused_by_itself(
         self, multi_scalardb: ScalarDB, multi_scalardb_2: ScalarDB, multi_bank: Bank
     ) -> None:

@@ -215,7 +215,7 @@ def test_what_is_changed_meanwhile_is_never_published_wrong(mysql_setting: Mysql
     store = mysql_setting.store
     with pytest.raises(MidtimeError) as caught, store.capture() as capture:
         query = "SELECT id FROM information_schema.processlist WHERE db = %s AND command IN ('Query', 'Sleep')"
-        ((dump,),) = poll("the dump", lambda: mysql_setting.execute(query, (mysql_setting.names("{coordinator}"),)), 10)
+        ((dump,),) = poll("the dump", lambda: mysql_setting.execute(query, (mysql_setting.names("{coordinator}"),)) or None, 10)
         mysql_setting.server.execute(mysql_setting.names(MEANWHILE[name].replace("{dump}", str(dump))))
         store.copy(capture, mysql_setting.shelf(POINT), lambda _: None)
     assert isinstance(caught.value, CopyError)
@@ -351,7 +351,7 @@ def test_the_password_is_in_no_argument_log_or_manifest(
 def test_a_server_that_dies_amid_the_dump(
     mysql_setting: MysqlSetting, other_server: MariaDB, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", f"{other_server.conn_uri()}&ssl_disabled=true")
+    monkeypatch.setenv("AIRFLOW_CONN_MYSQL_DB", other_server.conn_uri())
     monkeypatch.setattr(mysql_setting, "server", other_server)
     mysql_setting.execute(SCHEMA + ROWS)
     fat(mysql_setting)

@@ -178,6 +178,11 @@ class AirflowApi:
         details = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/hitlDetails")["hitl_details"]
         return [detail["task_instance"]["task_id"] for detail in details if not detail["response_received"]]
 
+    def hitl_question(self, dag_id: str, run_id: str) -> str:
+        """What the first of them shows to that person."""
+        details = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/hitlDetails")["hitl_details"]
+        return f"{details[0]['subject']}\n{details[0]['body']}"
+
     def hitl_respond(self, dag_id: str, run_id: str, task_id: str, options: list[str], params: Mapping[str, Any] | None = None) -> None:
         """Answer; see facts/airflow.md 9: not in the first second after the task has parked."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"

@@ -86,6 +86,10 @@ class CloudDouble:
         """The server's clock."""
         return float(self._admin("time"))
 
+    def wait_restorable(self, second: float, timeout: float = 60) -> None:
+        """Until its histories reach beyond it, those that do not stand still."""
+        poll("the lag to be over", lambda: self.now() - self.settings()["lag"] > second + 1 or None, timeout)
+
     def _admin(self, what: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         with urlopen(Request(f"http://127.0.0.1:{self.port}/midtime/{what}", data), timeout=10) as answer:

@@ -32,7 +32,7 @@ from functools import cached_property
 from typing import Any
 
 from tests.stack.azure_arm import Azure
-from tests.stack.processes import Processes, poll
+from tests.stack.processes import Processes
 
 _SELECT = re.compile(r"SELECT (.+) FROM (\w+)\.(\w+)")
 PATH = "/concatenatedPartitionKey"
@@ -181,7 +181,3 @@ class CosmosDB(Azure):
         columns, database, container = _SELECT.fullmatch(statement.strip()).groups()  # type: ignore[union-attr]
         records = [{**each["partitionKey"], **each["clusteringKey"], **each["values"]} for each in self.items(account, database, container)]
         return [tuple(record.get(column.strip()) for column in columns.split(",")) for record in records]
-
-    def wait_restorable(self, second: float, timeout: float = 60) -> None:
-        """Until the lag is over for every container that does not stand still."""
-        poll("the lag to be over", lambda: self.now() - self.settings()["lag"] > second + 1 or None, timeout)

@@ -10,7 +10,8 @@ from tests.stack.azure_arm_world import answer, moment
 from tests.stack.cloud_server import Answer
 from tests.stack.cosmosdb_model import Account
 from tests.stack.cosmosdb_restoring import Restorer
-from tests.stack.cosmosdb_state import ACCOUNT, ACCOUNTS, ACTION, Cosmos, bad, region, short
+from tests.stack.cosmosdb_state import ACCOUNT, ACCOUNTS, ACTION, Cosmos, bad, region
+from tests.stack.cosmosdb_world import short
 
 PERIODIC = {
     "type": "Periodic",

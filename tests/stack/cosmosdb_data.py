@@ -15,7 +15,8 @@ from tests.stack.cosmosdb_lookup import CONTAINER, container_of, is_query
 from tests.stack.cosmosdb_model import SCRIPTS, Account
 from tests.stack.cosmosdb_schema import Schema
 from tests.stack.cosmosdb_scripts import Scripts
-from tests.stack.cosmosdb_state import REGIONS, Cosmos, short
+from tests.stack.cosmosdb_state import REGIONS, Cosmos
+from tests.stack.cosmosdb_world import short
 
 HOSTS = "*.documents.azure.com"
 #: of a container's documents, by headers that stand for another operation than the method alone says

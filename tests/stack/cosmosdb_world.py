@@ -40,3 +40,8 @@ class CosmosSettings(ArmSettings):
 
 def new_world() -> ArmWorld:
     return CloudWorld(CosmosSettings, DATA_OPERATIONS)
+
+
+def short(name: str) -> str:
+    """A region as paths and addresses have it: without spaces, in lower case."""
+    return name.replace(" ", "").lower()

@@ -117,10 +117,6 @@ class DynamoDB(CloudDouble):
         except self.tables.exceptions.ResourceNotFoundException:
             return ""
 
-    def wait_restorable(self, second: float, timeout: float = 60) -> None:
-        """Until the lag is over for every table."""
-        poll("the lag to be over", lambda: self.now() - self.settings()["lag"] > second + 1 or None, timeout)
-
 
 def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, Decimal) and value == int(value) else value

@@ -75,6 +75,16 @@ def dynamodb_server(stack: Stack) -> DynamoDB:
 
 
 @pytest.fixture(scope="session")
+def spare_dynamodb(stack: Stack) -> Iterator[DynamoDB]:
+    """Another one, for tests that empty it first (``reset``) and change its clock and its pace as they like."""
+    server = DynamoDB(stack.processes, "dynamodb-spare")
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
 def cosmosdb_server(stack: Stack) -> CosmosDB:
     """The same for Azure Cosmos DB; its docstring and that of ``azure_arm`` say how it is reached."""
     return stack.cosmosdb

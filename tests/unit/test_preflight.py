@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from midtime.catalog.restore_points import BACKUP_LEASE
 from midtime.errors import CatalogError, DestinationError, LeaseHeldError, MidtimeError, StoreAccessError, StoreUnreachableError, ToolError
 from midtime.model.clock_readings import ClockReading
 from midtime.model.instants import utc_now
-from midtime.preflight import backup_checks, require, restore_checks, snapshot_checks
+from midtime.preflight import backup_checks, drill_checks, require, restore_checks, snapshot_checks, window_checks
 from midtime.stores.base import Check, Target
 from tests.unit.builders import LEDGER, part, point, topology
 from tests.unit.fakes import FakeManagedStore, FakeStore
@@ -181,3 +182,26 @@ def test_a_managed_store_tells_its_time(monkeypatch: pytest.MonkeyPatch, tmp_pat
     asked = [check for check in backup_checks(bank, Catalog(bank.destination, bank.name)) if check.subject == "points"]
     assert [check.question for check in asked] == ["is fenced", "is reachable", "has client tools", "tells its time"]
     assert asked[-1].detail == "its clock is +2.000 s to +2.020 s from this worker's"
+
+
+@pytest.mark.parametrize(
+    ("engine", "keys", "target", "said"),
+    [
+        ("dynamodb", {"region": "eu-west-1"}, {"region": "us-east-1"}, "another region"),
+        ("dynamodb", {"region": "eu-west-1"}, {"prefix": "bank."}, "would count as live ones"),
+    ],
+)
+def test_a_drill_target_that_cannot_be_is_told(engine: str, keys: dict[str, Any], target: dict[str, Any], said: str) -> None:
+    spec = {"name": "points", "engine": engine, "namespaces": ["bank"], **keys}
+    bank = topology(stores=[spec], products=[LEDGER], drill={"targets": {"points": target}})
+    ((subject, question, ok, detail),) = [(each.subject, each.question, each.ok, each.detail) for each in drill_checks(bank)]
+    assert (subject, question, ok) == ("points", "can be drilled", False)
+    assert said in detail
+
+
+@pytest.mark.parametrize(("hold", "said"), [("12s", "held for 12s, longer if"), ("auto", "or for as long as the stores' clocks need")])
+def test_the_outage_that_is_told_is_the_one_that_was_asked_for(hold: str, said: str) -> None:
+    spec = {"name": "points", "engine": "dynamodb", "region": "eu-west-1", "namespaces": ["bank"]}
+    lasts = next(window_checks(topology(stores=[spec], products=[LEDGER], pause={"hold": hold, "deadline": "40s"})))
+    assert (lasts.question, lasts.ok) == ("lasts", True)
+    assert said in lasts.detail

@@ -23,6 +23,9 @@ EXPIRED = "expired.json"
 RESTORABLE = "restorable.json"
 """Mark: whoever keeps the stores' history has reached the midtime. Only of restore points that wait for it."""
 
+WAITED = "waited.json"
+"""Mark: the wait for that has ended without it. The last reason counts."""
+
 
 class Folders:
     """The folders of one topology; what may be done with them is in the classes that build on this one.

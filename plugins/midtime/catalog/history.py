@@ -31,11 +31,16 @@ def newest_at(catalog: Catalog, at: datetime) -> RestorePoint:
     names = {*catalog.folders(), *filter(RESTORE_POINT_ID.fullmatch, objects.names(catalog.root / ARCHIVE))}
     for name in sorted((name for name in names if instant(name) <= at), reverse=True):
         entry = catalog.entry(name)
-        point = entry.restore_point if entry and entry.state is not State.INVALID else None
-        if entry and point and entry.state is not State.EXPIRED and (since := catalog.restorable_since(point)) and since <= at:
-            return point
-        if _removed(catalog, name, at):
-            said = f"{name}, the newest restore point of {catalog.topology} at {to_rfc3339(at)}, was removed by retention"
+        point = entry.restore_point if entry and (entry.lapsed or entry.state not in (State.INVALID, State.EXPIRED)) else None
+        gone = ""
+        if entry and point and (since := catalog.restorable_since(point)) and since <= at:
+            if not entry.lapsed:
+                return point
+            gone = f"cannot be restored any more: {entry.reason}"
+        elif _removed(catalog, name, at):
+            gone = "was removed by retention"
+        if gone:
+            said = f"{name}, the newest restore point of {catalog.topology} at {to_rfc3339(at)}, {gone}"
             raise RestorePointNotFoundError(said, fix="reports of its own drills are kept: `midtime drills` shows them")
     there = catalog.folders()
     still = f"; the oldest that is there now is {there[-1]}" if there else ""

@@ -13,10 +13,10 @@ from typing import Any
 
 from midtime.catalog import artifacts, drill_reports, given_up, history, objects
 from midtime.catalog.expiry import Expiring
-from midtime.catalog.folders import EXPIRED, INVALID, MANIFEST, RESTORABLE
+from midtime.catalog.folders import EXPIRED, INVALID, MANIFEST, RESTORABLE, WAITED
 from midtime.catalog.half_written import BACKUP_LEASE, SWEEPER
 from midtime.errors import ArtifactError, CatalogError, ForeignManifestError, ManifestError, RestorePointNotFoundError
-from midtime.model.instants import RESTORE_POINT_ID, to_rfc3339
+from midtime.model.instants import RESTORE_POINT_ID, to_rfc3339, utc_now
 from midtime.model.restore_point import DrillReport, RestorePoint, State
 
 __all__ = ["BACKUP_LEASE", "EXPIRED", "INVALID", "MANIFEST", "SWEEPER", "Catalog", "Entry"]
@@ -34,6 +34,8 @@ class Entry:
     """Why, when the state is ``INVALID`` or ``EXPIRED``; or what else one should know before using it."""
     restore_point: RestorePoint | None = None
     """None when its manifest cannot be believed."""
+    lapsed: bool = False
+    """``EXPIRED`` by itself: a service has dropped the history. Else it is retention that removes it."""
 
     def to_dict(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -41,6 +43,7 @@ class Entry:
         body: dict[str, Any] = {"id": self.id, "state": self.state.value, "reason": self.reason}
         if point:
             body |= {"topology": point.topology, "midtime": to_rfc3339(point.midtime), "bytes": point.size, "whole": point.whole}
+            body["restorable_until"] = to_rfc3339(point.restorable_until) if point.restorable_until else None
             body["stores"] = [
                 {"store": s.store, "engine": s.engine, "method": s.method, "bytes": s.size, "rows": s.rows} for s in point.stores
             ]
@@ -78,8 +81,11 @@ class Catalog(Expiring):
             return Entry(restore_point, State.EXPIRED, self.reason(restore_point, EXPIRED), point)
         if point is None or INVALID in beside:
             return Entry(restore_point, State.INVALID, unbelievable or self.reason(restore_point, INVALID), point)
+        if why := _lapsed(point):
+            return Entry(restore_point, State.EXPIRED, why, point, lapsed=True)
         if self._waits(point, beside):
-            return Entry(restore_point, State.MARKED, "its stores' history was not seen to reach the midtime yet", point)
+            why = self.reason(restore_point, WAITED) if WAITED in beside else "its stores' history was not seen to reach the midtime yet"
+            return Entry(restore_point, State.MARKED, why, point)
         if not point.whole:
             return Entry(restore_point, State.RESTORABLE, NOT_WHOLE, point)
         drills = self.drill_reports(restore_point) if "drills" in beside else []
@@ -195,6 +201,11 @@ class Catalog(Expiring):
             return None
         return self.marked_at(point.id, RESTORABLE) if point.point_in_time else point.finished_at
 
+    def wait_ended(self, restore_point: str, reason: str) -> None:
+        """Say that nobody waits any more until it can be restored, and why; it stays MARKED."""
+        self.unmark(restore_point, WAITED)
+        self.mark(restore_point, WAITED, reason)
+
     def make_restorable(self, restore_point: str, reason: str) -> None:
         """Say for good that all of its stores can be restored to its midtime."""
         self.mark(restore_point, RESTORABLE, reason)
@@ -210,3 +221,12 @@ class Catalog(Expiring):
     def drill_reports(self, restore_point: str) -> list[DrillReport]:
         """All drills of a restore point, oldest first; an unreadable report counts as none."""
         return drill_reports.of(self, restore_point)
+
+
+def _lapsed(point: RestorePoint) -> str:
+    """Why it cannot be restored any more, by nothing but the time that has passed; empty where it can."""
+    until = point.restorable_until
+    if until is None or until > utc_now():
+        return ""
+    first = min((store for store in point.stores if store.restorable_until), key=lambda store: store.restorable_until or until)
+    return f"the history of store {first.store} is kept until {to_rfc3339(until)} only"

@@ -64,6 +64,8 @@ def _write(conn_id: str, found: Reached, description: str, *, replace: bool) -> 
             )
         connection = there or Connection(conn_id=conn_id)
         connection.conn_type, connection.login, connection.description = found.conn_type, found.login, description
+        connection.host = connection.schema = connection.port = None  # of whatever it was before
+        connection.set_extra("")
         connection.set_password(found.password)
         session.add(connection)
     return "replaced" if there else "made"
@@ -76,7 +78,8 @@ def _require_read(conn_id: str, found: Reached) -> None:
     """
     from airflow.sdk import BaseHook
 
-    if BaseHook.get_connection(conn_id).login != found.login:
+    read = BaseHook.get_connection(conn_id)
+    if (read.login, read.password) != (found.login, found.password):
         raise RequestError(
             f"connection {conn_id} was written into Airflow's database, but the environment or a secrets back end has another one of that id, "
             "which is read first",

@@ -86,6 +86,10 @@ def restore_point(entry: Entry, drills: Sequence[DrillReport]) -> None:
     out.print(f"[bold]{entry.id}[/]  [{_COLOURS[entry.state]}]{entry.state}[/] {escape(entry.reason)}")
     if entry.restore_point:
         _manifest(out, entry.restore_point)
+        if entry.restore_point.restorable_until and entry.state not in (State.INVALID, State.EXPIRED):
+            out.print(
+                f"[yellow]can be restored until {to_rfc3339(entry.restore_point.restorable_until)}: then a service drops its history[/]"
+            )
     for drill in drills:
         verdict = "[green]good[/]" if drill.good else "[bold red]not good[/]"
         as_of = f" as of {to_rfc3339(drill.as_of)}" if drill.as_of else ""

@@ -14,11 +14,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
 from midtime.errors import ForeignManifestError, ManifestError
-from midtime.model.instants import RESTORE_POINT_ID, to_rfc3339
+from midtime.model.instants import RESTORE_POINT_ID, from_rfc3339, to_rfc3339
 
 MANIFEST_VERSION = 1
 LISTINGS = "listings"
 """Key of :attr:`StoreBackup.details`: the artifacts that say which shared content is needed beside them."""
+RESTORABLE_UNTIL = "restorable_until"
+"""The same: when the service drops the history that the store is restored from (RFC 3339)."""
 Instant = Annotated[AwareDatetime, PlainSerializer(to_rfc3339, return_type=str)]
 
 
@@ -112,6 +114,12 @@ class StoreBackup(Record):
         return self.details.get("quiesced") is not False
 
     @property
+    def restorable_until(self) -> datetime | None:
+        """When its service drops the history that it is restored from, by what was set at the mark; None where we keep all that is needed."""
+        said = self.details.get(RESTORABLE_UNTIL)
+        return from_rfc3339(said) if said else None
+
+    @property
     def fence(self) -> dict[str, Any]:
         """``{namespace, before, after, why}``: where and when the window's fence rows were written, and why not; empty without a window."""
         return dict(self.details.get("fence", {}))
@@ -194,6 +202,11 @@ class RestorePoint(Sealed):
     def point_in_time(self) -> bool:
         """Whether a store of it is restored to a point of its own history, which may be reached later than the manifest is written."""
         return any(store.method == "pitr" for store in self.stores)
+
+    @property
+    def restorable_until(self) -> datetime | None:
+        """When the first of its stores can be restored no more; None where all of it lies at the destination."""
+        return min(filter(None, (store.restorable_until for store in self.stores)), default=None)
 
     def store(self, name: str) -> StoreBackup:
         """The part of the named store."""

@@ -48,6 +48,14 @@ class RestorableOperator(TopologyOperator):
     def work(self, context: Context) -> dict[str, str]:
         """Look at every store once; defer, give up, or say that it is restorable."""
         point = self._marked()
+        try:
+            return self._found(point, context)
+        except MidtimeError as error:
+            if not error.retryable:
+                self.catalog.wait_ended(point.id, error.message)  # for who sees only the listing
+            raise
+
+    def _found(self, point: RestorePoint, context: Context) -> dict[str, str]:
         found = self._look(point)
         for store, said in found.items():
             self.log.info("%s %s: %s", store, "is restorable" if said.ready else "is not restorable yet", said.detail)
@@ -124,10 +132,15 @@ class RestorableOperator(TopologyOperator):
                 f"{', '.join(f'{_spoken(self._patience(store))} ({store})' for store in late)}",
                 fix="see why the archive or service lags, then clear this task; the restore point stays MARKED until then",
             )
-        from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+        from midtime.triggers.look_again import LookAgainTrigger
 
-        again = {"passed": {store: list(names) for store, names in passed.items()}}
-        self.defer(trigger=TimeDeltaTrigger(next_look(point.finished_at, utc_now())), method_name="resume", kwargs=again)
+        again, longest = next_look(point.finished_at, utc_now()), max(map(self._patience, missing))
+        self.log.info(
+            "Waited %s since restore point %s was published, of %s at most; looked at again in %d s",
+            _spoken(waited), point.id, _spoken(longest), again.total_seconds(),
+        )  # fmt: skip
+        known = {"passed": {store: list(names) for store, names in passed.items()}}
+        self.defer(trigger=LookAgainTrigger.after(again), method_name="resume", kwargs=known)
 
     def _patience(self, store: str) -> timedelta:
         said: timedelta = getattr(self.topology.store(store), "restorable_timeout", PATIENCE)

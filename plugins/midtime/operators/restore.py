@@ -52,7 +52,7 @@ class RestoreOperator(TopologyOperator):
         if waiting:
             self._wait(waiting, began)
         seconds = round((utc_now() - began).total_seconds(), 3)
-        self.log.info("Restored %s: %s bytes in %.1f s", self.store, f"{backup.size:,}", seconds)
+        self.log.info("Restored %s in %.1f s, from %s bytes at the destination", self.store, seconds, f"{backup.size:,}")
         return {"store": self.store, "seconds": seconds, "bytes": backup.size}
 
     def resume(self, context: Context, event: Any = None, *, began: str) -> Any:
@@ -60,10 +60,10 @@ class RestoreOperator(TopologyOperator):
         return self.guarded(self.work, context, from_rfc3339(began))
 
     def _wait(self, waiting: Waiting, began: datetime) -> NoReturn:
-        from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+        from midtime.triggers.look_again import LookAgainTrigger
 
         self.log.info("%s; looked at again in %d s", waiting.detail, waiting.look_again.total_seconds())
-        self.defer(trigger=TimeDeltaTrigger(waiting.look_again), method_name="resume", kwargs={"began": to_rfc3339(began)})
+        self.defer(trigger=LookAgainTrigger.after(waiting.look_again), method_name="resume", kwargs={"began": to_rfc3339(began)})
 
 
 class PlaceOperator(TopologyOperator):

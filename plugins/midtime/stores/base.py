@@ -269,7 +269,11 @@ class Store(ABC):
         """
 
     def ends_history(self, target: Target) -> str:
-        """Why no restore point made of this store so far can be restored any more, once this target is in place; empty where they all can."""
+        """Why no restore point made of this store so far can be restored any more, now that this target was placed, or put back.
+
+        :return: empty where they all can
+        :raises StoreError: it does not say
+        """
         return ""
 
     @abstractmethod

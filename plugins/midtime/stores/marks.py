@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from datetime import datetime
-from typing import TypeVar
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from midtime.catalog import objects
 from midtime.errors import ManifestError, NotRestorableError
 from midtime.model.instants import to_rfc3339
-from midtime.model.restore_point import Artifact, Instant, Sealed
+from midtime.model.restore_point import RESTORABLE_UNTIL, Artifact, Instant, Sealed, StoreBackup
+from midtime.model.topology.cloud import Cosmosdb, Dynamodb
 from midtime.model.words import SHOWN
 from midtime.stores.base import Shelf
 
@@ -44,6 +46,38 @@ def keep(shelf: Shelf, mark: AnyMark) -> tuple[AnyMark, Artifact]:
         else:
             objects.replace(path, content)
     return mark, Artifact(path=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def claim(
+    spec: Dynamodb | Cosmosdb,
+    mark: Mark,
+    artifact: Artifact,
+    *,
+    began: float,
+    days: int,
+    server: str,
+    client: str,
+    details: Mapping[str, Any],
+) -> StoreBackup:
+    """What the manifest says of a mark that was put down.
+
+    :param began: by the monotonic clock
+    :param days: for which the service keeps its history
+    :param details: what tells whether all is still what was marked; the artifact has the rest
+    """
+    until = mark.instant + timedelta(days=days)
+    return StoreBackup(
+        store=mark.store,
+        engine=spec.engine,
+        method=spec.method,
+        midtime=mark.instant,
+        server=server,
+        client=client,
+        seconds=round(time.monotonic() - began, 3),
+        artifacts=(artifact,),
+        tables=(),
+        details={**details, "settings": artifact.path, RESTORABLE_UNTIL: to_rfc3339(until)},
+    )
 
 
 def require_fit(store: str, instant: datetime, reasons: Iterable[tuple[str, str]], *, fix: str) -> None:

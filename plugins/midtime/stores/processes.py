@@ -84,12 +84,14 @@ def run_tool(
     env: Mapping[str, str],
     failed: Callable[[str], MidtimeError],
     on_line: Callable[[str], None] | None = None,
+    hide: Callable[[str], str] = str,
 ) -> None:
     """Run a tool to its end. It dies with this process, also when that is killed.
 
     :param env: added to this process's environment: the place for secrets
     :param failed: makes the error out of the last lines that the tool wrote
     :param on_line: is told every line that the tool writes
+    :param hide: takes secrets out of a whole line, before the error has it
     """
     tail: list[str] = []
     with subprocess.Popen(
@@ -104,7 +106,7 @@ def run_tool(
     ) as process:
         try:
             for line in process.stdout or ():
-                tail = [*tail, _cut(line.rstrip())][-TAIL:]
+                tail = [*tail, _cut(hide(line.rstrip()))][-TAIL:]
                 if on_line:
                     on_line(line.rstrip())
             code = process.wait()

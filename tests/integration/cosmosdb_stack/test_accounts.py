@@ -7,7 +7,7 @@ import pytest
 from tests.integration.cosmosdb_stack.asking import SHOP, START, path_of, raw, refused
 from tests.stack.cosmosdb import CosmosDB
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]  # of the double; test_restores.py stays with what a restore of it means
 
 
 class TestAccounts:

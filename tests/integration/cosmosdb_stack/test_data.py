@@ -11,7 +11,7 @@ from azure.core import MatchConditions
 from tests.integration.cosmosdb_stack.asking import READER, START, put, refused
 from tests.stack.cosmosdb import CosmosDB
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]  # of the double; test_restores.py stays with what a restore of it means
 
 
 class TestData:
@@ -35,6 +35,8 @@ class TestData:
         found = [[item["id"] for item in container.query_items("SELECT * FROM c", feed_range=each, max_item_count=3)] for each in ranges]
         assert all(found)
         assert sorted([name for part in found for name in part], key=int) == [str(number) for number in range(20)]
+        own = container.feed_range_from_partition_key("3")
+        assert [item["id"] for item in container.query_items("SELECT * FROM c", feed_range=own)] == ["3"]
         assert list(container.query_items("SELECT VALUE COUNT(1) FROM c WHERE c.values.n < 7", enable_cross_partition_query=True)) == [7]
         assert list(container.query_items("SELECT c.id FROM c", partition_key="3")) == [{"id": "3"}]
         assert {each["id"] for each in container.read_items([("1", "1"), ("7", "7"), ("none", "none")])} == {"1", "7"}
@@ -141,10 +143,11 @@ class TestData:
 
     def test_a_container_that_was_made_anew(self, shop: CosmosDB) -> None:
         """A client's cached resource id is no longer good, and the SDK finds out."""
-        client = shop.data("shop").get_database_client("shop")
-        container = client.get_container_client("orders")
+        container = shop.container("shop", "shop", "orders")
         container.upsert_item({"id": "x", "concatenatedPartitionKey": "x"})
-        client.delete_container("orders")
-        client.create_container("orders", {"paths": ["/concatenatedPartitionKey"], "kind": "Hash"})
+        other = shop.data("shop", shop.key("shop")).get_database_client("shop")
+        other.delete_container("orders")
+        other.create_container("orders", {"paths": ["/concatenatedPartitionKey"], "kind": "Hash"})
         container.upsert_item({"id": "y", "concatenatedPartitionKey": "y"})
         assert [each["id"] for each in container.read_all_items()] == ["y"]
+        assert shop.calls()["counts"]["UpsertItem"] == 3  # one was refused

@@ -17,7 +17,7 @@ from azure.mgmt.cosmosdb import CosmosDBManagementClient
 from tests.integration.cosmosdb_stack.asking import START, path_of, put, raw, refused
 from tests.stack.cosmosdb import CosmosDB
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]  # of the double; test_restores.py stays with what a restore of it means
 
 
 class TestReached:

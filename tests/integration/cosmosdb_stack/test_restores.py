@@ -47,7 +47,10 @@ class TestRestore:
         shop.restore("shop", "copy", START + 10, {"shop": ["stock"]})
         client = shop.data("copy")
         assert [each["id"] for each in client.get_database_client("shop").list_containers()] == ["stock"]
-        parameters = shop.arm.database_accounts.get(shop.GROUP, "copy").restore_parameters
+        shop.arm.database_accounts.begin_create_or_update(shop.GROUP, "copy", shop.account_body()).result()
+        copied = shop.arm.database_accounts.get(shop.GROUP, "copy")
+        assert copied.create_mode == "Restore"
+        parameters = copied.restore_parameters
         assert parameters.restore_timestamp_in_utc.timestamp() == START + 10
 
     def test_what_is_lost_and_what_is_kept(self, shop: CosmosDB) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -30,6 +34,16 @@ class Answer:
 
 
 Midtime = Callable[..., Answer]
+
+
+@pytest.fixture(autouse=True)
+def as_loud_as_before() -> Iterator[None]:
+    """`main` quiets the process that it is: here, that is the one of all other tests."""
+    root = logging.getLogger()
+    level = root.level
+    with mock.patch.dict(os.environ), warnings.catch_warnings():
+        yield
+    root.setLevel(level)
 
 
 @pytest.fixture

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
+
 import pytest
 
+from midtime.cli.hand_over import _require_read
 from midtime.errors import RequestError
+from midtime.stores.base import Reached
 from tests.unit.cli.conftest import Files, Midtime
 
 
@@ -21,3 +26,11 @@ def test_a_store_that_is_restored_where_its_connections_lead(midtime: Midtime) -
 def test_what_is_no_connection(midtime: Midtime) -> None:
     with pytest.raises(RequestError, match="is not allowed"):
         midtime("hand-over", "bank", "accounts", "copy", "--conn-id", "no such; thing")
+
+
+@pytest.mark.parametrize(("login", "password", "same"), [("a", "new", True), ("b", "new", False), ("a", "the one before", False)])
+def test_what_is_read_first_is_what_was_written(login: str, password: str, same: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old key in a secrets back end leads to the same address, and opens nothing."""
+    monkeypatch.setenv("AIRFLOW_CONN_COPY", json.dumps({"conn_type": "azure_cosmos", "login": login, "password": password}))
+    with nullcontext() if same else pytest.raises(RequestError, match="has another one of that id"):
+        _require_read("copy", Reached("azure_cosmos", "a", "new"))

@@ -6,8 +6,8 @@ import pytest
 
 from midtime.catalog import Entry
 from midtime.cli import screen
-from midtime.model.restore_point import State
-from tests.unit.builders import point
+from midtime.model.restore_point import RESTORABLE_UNTIL, State
+from tests.unit.builders import part, point
 
 EVIDENCE = {
     "kind": "pause window",
@@ -40,3 +40,11 @@ def test_the_evidence_of_a_window(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_evidence_of_a_single_transaction(capsys: pytest.CaptureFixture[str]) -> None:
     screen.restore_point(Entry("20261121T020007Z-3fa9c1", State.RESTORABLE, "", point()), [])
     assert "evidence: single transaction\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("state", State)
+def test_until_when_it_can_be_restored(capsys: pytest.CaptureFixture[str], state: State) -> None:
+    made = point(stores=(part(method="pitr", details={RESTORABLE_UNTIL: "2026-12-26T02:00:07Z"}),))
+    screen.restore_point(Entry(made.id, state, "", made), [])
+    told = "can be restored until 2026-12-26T02:00:07Z" in capsys.readouterr().out
+    assert told is (state not in (State.INVALID, State.EXPIRED))

@@ -226,6 +226,11 @@ class TestReferences:
         targets = two(drill={"targets": {"postgresql": "drill_pg", "mysql": {"prefix": "drill_"}}}).drill.targets
         assert targets == {"postgresql": Target(to="drill_pg"), "mysql": Target(prefix="drill_")}
 
+    @pytest.mark.parametrize("engine", ["dynamodb", "cosmosdb"])
+    def test_checks_of_a_store_that_takes_no_queries(self, engine: str) -> None:
+        with refused(f"engine {engine} takes no queries"):
+            build(store(engine), products=[CLUSTER], checks=[{"store": engine, "sql": "select 1", "expect": 1}])
+
     @pytest.mark.parametrize("expect", ["x", 1, 1.5, True, None])
     def test_expected_scalars(self, expect: object) -> None:
         assert two(checks=[{"store": "mysql", "sql": "select 1", "expect": expect}]).checks[0].expect == expect

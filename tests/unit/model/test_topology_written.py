@@ -104,7 +104,7 @@ def test_the_connections_of_the_examples(example: str, connections: dict[str, st
     assert needed(load_topology(EXAMPLES[0].with_name(f"{example}.yaml"))) == connections
 
 
-@pytest.mark.parametrize(("example", "store"), [("dynamodb", "tables"), ("rds", "main"), ("cosmosdb", "account")])
+@pytest.mark.parametrize(("example", "store"), [("dynamodb", "tables"), ("rds", "main"), ("cosmosdb", "tickets")])
 def test_a_name_in_the_cloud_is_no_connection(example: str, store: str) -> None:
     original = load_topology(EXAMPLES[0].with_name(f"{example}.yaml"))
     body = original.model_dump(mode="json", exclude_defaults=True) | {"drill": {"targets": {store: "a_name"}}}

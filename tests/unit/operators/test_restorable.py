@@ -109,7 +109,26 @@ def test_it_gives_up(bank: Topology, catalog: Catalog) -> None:
     with pytest.raises(AirflowFailException, match="segment 000000010000000000000003 is missing") as caught:
         look(bank, made.id)
     assert "clear this task" in str(caught.value)
-    assert catalog.newest(1)[0].state is State.MARKED
+    entry = catalog.newest(1)[0]
+    assert entry.state is State.MARKED
+    assert "segment 000000010000000000000003 is missing" in entry.reason
+
+
+def test_the_listing_says_why_nobody_waits_any_more(bank: Topology, catalog: Catalog) -> None:
+    """The last reason; cleared and restorable, there is none."""
+    made = publish(catalog)
+    for why in ("bank.x was deleted", "its recovery is off"):
+        Archived.said = {"points": NotRestorableError(why, fix="run the backup again")}
+        with pytest.raises(AirflowFailException):
+            look(bank, made.id)
+        entry = catalog.newest(1)[0]
+        assert (entry.state, entry.reason) == (State.MARKED, f"points: {why}")
+    Archived.said = {"points": NOT_YET}
+    with pytest.raises(TaskDeferred):
+        look(bank, made.id)
+    Archived.said = {"points": READY}
+    look(bank, made.id)
+    assert (catalog.newest(1)[0].state, catalog.newest(1)[0].reason) == (State.RESTORABLE, "")
 
 
 def test_a_store_that_does_not_answer_is_asked_again(bank: Topology, catalog: Catalog) -> None:

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from midtime import stores
 from midtime.catalog import Catalog
 from midtime.errors import MidtimeError, NotRestorableError, StoreUnreachableError
-from midtime.model.instants import to_rfc3339, utc_now
+from midtime.model.instants import from_rfc3339, to_rfc3339, utc_now
 from midtime.model.restore_point import StoreBackup
 from midtime.operators.base import run_name
 from midtime.operators.restore import RestoreOperator
@@ -60,7 +60,7 @@ def test_deferred_between_two_looks(operator: RestoreOperator) -> None:
     with pytest.raises(TaskDeferred) as first:
         operator.execute(CONTEXT)
     assert first.value.method_name == "resume"
-    assert first.value.trigger.moment - utc_now() <= timedelta(seconds=7)
+    assert from_rfc3339(first.value.trigger.at) - utc_now() <= timedelta(seconds=7)
     kwargs: Any = first.value.kwargs
     with pytest.raises(TaskDeferred) as second:
         operator.resume(CONTEXT, None, **kwargs)

@@ -139,6 +139,11 @@ class Cassandra(StoreBase):
     uploads: Count = Field(default=4, le=64, description="Files of one node sent at once.")
     throttle: Rate | None = Field(default=None, description="Limit of the upload per node, such as `50MB/s`. Default: none.")
 
+    @property
+    def wished(self) -> str:
+        """Never beside."""
+        return "the `conn_id` of the topology's drill target; it has to be named"
+
     @model_validator(mode="after")
     def _known_nodes(self) -> Self:
         if self.access.kubernetes and self.nodes:

@@ -18,8 +18,10 @@ _METHOD = "`pitr`: the service's own point-in-time restore. `dump`: a dump throu
 class Dynamodb(ManagedKeys, StoreBase):
     """Amazon DynamoDB tables with point-in-time recovery."""
 
+    takes_queries: ClassVar[bool] = False
     target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "data_conn_id", "prefix", "region"})
     identity_keys: ClassVar[tuple[str, ...]] = ("conn_id", "region", "prefix", "endpoint")
+    lost_in_place: ClassVar[str] = "every earlier restore point, for the history goes with the tables"
 
     engine: Literal["dynamodb"] = Field(description="Amazon DynamoDB.")
     method: Literal["pitr"] = Field(default="pitr", description="`pitr`: the tables' point-in-time recovery.")
@@ -33,6 +35,11 @@ class Dynamodb(ManagedKeys, StoreBase):
     parallel_restores: Count = Field(default=50, le=1000, description="Tables restored at once; Amazon's default quota is 50 per account.")
 
     @property
+    def wished(self) -> str:
+        """Tables beside the live ones."""
+        return "what the new tables' names begin with"
+
+    @property
     def lists_namespaces(self) -> bool:
         """Tables carry their namespace in their names."""
         return True
@@ -41,6 +48,7 @@ class Dynamodb(ManagedKeys, StoreBase):
 class Cosmosdb(ManagedKeys, StoreBase):
     """An Azure Cosmos DB account (API for NoSQL) with continuous backup."""
 
+    takes_queries: ClassVar[bool] = False
     target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "name", "resource_group", "location"})
     identity_keys: ClassVar[tuple[str, ...]] = ("subscription_id", "account")
 
@@ -57,6 +65,11 @@ class Cosmosdb(ManagedKeys, StoreBase):
         "it finds the new account in MIDTIME_COSMOSDB_ENDPOINT, MIDTIME_COSMOSDB_KEY and MIDTIME_COSMOSDB_ACCOUNT. Default: Midtime does.",
     )
     endpoint: ServiceUrl | None = Field(default=None, description="Address of Azure Resource Manager, if not Azure's own.")
+
+    @property
+    def wished(self) -> str:
+        """An account of its own."""
+        return "the new account's name"
 
     @property
     def lists_namespaces(self) -> bool:

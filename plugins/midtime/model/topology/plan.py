@@ -118,7 +118,7 @@ class Check(Section):
 
     name: Text | None = Field(default=None, description="Name in reports. Default: the query.")
     store: Name = Field(description="Name of the store.")
-    sql: Text = Field(description="Query in the store's own language (SQL, CQL, PartiQL, Cosmos DB's SQL) that returns one value.")
+    sql: Text = Field(description="Query in the store's own language (SQL, CQL) that returns one value. DynamoDB and Cosmos DB take none.")
     expect: Scalar = Field(description="The value: text, number, true, false or null.")
 
 

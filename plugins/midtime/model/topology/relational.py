@@ -52,6 +52,11 @@ class Postgresql(DumpKeys, StoreBase):
         """Also with `method: pitr`: the point is written into the WAL inside the window."""
         return True
 
+    @property
+    def wished(self) -> str:
+        """With `method: pitr` a server of its own."""
+        return "`/folder/on/the/worker:port`" if self.method == "pitr" else super().wished
+
     @model_validator(mode="after")
     def _archive(self) -> Self:
         if self.method == "pitr" and self.wal is None:
@@ -82,6 +87,11 @@ class Mysql(DumpKeys, StoreBase):
         return True
 
     @property
+    def wished(self) -> str:
+        """Every namespace keeps its name, or gets a new one."""
+        return "a connection, or what the new databases' names begin with"
+
+    @property
     def lists_namespaces(self) -> bool:
         """Each namespace is a database of the server."""
         return True
@@ -98,6 +108,11 @@ class Sqlite(DumpKeys, StoreBase):
     method: Literal["dump"] = Field(default="dump", description="`dump`: SQLite's online backup.")
     path: AbsolutePath | None = Field(default=None, description="The database's file on the workers. Give `path` or `conn_id`.")
     conn_id: ConnId | None = Field(default=None, description="Airflow connection of type `sqlite`. Give `path` or `conn_id`.")
+
+    @property
+    def wished(self) -> str:
+        """A file."""
+        return "a connection, or the absolute path of a file"
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

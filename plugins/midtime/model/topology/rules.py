@@ -26,7 +26,19 @@ class BrokenRule:
 
 def broken_rules(topology: Topology) -> list[BrokenRule]:
     """Collect everything that the sections, each right by itself, get wrong together."""
-    rules = (_reserved_name, _twins, _store_names, _coordinators, _transaction_manager, _namespaces, _pause, _products, _writers, _targets)
+    rules = (
+        _reserved_name,
+        _twins,
+        _store_names,
+        _coordinators,
+        _transaction_manager,
+        _namespaces,
+        _pause,
+        _products,
+        _writers,
+        _targets,
+        _checks,
+    )
     return [problem for rule in rules for problem in rule(topology)]
 
 
@@ -153,3 +165,10 @@ def _targets(topology: Topology) -> Iterator[BrokenRule]:
 def _target(key: Key, target: Target, engine: str, allowed: frozenset[str]) -> Iterator[BrokenRule]:
     for name in sorted(target.model_fields_set - allowed - {"to"}):
         yield BrokenRule((*key, name), f"does not fit engine {engine}; a target of it may have: {', '.join(sorted({'to', *allowed}))}")
+
+
+def _checks(topology: Topology) -> Iterator[BrokenRule]:
+    stores = {store.name: store for store in topology.stores}
+    for index, check in enumerate(topology.checks):
+        if check.store in stores and not stores[check.store].takes_queries:
+            yield BrokenRule(("checks", index, "store"), f"engine {stores[check.store].engine} takes no queries; ask another store")

@@ -15,12 +15,16 @@ class StoreBase(Section):
 
     relational: ClassVar[bool] = False
     """One transaction of the engine can read everything that the store holds."""
+    takes_queries: ClassVar[bool] = True
+    """Whether `checks` can ask it."""
     only_for: ClassVar[dict[str, str]] = {}
     """Keys that make sense with one method only."""
     target_keys: ClassVar[frozenset[str]] = frozenset()
     """What a target of a drill may say, beside the plain-text form."""
     identity_keys: ClassVar[tuple[str, ...]] = ()
     """The keys by which two stores turn out to be one and the same database."""
+    lost_in_place: ClassVar[str] = ""
+    """What a restore in place ends for good, in words."""
 
     name: Name = Field(description="Name of the store within the topology; task ids, artifacts and reports use it.")
     namespaces: Annotated[Many[Namespace], AfterValidator(distinct)] = Field(
@@ -39,6 +43,11 @@ class StoreBase(Section):
             if self.only_for[key] != method:
                 broken(f"belongs to `method: {self.only_for[key]}`; this store has `method: {method}`", key)
         return self
+
+    @property
+    def wished(self) -> str:
+        """What a run's `targets` may say of it, in words."""
+        return "a connection, or the new database's name"
 
     @property
     def lists_namespaces(self) -> bool:

@@ -21,7 +21,7 @@ class Target(Section):
     )
     conn_id: ConnId | None = Field(default=None, description="Airflow connection to restore through. Default: the store's.")
     data_conn_id: ConnId | None = Field(
-        default=None, description="Airflow connection to the restored data (DynamoDB). Default: the store's."
+        default=None, description="Airflow connection to the restored items (DynamoDB), beside a `conn_id` of its own. Default: that one."
     )
     database: Text | None = Field(default=None, description="Name of the restored database (PostgreSQL). Default: generated.")
     prefix: Text | None = Field(
@@ -34,7 +34,7 @@ class Target(Section):
     port: Port | None = Field(default=None, description="Port of that fresh server.")
     nodes: Nodes | None = Field(default=None, min_length=1, description="Nodes of the throw-away cluster (Cassandra).")
     access: Access | None = Field(default=None, description="How those nodes are reached (Cassandra). Default: as the store's.")
-    region: Region | None = Field(default=None, description="AWS region (DynamoDB). Default: the store's.")
+    region: Region | None = Field(default=None, description="AWS region (DynamoDB): the store's own, or left out.")
     name: Text | None = Field(
         default=None,
         description="Name of the new account, instance, cluster or server (Cosmos DB, RDS, Aurora, Azure). Default: generated.",

@@ -11,7 +11,6 @@ from itertools import groupby
 from operator import attrgetter
 
 from midtime.catalog.pool import Pool
-from midtime.errors import CopyError
 from midtime.stores.base import Say
 from midtime.stores.cassandra.nodes import files
 from midtime.stores.cassandra.nodes.base import Node
@@ -24,6 +23,10 @@ TELL = 5.0
 """Seconds between two lines of progress."""
 BURST = 1.0
 """Seconds for which what was not used may be made up."""
+
+
+class _GivenUp(BaseException):
+    """A stream is ended because another one failed. No Exception: the catalog would take that for a failure of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,17 @@ class Sender:
         return found
 
     def _stream(self, batch: Sequence[Hashed]) -> dict[tuple[str, int], str]:
+        if self._failed.is_set():  # the thread that ends them all may be the last to hear of it
+            return {}
+        try:
+            return self._sent(batch)
+        except _GivenUp:
+            return {}
+        except BaseException:
+            self._failed.set()
+            raise
+
+    def _sent(self, batch: Sequence[Hashed]) -> dict[tuple[str, int], str]:
         found = {}
         with files.send_out(self._node, batch[0].seen.root, [file.seen.path for file in batch]) as members:
             for (_, _, chunks), file in zip(members, batch, strict=False):
@@ -131,7 +145,7 @@ class Sender:
     def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             if self._failed.is_set():
-                raise CopyError(f"node {self._node.label}: the upload was given up", fix="see the error that ended it")
+                raise _GivenUp
             self._throttle.take(len(chunk))
             yield chunk
             self._progress.add(count=len(chunk))

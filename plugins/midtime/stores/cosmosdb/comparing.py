@@ -42,15 +42,18 @@ def setting_differences(azure: Azure, note: Copy, copied: Copied, *, placed: boo
         was_so = note.marked.container(each.full_name)
         if was_so.throughput != each.throughput:
             yield f"{each.full_name}: throughput was {was_so.throughput or 'not there'}, is {each.throughput or 'not there'}"
+        for kind in ("triggers", "functions"):
+            if getattr(was_so, kind) != getattr(each, kind):
+                yield f"{each.full_name}: its {kind} are not those of the mark"
         if placed and was_so.resource.get(_TTL) != each.resource.get(_TTL):
             yield f"{each.full_name}: TTL was {was_so.resource.get(_TTL)}, is {each.resource.get(_TTL)}"
 
 
 def _essence(container: ContainerSettings, repaired: bool) -> ContainerSettings:
-    """Without times to live, which are off while it is restored, and throughput, which holds no data."""
+    """Without times to live, which are off while it is restored; and what holds no data, and ScalarDB does not use: it is listed instead."""
     resource = {key: value for key, value in container.resource.items() if key != _TTL}
     bodies = dict.fromkeys(container.procedures, "there") if repaired else container.procedures
-    return container.model_copy(update={"resource": resource, "throughput": None, "procedures": bodies})
+    return container.model_copy(update={"resource": resource, "throughput": None, "procedures": bodies, "triggers": (), "functions": {}})
 
 
 def _comparable(account: AccountSettings) -> AccountSettings:

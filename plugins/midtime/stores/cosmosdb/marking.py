@@ -18,7 +18,7 @@ from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.containers import Container, find_containers
 from midtime.stores.cosmosdb.describing import describe_account, describe_containers, describe_databases
 from midtime.stores.cosmosdb.settings import MarkedAccount
-from midtime.stores.marks import keep, require_fit
+from midtime.stores.marks import claim, keep, require_fit
 
 LOST = "see who deleted, restored or changed the account or these containers; then run the backup again"
 
@@ -32,23 +32,20 @@ def mark(topology: Topology, azure: Azure, instant: datetime, shelf: Shelf, say:
     began = time.monotonic()
     marked, artifact = keep(shelf, _read(topology, azure, instant))
     say(f"marked {counted(len(marked.containers), 'container')} at {to_rfc3339(instant)}")
-    return StoreBackup(
-        store=azure.store,
-        engine=azure.spec.engine,
-        method=azure.spec.method,
-        midtime=instant,
+    return claim(
+        azure.spec,
+        marked,
+        artifact,
+        began=began,
+        days=marked.days,
         server=f"Azure Cosmos DB in {marked.region}",
         client=f"azure-mgmt-cosmosdb {cosmosdb.__version__}",
-        seconds=round(time.monotonic() - began, 3),
-        artifacts=(artifact,),
-        tables=(),
         details={
             "subscription": marked.subscription,
             "resource_group": marked.resource_group,
             "account": marked.account,
             "instance": marked.instance,
             "region": marked.region,
-            "settings": artifact.path,
             "containers": {each.full_name: each.rid for each in marked.containers},
         },
     )
@@ -69,6 +66,7 @@ def _read(topology: Topology, azure: Azure, instant: datetime) -> MarkedAccount:
         instance=account.instance,
         source=kept.arm_id,
         region=account.region,
+        days=cast(int, account.days),
         settings=describe_account(azure, account),
         databases=tuple(describe_databases(azure, account, dict.fromkeys(each.database for each in found))),
         containers=tuple(describe_containers(azure, account, found)),
@@ -77,4 +75,4 @@ def _read(topology: Topology, azure: Azure, instant: datetime) -> MarkedAccount:
 
 def _younger(container: Container, instant: datetime) -> str:
     """One that was dropped and made again cannot be told from a new one, nor from one whose definition changed."""
-    return f"was made or changed at {to_rfc3339(container.changed_at)}, behind it" if container.changed_at > instant else ""
+    return f"was made or changed at {to_rfc3339(container.changed_at)}, behind it" if container.changed_at >= instant else ""

@@ -40,7 +40,9 @@ class Progress(Sealed):
 
     at: Instant
     there: bool = False
-    """The account was there: should it not be any more, somebody has deleted it."""
+    """The account was whole: what fails from then on is a change of it."""
+    seen: bool = False
+    """It was to be seen, be it half made: should it be gone, somebody has deleted it, and nobody asks for it again."""
     settled: bool = False
     """What the restore has lost is put back: it need not be read again at every look."""
     operations: tuple[Operation, ...] = ()

@@ -45,7 +45,7 @@ def begin(azure: Azure, what: str, call: Callable[..., Any], *arguments: Any) ->
 
     try:
         with azure_errors(azure.store):
-            call(*arguments, polling=False, raw_response_hook=remember)
+            call(*arguments, polling=False, raw_response_hook=remember, retry_total=0)  # a second one would be refused for the first
     except StoreError as error:
         if isinstance(error, StoreUnreachableError) or later(error):
             return None, error.message
@@ -64,7 +64,7 @@ def look(azure: Azure, operation: Operation) -> Look:
     if not operation.path:
         return Look()
     with azure_errors(azure.store):
-        response = azure.arm.send_request(HttpRequest("GET", operation.path))
+        response = azure.arm.send_request(HttpRequest("GET", _path(operation.path)))
         if response.status_code == 404:
             return Look()
         if response.status_code == 202:
@@ -91,4 +91,5 @@ def _look(body: Any) -> Look:
 def _path(url: str) -> str:
     """Without the host: a note must not be able to send a token elsewhere."""
     parts = urlsplit(url)
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+    path = "/" + parts.path.lstrip("/")
+    return f"{path}?{parts.query}" if parts.query else path

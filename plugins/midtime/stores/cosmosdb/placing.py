@@ -17,7 +17,7 @@ from midtime.stores.cosmosdb.copied import read_copy
 from midtime.stores.cosmosdb.notes import Copy, Notes
 from midtime.stores.cosmosdb.putting import Change, Putting, tag_changes, ttl_changes
 from midtime.stores.cosmosdb.restoring import UNSEEN
-from midtime.stores.cosmosdb.standing import Standing, standing
+from midtime.stores.cosmosdb.standing import Standing, standing, unsettled
 from midtime.stores.looks import waiting
 from midtime.stores.naming import PLACED
 
@@ -37,8 +37,8 @@ def place(topology: Topology, azure: Azure, target: Target) -> None:
     if target.final == target.working:
         return
     note = _known(topology, azure, target)
-    _to_the_end(topology, azure, target, lambda: ttl_changes(azure, note, read_copy(azure, note)))
-    _to_the_end(topology, azure, target, lambda: tag_changes(azure, note, _ours(azure, note), PLACED + note.working))
+    _to_the_end(topology, azure, target, note, lambda _: ttl_changes(azure, note, read_copy(azure, note)))
+    _to_the_end(topology, azure, target, note, lambda found: tag_changes(azure, note, found, PLACED + note.working))
     for said in setting_differences(azure, note, read_copy(azure, note), placed=True):
         log.warning("Not as in the mark: %s", said)
     log.info(
@@ -51,7 +51,7 @@ def put_back(topology: Topology, azure: Azure, target: Target) -> None:
     """It is the run's again, to be discarded."""
     note = Notes(topology, target).copy()
     if note and target.final != target.working and standing(azure, note.resource_group, note.account).copies(note):
-        _to_the_end(topology, azure, target, lambda: tag_changes(azure, note, _ours(azure, note), note.working))
+        _to_the_end(topology, azure, target, note, lambda found: tag_changes(azure, note, found, note.working))
 
 
 def discard(topology: Topology, azure: Azure, target: Target) -> None:
@@ -110,11 +110,14 @@ def _ours(azure: Azure, note: Copy) -> Standing:
     return found
 
 
-def _to_the_end(topology: Topology, azure: Azure, target: Target, changes: Callable[[], Iterable[Change]]) -> None:
+def _to_the_end(topology: Topology, azure: Azure, target: Target, note: Copy, changes: Callable[[Standing], Iterable[Change]]) -> None:
     putting, began = Putting(azure, Notes(topology, target)), utc_now()
 
     def look() -> Waiting | None:
-        left = putting.under_way() or putting.make(changes())
+        left = putting.under_way()
+        if not left:
+            found = _ours(azure, note)
+            left = unsettled(found) or putting.make(changes(found))
         return waiting(azure.store, left, began, azure.spec.restore_timeout) if left else None
 
     looks.to_the_end(look, log.info)

@@ -60,9 +60,10 @@ class Putting:
     def __init__(self, azure: Azure, notes: Notes) -> None:
         self.azure, self.notes = azure, notes
 
-    def under_way(self) -> str:
+    def under_way(self, *, there: bool = True) -> str:
         """What the service works on that it was asked for; empty where that is nothing.
 
+        :param there: the account is whole: of an operation that was forgotten nobody knows what came of it
         :raises RestoreFailedError: it says that it failed
         """
         progress = self.notes.progress()
@@ -72,13 +73,14 @@ class Putting:
         for operation in progress.operations:
             found = operations.look(self.azure, operation)
             if found.failed:
-                self.notes.say(progress.model_copy(update={"operations": ()}))  # a next try may ask again
+                if progress.there:  # what failed is a change, and a next try may ask again; a restore that failed stays failed
+                    self.notes.say(progress.model_copy(update={"operations": ()}))
                 raise RestoreFailedError(
                     f"store {self.azure.store}: {operation.what}: {found.failed}", fix="see the service's words; then clear this task"
                 )
             running += [operation.what] if found.running else []
         if not running:
-            self.notes.say(progress.model_copy(update={"operations": (), "there": True}))
+            self.notes.say(progress.model_copy(update={"operations": (), "there": progress.there or there}))
         return _several(running)
 
     def make(self, changes: Iterable[Change]) -> str:

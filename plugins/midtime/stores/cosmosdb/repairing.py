@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from midtime.errors import RestoreFailedError
 from midtime.model.words import listed
 from midtime.stores.base import Say
@@ -26,15 +28,18 @@ def repair(azure: Azure, note: Copy, copied: Copied, say: Say) -> None:
         raise AssertionError("the topology has seen to it")
     endpoint, key = azure.reached(note.resource_group, note.account)
 
+    def hidden(line: str) -> str:
+        return line.replace(key, "***").replace(quote(key, safe=""), "***")
+
     def failed(said: str) -> RestoreFailedError:
         return RestoreFailedError(
-            f"store {azure.store}: the repair command failed on account {note.account}:\n{said.replace(key, '***')}",
+            f"store {azure.store}: the repair command failed on account {note.account}:\n{said}",
             fix="mend the command; then clear this task",
         )
 
     say(f"Running the repair command on account {note.account}")
     limit = ["timeout", "-k", "5", f"{action.timeout.total_seconds():g}"]
-    run_tool([*limit, *action.command], env={ENDPOINT: endpoint, KEY: key, ACCOUNT: note.account}, failed=failed)
+    run_tool([*limit, *action.command], env={ENDPOINT: endpoint, KEY: key, ACCOUNT: note.account}, failed=failed, hide=hidden)
     if left := lacking(note, read_copy(azure, note)):
         raise RestoreFailedError(
             f"store {azure.store}: the repair command did not put back {listed(left)}",

@@ -12,7 +12,7 @@ from typing import Any
 
 from azure.mgmt.cosmosdb import models
 
-from midtime.errors import RestoreFailedError, StoreAccessError, StoreError, StoreUnreachableError
+from midtime.errors import RestoreFailedError, StoreAccessError, StoreError, StoreUnreachableError, TargetExistsError
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
@@ -27,7 +27,7 @@ from midtime.stores.cosmosdb.notes import Copy, Notes, Progress
 from midtime.stores.cosmosdb.putting import Putting, account_changes, is_open, script_changes, throughput_changes
 from midtime.stores.cosmosdb.settings import MarkedAccount
 from midtime.stores.cosmosdb.sources import Source, require_restorable
-from midtime.stores.cosmosdb.standing import Standing, require_ours, standing
+from midtime.stores.cosmosdb.standing import require_ours, standing, unsettled
 from midtime.stores.cosmosdb.targets import place_of, require_free
 from midtime.stores.naming import COPY_TAG
 
@@ -56,6 +56,11 @@ def begin(topology: Topology, backup: StoreBackup, shelf: Shelf, target: Target)
     """The notes of this run."""
     own = Notes(topology, target)
     if found := own.copy():
+        if found.marked.store != target.store:
+            raise TargetExistsError(
+                f"store {target.store}: {target.final} is the name for store {found.marked.store} in this run",
+                fix="give each store a drill target of its own",
+            )
         return found
     marked = run_notes.marked(backup, shelf, MarkedAccount)
     group, region = place_of(topology, target, resource_group=marked.resource_group, region=marked.region)
@@ -80,9 +85,12 @@ class Restoring:
         if not found.said:
             return self._ask(progress)
         require_ours(self.azure, self.note, found)
+        if progress and not progress.seen:
+            progress = progress.model_copy(update={"seen": True})
+            self.notes.say(progress)
         if found.state == "Failed" and not (progress and progress.there):
             raise self._failed(progress)
-        if left := self.putting.under_way() or _unsettled(found):
+        if left := self.putting.under_way(there=found.state == "Succeeded") or unsettled(found):
             return self.waiting(left)
         if left := self.putting.make(account_changes(self.azure, self.note, found)):
             return self.waiting(left)
@@ -127,7 +135,7 @@ class Restoring:
         """
         said = [operations.look(self.azure, each) for each in progress.operations]
         failed = " ".join(each.failed for each in said)
-        if progress.there or failed or (said and not any(each.running for each in said)):
+        if progress.there or progress.seen or failed or (said and not any(each.running for each in said)):
             why = f"was not made: {failed}" if failed else "was there, and somebody has deleted it"
             raise RestoreFailedError(f"store {self.azure.store}: account {self.note.account} {why}", fix="start a new run")
         return "not to be seen yet" if said or utc_now() - progress.at < UNSEEN else ""
@@ -201,11 +209,6 @@ class Restoring:
         minutes = int((utc_now() - self.note.began_at).total_seconds() // 60)
         said = f"account {self.note.account}, begun {minutes} min ago: {detail}"
         return looks.waiting(self.azure.store, said, self.note.began_at, self.azure.spec.restore_timeout)
-
-
-def _unsettled(found: Standing) -> str:
-    """What somebody does with it, be it the service; empty where nobody does."""
-    return "" if found.state in ("Succeeded", "Failed") else f"being restored ({found.state})" if found.state == "Creating" else found.state
 
 
 def _identity(marked: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,6 +84,8 @@ class MarkedAccount(Mark):
     """ARM's id of the restorable account, from which a restore is made."""
     region: str
     """Where it is written, and what is restored from."""
+    days: int
+    """For which the service kept its history: 7 or 30."""
     settings: AccountSettings
     databases: tuple[DatabaseSettings, ...]
     containers: tuple[ContainerSettings, ...]

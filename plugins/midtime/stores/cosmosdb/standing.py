@@ -68,6 +68,11 @@ def standing(azure: Azure, resource_group: str, account: str) -> Standing:
     return Standing(account, said_of(azure, resource_group, account))
 
 
+def unsettled(found: Standing) -> str:
+    """What somebody does with it, be it the service; empty where nobody does."""
+    return "" if found.state in ("Succeeded", "Failed") else f"being restored ({found.state})" if found.state == "Creating" else found.state
+
+
 def require_ours(azure: Azure, note: Copy, found: Standing) -> None:
     """Nothing else may stand under the copy's name.
 

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import cast
 
 from midtime.errors import NotRestorableError, StoreAccessError, StoreStatementError
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.topology import Topology
+from midtime.model.topology.cloud import Dynamodb
 from midtime.model.words import counted, listed
 from midtime.stores.base import Question
 from midtime.stores.dynamodb.aws import Aws
+from midtime.stores.dynamodb.copies import standings
 from midtime.stores.dynamodb.fences import describe_fence
-from midtime.stores.dynamodb.history import GOING, History, histories
+from midtime.stores.dynamodb.history import GOING, LONGEST, History, histories
 from midtime.stores.dynamodb.reading import read_settings
-from midtime.stores.dynamodb.tables import NAMESPACES, fence_name, find_tables, full_name, known_to_scalardb, list_tables
+from midtime.stores.dynamodb.tables import (
+    NAMESPACES,
+    beginnings,
+    fence_name,
+    find_tables,
+    full_name,
+    known_to_scalardb,
+    list_tables,
+    neighbours,
+)
 
 
 class BackupChecks:
@@ -28,6 +40,8 @@ class BackupChecks:
         """In the order in which they make sense."""
         yield "is reachable", self._reachable
         yield "has its tables", self._tables
+        if others := [name for name in neighbours(self.topology, self.aws.spec) if name != self.aws.store]:
+            yield "shares no table", lambda: self._apart(others)
         yield "is at rest", self._at_rest
         yield "keeps a history", self._history
         yield "may be marked", self._rights
@@ -54,6 +68,22 @@ class BackupChecks:
         namespaces = full_name(self.aws.spec, self.topology.scalardb.metadata_namespace, NAMESPACES)
         old = "" if namespaces in names else f"; no {namespaces}, as in older versions of ScalarDB"
         return f"{counted(len(self._found), 'table')}{old}"
+
+    def _apart(self, others: Sequence[str]) -> str:
+        """Stores by different connections, or with prefixes that run into the namespaces, may be the same tables all the same."""
+        for other in others:
+            alike = [each for each in self._found if each.name.startswith(beginnings(self.topology, other))]
+            if alike and self._is_there(other, alike[0]):
+                raise StoreAccessError(
+                    f"store {self.aws.store}: {listed([each.name for each in alike])} are also store {other}'s",
+                    fix="list a table in one store only: correct their connections, prefixes and namespaces",
+                )
+        return f"with {', '.join(others)}"
+
+    def _is_there(self, other: str, table: History) -> bool:
+        """Whether the other store's login means this very table, and not one of another account."""
+        aws = Aws(other, cast(Dynamodb, self.topology.store(other)))
+        return standings(aws, [table.name])[table.name].said.get("TableId") == table.table_id
 
     def _at_rest(self) -> str:
         if going := [f"{each.name} ({each.status or 'deleted'})" for each in self._found if not each.table_id or each.status in GOING]:
@@ -91,8 +121,8 @@ class BackupChecks:
 
 def _kept(found: Sequence[History], keep_days: int) -> str:
     youngest = max(found, key=lambda each: each.earliest or utc_now())
-    shortest = min(found, key=lambda each: each.period or 35)
-    days = shortest.period or 35
+    shortest = min(found, key=lambda each: each.period or LONGEST)
+    days = shortest.period or LONGEST
     said = f"all begin by {to_rfc3339(youngest.earliest or utc_now())} ({youngest.name}); the shortest is of {days} days ({shortest.name})"
     if timedelta(days=days) < timedelta(days=keep_days):
         said += f"; `retention.keep_days` is {keep_days}, but what is older than {days} days cannot be restored"

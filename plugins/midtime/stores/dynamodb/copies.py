@@ -80,8 +80,7 @@ class Standing:
         """Whether it is the copy of a table that these notes are about: nothing else was restored from there to that instant to this name."""
         marked = notes.marked.table(source)
         return (
-            bool(self.restored)
-            and not self.restored.get("SourceBackupArn")
+            not self.restored.get("SourceBackupArn")
             and self.restored.get("SourceTableArn") == marked.arn
             and self.restored.get("RestoreDateTime") == notes.marked.instant
         )
@@ -121,7 +120,15 @@ def require_ours(notes: Copies, found: Mapping[str, Standing], store: str) -> No
 
     :raises TargetExistsError: somebody else's table does
     """
-    others = [copy for source, copy in notes.names.items() if found[copy].said and not found[copy].copies(notes, source)]
+    require_none_taken(store, [copy for source, copy in notes.names.items() if found[copy].said and not found[copy].copies(notes, source)])
+
+
+def require_none_taken(store: str, others: Sequence[str]) -> None:
+    """No table under the copies' names is another's.
+
+    :param others: those that are
+    :raises TargetExistsError: there are some
+    """
     if others:
         raise TargetExistsError(
             f"store {store}: {listed(others)} {'is' if len(others) == 1 else 'are'} somebody else's", fix="choose another prefix"
@@ -158,7 +165,7 @@ def remove_backups(aws: Aws, name: str, since: datetime) -> None:
         if patience <= 0:
             why = reasons[0] if reasons else "they are still listed"
             raise StoreUnreachableError(f"store {aws.store}: backups {name} are not gone: {why}", fix="nothing: midtime__sweep tries again")
-        looks.sleep(LOOK if reasons else 0)
+        looks.sleep(LOOK)  # what was deleted may be listed for a while
         patience -= LOOK
 
 

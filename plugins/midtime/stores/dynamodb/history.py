@@ -17,6 +17,9 @@ from midtime.stores.each import of_each
 GOING = frozenset({"CREATING", "DELETING", "ARCHIVING", "ARCHIVED", "INACCESSIBLE_ENCRYPTION_CREDENTIALS"})
 """States of a table that cannot be restored, or is about to be no more. ``UPDATING`` is none: autoscaling does it all day."""
 
+LONGEST = 35
+"""Days of a history of which the service says no number: as long as any."""
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -48,7 +51,7 @@ class History:
         if not self.on:
             return "has its point-in-time recovery switched off"
         if self.earliest and self.earliest > instant:
-            return f"has a history of {self.period or 35} days that begins at {_said(self.earliest)}, behind {to_rfc3339(instant)}"
+            return f"has a history of {self.period or LONGEST} days that begins at {_said(self.earliest)}, behind {to_rfc3339(instant)}"
         return ""
 
     def reaches(self, instant: datetime) -> bool:

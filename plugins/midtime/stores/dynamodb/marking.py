@@ -15,7 +15,7 @@ from midtime.model.words import counted
 from midtime.stores import marks
 from midtime.stores.base import Say, Shelf
 from midtime.stores.dynamodb.aws import Aws
-from midtime.stores.dynamodb.history import histories
+from midtime.stores.dynamodb.history import LONGEST, histories
 from midtime.stores.dynamodb.reading import read_settings
 from midtime.stores.dynamodb.settings import MarkedTables
 from midtime.stores.dynamodb.tables import find_tables
@@ -33,21 +33,18 @@ def mark(topology: Topology, aws: Aws, instant: datetime, shelf: Shelf, say: Say
     found = _read(topology, aws, instant)
     marked, artifact = marks.keep(shelf, found)
     say(f"marked {counted(len(marked.tables), 'table')} at {to_rfc3339(instant)}")
-    return StoreBackup(
-        store=aws.store,
-        engine=aws.spec.engine,
-        method=aws.spec.method,
-        midtime=instant,
+    return marks.claim(
+        aws.spec,
+        marked,
+        artifact,
+        began=began,
+        days=min(table.period or LONGEST for table in marked.tables),
         server=f"Amazon DynamoDB in {marked.region}",
         client=f"boto3 {boto3.__version__}",
-        seconds=round(time.monotonic() - began, 3),
-        artifacts=(artifact,),
-        tables=(),
         details={
             "region": marked.region,
             "account": marked.account,
             "prefix": marked.prefix,
-            "settings": artifact.path,
             "tables": {table.name: table.table_id for table in marked.tables},
         },
     )

@@ -48,6 +48,13 @@ def put_back(topology: Topology, aws: Aws, target: Target) -> None:
         _retag(aws, found, found.working, only=PLACED + found.working)
 
 
+def made_anew(topology: Topology, aws: Aws, target: Target) -> bool:
+    """Whether a live table is another one than the one that was marked; the plan has seen that they were the same."""
+    found = Notes(topology, target).copies()
+    marked = {table.name: table.table_id for table in found.marked.tables} if found else {}
+    return any(each.said.get("TableId") != marked[name] for name, each in standings(aws, list(marked)).items())
+
+
 def discard(topology: Topology, aws: Aws, target: Target) -> None:
     """Remove the copies, and their backups."""
     notes = Notes(topology, target)

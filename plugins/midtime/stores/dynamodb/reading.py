@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from midtime.stores.dynamodb.aws import Aws
-from midtime.stores.dynamodb.history import History
+from midtime.stores.dynamodb.history import LONGEST, History
 from midtime.stores.dynamodb.refusals import aws_errors, code_of
 from midtime.stores.dynamodb.settings import Capacity, IndexSettings, Scaling, ScalingPolicy, TableSettings
 from midtime.stores.each import of_each
@@ -49,7 +49,7 @@ def _table(aws: Aws, history: History, scaling: tuple[Scaling, ...], alarms: tup
         created_at=said["CreationDateTime"],
         earliest=history.earliest,
         latest=history.latest,
-        period=(history.period or 35) if history.on else None,
+        period=(history.period or LONGEST) if history.on else None,
         billing=_billing(said),
         capacity=_capacity(said),
         limits=_limits(said),

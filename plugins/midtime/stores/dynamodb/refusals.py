@@ -53,7 +53,8 @@ def aws_errors(store: str) -> Iterator[None]:
     """
     try:
         yield
-    except boto.ClientError as error:
+    except boto.ClientError as refused:
+        error = _quotable(refused)
         reason = _BY_CODE.get(code_of(error)) or (AWAY if _status(error) >= 500 else OTHER)
         raise reason.error(store, error) from error
     except _NO_LOGIN as error:
@@ -62,6 +63,13 @@ def aws_errors(store: str) -> Iterator[None]:
         raise AWAY.error(store, error) from error
     except AirflowNotFoundException as error:
         raise StoreAccessError(f"store {store}: {error}", fix="add the Airflow connection that the topology names") from error
+
+
+def _quotable(error: boto.ClientError) -> boto.ClientError:
+    """The first line: where a signature is wrong, the service quotes the request in those that follow, and with it the session's token."""
+    said = error.response.get("Error", {})
+    first, *more = str(said.get("Message", "")).splitlines() or [""]
+    return boto.ClientError({**error.response, "Error": {**said, "Message": first}}, error.operation_name) if more else error
 
 
 def _status(error: boto.ClientError) -> int:

@@ -17,7 +17,7 @@ from midtime.stores.dynamodb.copies import Standing, require_ours, standings
 from midtime.stores.dynamodb.notes import Copies, Notes
 from midtime.stores.dynamodb.records import DynamodbCoordinator, DynamodbRecords, Names, Shape, shapes
 from midtime.stores.dynamodb.scanning import get_items, plain
-from midtime.stores.dynamodb.tables import METADATA
+from midtime.stores.dynamodb.tables import METADATA, beginnings
 from midtime.stores.fences import Place
 from midtime.stores.scalardb_records import Table
 from midtime.verify.records import FENCE_TABLE
@@ -39,7 +39,19 @@ class RestoredTables:
 
     def schema_differences(self) -> Sequence[str]:
         """Tables and indexes that were marked and are not there, and what else a restore should have kept."""
-        return [said for marked in self.notes.marked.tables for said in self._differences(marked.name)]
+        found = [said for marked in self.notes.marked.tables for said in self._differences(marked.name)]
+        return [
+            *found,
+            *(f"{name}: missing, though ScalarDB's metadata of that instant name it: dropped before the mark" for name in self._unmarked()),
+        ]
+
+    def _unmarked(self) -> Iterator[str]:
+        """Tables of the store's namespaces that ScalarDB had at the instant."""
+        begins, prefix = beginnings(self.topology, self.aws.store), self.names.prefix
+        for namespace, table in self._shapes:
+            spelled = [f"{namespace}.{table}", f"{prefix}{namespace}.{table}"]  # old versions leave the prefix out
+            if not any(name in self.names.present for name in spelled):
+                yield from [name for name in spelled if name.startswith(begins)][-1:]
 
     def _differences(self, name: str) -> Iterator[str]:
         marked, now = self.notes.marked.table(name), self.found[self.notes.names[name]].said

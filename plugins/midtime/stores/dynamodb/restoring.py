@@ -15,21 +15,30 @@ from midtime.model.words import counted, listed
 from midtime.stores import notes
 from midtime.stores.base import Say, Shelf, Target, Waiting
 from midtime.stores.dynamodb.aws import Aws
-from midtime.stores.dynamodb.copies import Standing, available, backups_of, copy_names, require_ours, standings, tag, tags_of
+from midtime.stores.dynamodb.copies import (
+    Standing,
+    available,
+    backups_of,
+    copy_names,
+    require_none_taken,
+    require_ours,
+    standings,
+    tag,
+    tags_of,
+)
 from midtime.stores.dynamodb.history import histories
 from midtime.stores.dynamodb.marking import require_fit
 from midtime.stores.dynamodb.notes import Copies, Notes
 from midtime.stores.dynamodb.pacing import is_full, put_off
 from midtime.stores.dynamodb.settings import MarkedTables
 from midtime.stores.looks import waiting
-from midtime.stores.naming import COPY_TAG
+from midtime.stores.naming import COPY_TAG, PLACED
 
 
 def begin(topology: Topology, aws: Aws, backup: StoreBackup, shelf: Shelf, target: Target) -> Copies:
     """The notes of this run; before they are written, nothing may stand under the copies' names.
 
     :raises TargetExistsError: something does
-    :raises NotRestorableError: a table can never be restored to the instant
     """
     own = Notes(topology, target)
     if found := own.copies():
@@ -37,7 +46,6 @@ def begin(topology: Topology, aws: Aws, backup: StoreBackup, shelf: Shelf, targe
     marked = notes.marked(backup, shelf, MarkedTables)
     names = copy_names(target, marked.prefix, [table.name for table in marked.tables])
     require_free(aws, list(names.values()))
-    require_all_fit(aws, marked, list(names))
     return own.begin_copies(names, marked)
 
 
@@ -102,7 +110,7 @@ class Restoring:
         for source in sorted(missing, key=lambda each: (-sizes[each], each)):
             if len(started) == room:
                 break
-            self._limit = put_off(
+            why = put_off(
                 self.aws.store,
                 self.aws.paced.restore_table_to_point_in_time,
                 SourceTableName=source,
@@ -110,14 +118,23 @@ class Restoring:
                 RestoreDateTime=self.notes.marked.instant,
                 BillingModeOverride="PAY_PER_REQUEST",  # it is read from end to end soon
             )
-            if self._limit:
+            self._limit = why or self._limit
+            if is_full(why):
                 break
-            started.append(missing[source])
+            if not why:
+                started.append(missing[source])
         return started
 
     def _tag(self, ready: Sequence[Standing]) -> bool:
-        """For people, and for who finds them once they are placed: what says whose a copy is until then comes with the restore itself."""
-        untagged = [each for each in ready if tags_of(self.aws, each).get(COPY_TAG) != self.notes.working]
+        """For people, and for who finds them once they are placed: what says whose a copy is until then comes with the restore itself.
+
+        :raises TargetExistsError: another run says that it is its own
+        """
+        tags = {each.name: tags_of(self.aws, each).get(COPY_TAG, "") for each in ready}
+        require_none_taken(
+            self.aws.store, [name for name, said in tags.items() if said.removeprefix(PLACED) not in ("", self.notes.working)]
+        )
+        untagged = [each for each in ready if not tags[each.name]]
         return not any(tag(self.aws, each, self.notes.working) for each in untagged)  # throttled once, it will be at once again
 
     def _save(self, ready: Sequence[Standing]) -> int:

@@ -91,7 +91,8 @@ class DynamodbStore(ManagedStore):
 
     def ends_history(self, target: Target) -> str:
         """A table that is made anew has no history of before."""
-        return f"restored in place by {target.working}; {targets.ENDS}" if target.aside else ""
+        ended = target.aside and placing.made_anew(self.topology, self._aws_of(target), target)
+        return f"restored in place by {target.working}; {targets.ENDS}" if ended else ""
 
     def discard(self, target: Target) -> None:
         """Remove the copies that are provably this run's, and their backups."""

@@ -114,7 +114,7 @@ class Swap:
     def _save_live(self, kept: Kept) -> Waiting | None:
         """Back up what is live; nothing is deleted before all of it is."""
         places = self._places(kept)
-        self._refuse_others(places)
+        self._refuse_lost(places, kept)
         saved = {each["TableId"]: each for each in self._backups(kept)}
         left = [place for place in places if place.whose is Whose.LIVE and not place.old]
         for place in left:
@@ -168,7 +168,7 @@ class Swap:
         places = self._places(kept)
         if wanted is Whose.NEW:
             self._require_nobody_goes_back(kept)
-            self._refuse_others(places)
+        self._refuse_others(places, kept, wanted)
         there = [place for place in places if _arrived(place, kept, wanted)]
         moving = [place for place in places if place not in there]
         between = [place for place in moving if not place.standing.ready]
@@ -225,11 +225,23 @@ class Swap:
         if self.notes.going_back or now is None or now.digest != kept.digest:
             raise LeaseHeldError(f"store {self.aws.store} is being put back by somebody else", fix="start a new run")
 
-    def _refuse_others(self, places: list[Place]) -> None:
-        if others := [place.name for place in places if place.whose is Whose.OTHER]:
+    def _refuse_others(self, places: list[Place], kept: Kept, wanted: Whose) -> None:
+        """What stands in the way and is nobody's of ours is not deleted, whatever is to come there."""
+        if others := [place.name for place in places if place.whose is Whose.OTHER and Whose.OTHER not in _goal(place, kept, wanted)]:
             raise TargetExistsError(
                 f"store {self.aws.store}: {listed(others)} {'was' if len(others) == 1 else 'were'} made by somebody else meanwhile",
-                fix="see who writes to this store, then start a new run",
+                fix="see who makes tables under these names; what was live is in the backups " + kept.aside,
+            )
+
+    def _refuse_lost(self, places: list[Place], kept: Kept) -> None:
+        """Nothing is begun where there would be no way back for one of them."""
+        begun = any(place.whose is not Whose.LIVE and place.old for place in places)
+        if lost := [
+            place.name for place in places if kept.table(place.name) and place.whose is Whose.NOBODYS and not place.old and not begun
+        ]:
+            raise RestoreFailedError(
+                f"store {self.aws.store}: {listed(lost)} {'is' if len(lost) == 1 else 'are'} gone, and there is no backup of it",
+                fix="nothing was moved; see who deletes tables, then start a new run",
             )
 
     def _waiting(self, detail: str) -> Waiting:
@@ -290,8 +302,8 @@ def overrides(wanted: TableSettings, described: Mapping[str, Any]) -> dict[str, 
     for said in described.get("GlobalSecondaryIndexes") or ():
         index: dict[str, Any] = {key: said[key] for key in ("IndexName", "KeySchema", "Projection")}
         its = settings.get(said["IndexName"])
-        if its and its.capacity and wanted.billing == "PROVISIONED":
-            index["ProvisionedThroughput"] = throughput(its.capacity)
+        if wanted.billing == "PROVISIONED" and (capacity := (its and its.capacity) or wanted.capacity):
+            index["ProvisionedThroughput"] = throughput(capacity)  # without any the service refuses the restore
         if its and its.limits and wanted.billing != "PROVISIONED":
             index["OnDemandThroughput"] = limits(its.limits)
         indexes.append(index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from typing import cast
 
 from midtime.errors import StoreAccessError
 from midtime.model.topology import Topology
@@ -23,6 +24,17 @@ def full_name(spec: Dynamodb, namespace: str, table: str) -> str:
     return f"{spec.prefix or ''}{namespace}.{table}"
 
 
+def beginnings(topology: Topology, store: str) -> tuple[str, ...]:
+    """What the names of a store's tables begin with."""
+    spec = cast(Dynamodb, topology.store(store))
+    return tuple(full_name(spec, namespace, "") for namespace in topology.all_namespaces(store))
+
+
+def neighbours(topology: Topology, spec: Dynamodb) -> list[str]:
+    """The stores of the topology whose tables may stand in the same list as this one's, itself included."""
+    return [store.name for store in topology.stores if isinstance(store, Dynamodb) and store.region == spec.region]
+
+
 def fence_name(topology: Topology, store: str, spec: Dynamodb) -> str:
     """The table of its fence rows."""
     return full_name(spec, *fence_table(topology.all_namespaces(store)))
@@ -35,9 +47,8 @@ def find_tables(topology: Topology, aws: Aws, *, fence: bool = False) -> list[st
     :raises StoreAccessError: one that must be is missing
     """
     spec, store = aws.spec, aws.store
-    begins = tuple(full_name(spec, namespace, "") for namespace in topology.all_namespaces(store))
     every = list(list_tables(aws))
-    found = sorted(name for name in every if name.startswith(begins))
+    found = sorted(name for name in every if name.startswith(beginnings(topology, store)))
     if missing := _missing(topology, aws, found, fence=fence):
         raise StoreAccessError(
             f"store {store}: {listed(missing)} {'is' if len(missing) == 1 else 'are'} not in {spec.region}, "
@@ -56,9 +67,8 @@ def list_tables(aws: Aws) -> Iterator[str]:
 
 def known_to_scalardb(topology: Topology, aws: Aws) -> list[str]:
     """The tables of the store's namespaces that ScalarDB's metadata names, sorted."""
-    spec, prefix = aws.spec, aws.spec.prefix or ""
-    begins = tuple(full_name(spec, namespace, "") for namespace in topology.all_namespaces(aws.store))
-    query = {"TableName": full_name(spec, topology.scalardb.metadata_namespace, METADATA), "ProjectionExpression": "#t"}
+    prefix, begins = aws.spec.prefix or "", beginnings(topology, aws.store)
+    query = {"TableName": full_name(aws.spec, topology.scalardb.metadata_namespace, METADATA), "ProjectionExpression": "#t"}
     with aws_errors(aws.store):
         pages = aws.data.get_paginator("scan").paginate(**query, ExpressionAttributeNames={"#t": "table"})
         names = [item["table"]["S"] for page in pages for item in page["Items"] if "S" in item.get("table", {})]

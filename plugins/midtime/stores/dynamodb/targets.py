@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from midtime.errors import NotRestorableError, RequestError, StoreAccessError, StoreStatementError
@@ -21,7 +21,7 @@ from midtime.stores.dynamodb.marking import require_fit
 from midtime.stores.dynamodb.notes import Notes
 from midtime.stores.dynamodb.reading import read_settings
 from midtime.stores.dynamodb.restoring import require_free
-from midtime.stores.dynamodb.tables import find_tables
+from midtime.stores.dynamodb.tables import beginnings, find_tables, neighbours
 from midtime.stores.naming import working_name
 
 _PREFIX = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,149}")
@@ -31,7 +31,7 @@ ENDS = "every restore point made of it before ends with a restore in place: Dyna
 def target_of(topology: Topology, store: str, wish: TargetWish | None, *, run: str, drill: bool, in_place: bool) -> Target:
     """Names; nothing is touched.
 
-    :raises RequestError: what was wished for is no prefix, or the live tables' own
+    :raises RequestError: what was wished for is no prefix, or the live tables' own, or a prefix in place
     """
     spec, working = cast(Dynamodb, topology.store(store)), working_name(store, run)
     if wish and wish.region not in (None, spec.region):
@@ -46,13 +46,33 @@ def target_of(topology: Topology, store: str, wish: TargetWish | None, *, run: s
         )
     if drill:
         name = prefix + working
+        _require_apart(topology, store, [name])
         return Target(store, conn_id, name, name)
-    if in_place and not prefix:
+    if in_place:
+        if prefix:  # beside the tables, and beside other stores that are replaced: a set of two instants
+            raise RequestError(
+                f"store {store!r}: a restore in place takes the live tables' own names, so {prefix!r} means nothing",
+                fix="leave the store out of targets, or leave in_place out",
+            )
         return Target(store, conn_id, working, f"{spec.prefix or ''}*", working.replace("midtime_tmp_", "midtime_kept_", 1))
     prefix = prefix or f"restored_{run}_"
     if prefix == (spec.prefix or ""):
         raise RequestError(f"store {store!r}: {prefix!r} is the prefix of the live tables", fix="choose another one, or set in_place")
+    _require_apart(topology, store, [f"{prefix}{namespace}." for namespace in topology.all_namespaces(store)])
     return Target(store, conn_id, working, prefix)
+
+
+def _require_apart(topology: Topology, store: str, names: Sequence[str]) -> None:
+    """No copy may be taken for a live table, by the next backup or by whoever else reads names.
+
+    :param names: what the copies' begin with
+    :raises RequestError: one would
+    """
+    for other in neighbours(topology, cast(Dynamodb, topology.store(store))):
+        if alike := [name for name in names if name.startswith(beginnings(topology, other))]:
+            raise RequestError(
+                f"store {store!r}: tables {alike[0]}* would count as live ones of store {other!r}", fix="choose another prefix"
+            )
 
 
 def aws_of(topology: Topology, target: Target) -> Aws:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -349,4 +350,29 @@ class TestMeanwhile:
         before_each_put(monkeypatch, fails)
         with pytest.raises(ArtifactError, match="full"):
             ring.upload(uploads=2)
-        assert len(begun) < 20
+        assert len(begun) <= 2, "one for each stream that was under way"
+
+    def test_the_failure_is_told_and_not_that_another_stream_gave_up(self, ring: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.many(ring, 2)
+        monkeypatch.setattr(sending, "STREAM_FILES", 1)
+        monkeypatch.setattr(sending, "as_completed", reversed)
+        both, one_failed = threading.Barrier(2), threading.Event()
+        real = sending.Sender._stream
+
+        def stream(sender: sending.Sender, batch: Any) -> Any:
+            try:
+                return real(sender, batch)
+            finally:
+                one_failed.set()
+
+        def fails(number: int) -> None:
+            both.wait(60)
+            if number == 0:
+                raise ArtifactError("the destination is full")
+            assert one_failed.wait(60)
+
+        monkeypatch.setattr(sending.Sender, "_stream", stream)
+        before_each_put(monkeypatch, fails)
+        with pytest.raises(ArtifactError, match="full"):
+            ring.upload(uploads=2)
+        assert len(Pool(ring.catalog, "ring").known()) == 0, "and that one sends no more"

@@ -69,8 +69,8 @@ def test_one_that_has_no_link_is_over() -> None:
 
 
 def begun(headers: dict[str, str]) -> Operation | None:
-    def call(*said: Any, polling: bool, raw_response_hook: Any) -> None:
-        assert (said, polling) == (("a",), False)
+    def call(*said: Any, polling: bool, raw_response_hook: Any, retry_total: int) -> None:
+        assert (said, polling, retry_total) == (("a",), False, 0), "the SDK's second one would be refused for the first"
         raw_response_hook(SimpleNamespace(http_response=SimpleNamespace(headers=headers)))
 
     return begin(SimpleNamespace(store="points"), "x", call, "a")[0]  # type: ignore[arg-type]

@@ -69,7 +69,7 @@ def data(**containers: Container) -> Any:
 
 
 def document(owner: str, number: int, **values: Any) -> dict[str, Any]:
-    keys = {"partitionKey": {"number": number, "owner": owner}, "clusteringKey": {"kind": "x/y"}}
+    keys = {"partitionKey": {"number": number, "owner": owner}, "clusteringKey": {"at": 1, "kind": "x/y"}}
     return {"id": f"{owner}:{number}:x/y", "concatenatedPartitionKey": f"{owner}:{number}", **keys, "values": {"balance": 1, **values}}
 
 
@@ -79,7 +79,7 @@ def state(tx: str, created_at: int | None, children: str | None = None) -> dict[
 
 def metadata(page: int = 2) -> Container:
     said = [
-        {"id": "bank.accounts", "partitionKeyNames": ["owner", "number"], "clusteringKeyNames": ["kind"], "columns": COLUMNS},
+        {"id": "bank.accounts", "partitionKeyNames": ["owner", "number"], "clusteringKeyNames": ["kind", "at"], "columns": COLUMNS},
         {"id": "bank.plain.with.dots", "partitionKeyNames": ["id"], "columns": {"id": "int"}},
     ]
     return Container([said], page)
@@ -102,7 +102,7 @@ def test_records_in_the_order_of_the_schema() -> None:
     accounts = Container([[document("ann", 7, **marks), document("bob/2", 8)], [document("eve", 9, **marks)]], page=1)
     found = [record for batch in records(accounts).records("bank.accounts") for record in batch]
     assert sorted((each.key, each.tx_id, each.tx_state, each.committed_at) for each in found) == [
-        ("ann/7/x\\/y", "t1", 3, 11), ("bob\\/2/8/x\\/y", None, None, None), ("eve/9/x\\/y", "t1", 3, 11),
+        ("ann/7/x\\/y/1", "t1", 3, 11), ("bob\\/2/8/x\\/y/1", None, None, None), ("eve/9/x\\/y/1", "t1", 3, 11),
     ]  # fmt: skip
     assert 'c["values"]["tx_prepared_at"]' in accounts.queries[0]
 

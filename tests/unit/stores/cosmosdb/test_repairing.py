@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from midtime.errors import RestoreFailedError
+from midtime.stores.cosmosdb.notes import Notes
 from tests.unit.stores.cosmosdb.memory import KEY, PROCEDURE
 from tests.unit.stores.cosmosdb.restores import Subscription
 
@@ -45,6 +46,9 @@ def test_it_runs_once_and_is_given_the_account(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(subscription.memory, "list_sql_stored_procedures", after_the_command)
     subscription.restore(target)
+    notes = Notes(subscription.topology, target)
+    if progress := notes.progress():  # as if the process had died right behind the command
+        notes.say(progress.model_copy(update={"settled": False}))
     subscription.look(target)
     assert said.read_text() == f"https://{target.final}.example {target.final}\n"
     assert subscription.memory.counts["begin_create_update_sql_stored_procedure"] == 0

@@ -59,14 +59,22 @@ class TestComing:
         assert list(subscription.memory.accounts) == [LIVE]
         assert list(Path(str(subscription.catalog.root / ".copies").removeprefix("file://")).iterdir()) == []
 
+    def test_a_drill_s_name_is_each_run_s_own(self, subscription: Subscription) -> None:
+        """Else a sweeper could remove the account of the run that follows."""
+        target = subscription.target(drill=True, to="b" * 44)
+        assert target.working == target.final == "b" * 37 + "-abc123"
+
     def test_what_is_placed_stays_with_its_times_to_live(self, subscription: Subscription) -> None:
         target = subscription.restore(subscription.target(to="bank-new"))
         for _ in range(2):
             subscription.store.place(subscription.backup, target)
         subscription.store.discard(target)
         copy = subscription.copy(target)
-        assert copy.databases["bank"]["midtime_fence"].resource["defaultTtl"] == 5184000
-        assert copy.tags[COPY_TAG] == f"placed {target.working}"
+        assert (
+            copy.databases["bank"]["midtime_fence"].resource
+            == subscription.memory.accounts[LIVE].databases["bank"]["midtime_fence"].resource
+        )
+        assert (copy.tags[COPY_TAG], copy.tags["team"]) == (f"placed {target.working}", "bank")
         require_whole(subscription, target)
 
     def test_put_back_it_goes(self, subscription: Subscription) -> None:
@@ -97,6 +105,11 @@ class TestComing:
         subscription.restore(target)
         assert ("Enabled", False) not in seen
         assert {("Disabled", False), ("Enabled", True)} == set(seen)
+
+    def test_strong_whatever_was_marked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        subscription = Subscription(tmp_path, monkeypatch).fill(consistencyPolicy={"defaultConsistencyLevel": "BoundedStaleness"}).mark()
+        target = subscription.restore(subscription.target(drill=True))
+        assert subscription.copy(target).properties["consistencyPolicy"]["defaultConsistencyLevel"] == "Strong"
 
     def test_an_index_is_waited_for(self, subscription: Subscription) -> None:
         target, memory = subscription.target(drill=True), subscription.memory
@@ -357,6 +370,12 @@ class TestRefused:
             in answers(subscription, subscription.target())["can be restored to the instant"]
         )
 
+    def test_an_account_that_was_gone_by_then(self, subscription: Subscription) -> None:
+        subscription.memory.delete(LIVE)
+        later = subscription.backup.midtime + timedelta(seconds=3600)
+        subscription.backup = subscription.backup.model_copy(update={"midtime": later})
+        assert "was deleted at" in answers(subscription, subscription.target())["can be restored to the instant"]
+
     def test_not_reached_yet(self, subscription: Subscription) -> None:
         subscription.memory.now = 350
         assert (
@@ -477,8 +496,10 @@ def test_what_is_different_is_listed(subscription: Subscription) -> None:
         assert restored.setting_differences() == ["account bank-new: role of p1 was r1 for the account, is not there"]
         container = subscription.copy(target).databases["bank"]["accounts"]
         container.resource["indexingPolicy"] = {"indexingMode": "none"}
+        subscription.copy(target).properties["consistencyPolicy"] = {"defaultConsistencyLevel": "Session"}
     with subscription.store.restored(subscription.backup, target) as restored:
         assert any("indexingPolicy" in each for each in restored.schema_differences())
+        assert "account bank-new: its consistency is Session, not Strong" in restored.schema_differences()
 
 
 def test_memory_is_as_strict_as_the_service() -> None:

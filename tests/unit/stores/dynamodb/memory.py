@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -122,7 +122,7 @@ class Memory:
         class Client:
             def __getattr__(self, name: str) -> Any:
                 if name == "get_paginator":
-                    return lambda operation: SimpleNamespace(paginate=lambda **asked: [memory.call(operation, asked)])
+                    return lambda operation: SimpleNamespace(paginate=lambda **asked: _pages(memory.call(operation, asked)))
                 return lambda **asked: memory.call(name, asked)
 
         return Client()
@@ -333,6 +333,14 @@ class Memory:
         table = Table(name, f"id-{next(self._ids)}", content, source.size, self.now, self.now + self.seconds(name), restored=summary)
         table.settings = settings
         self.tables[name] = table
+
+
+def _pages(answer: dict[str, list[Any]]) -> Iterator[dict[str, list[Any]]]:
+    """Of one each: whoever reads only the first page misses the rest."""
+    ((key, every),) = answer.items()
+    yield from ({key: [each]} for each in every)
+    if not every:
+        yield answer
 
 
 def _units(capacity: tuple[int, int] | None) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -86,3 +87,9 @@ class Account:
 @pytest.fixture
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
     return Account(tmp_path, monkeypatch).fill().mark()
+
+
+def shortest(durations: Sequence[float], slots: int) -> float:
+    """No schedule is shorter: the work by its slots; and of any k slots + 1 of the longest ones, some slot has k + 1."""
+    longest = sorted(durations, reverse=True)
+    return max(sum(durations) / slots, *((turn + 1) * longest[turn * slots] for turn in range(-(-len(durations) // slots))))

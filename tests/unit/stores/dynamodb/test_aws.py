@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 
 import pytest
 from botocore.exceptions import ClientError
@@ -49,6 +50,15 @@ def test_a_missing_connection(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_workers_own_role() -> None:
     assert World(store={"conn_id": "aws_default"}).aws.control
+
+
+def test_what_the_service_quotes_of_a_signed_request_is_kept_back() -> None:
+    """Also from the traceback: the canonical string that it expected has the session's token."""
+    said = "The signature does not match.\n\nThe Canonical String should have been\n'POST\nx-amz-security-token:very-secret\n'"
+    with pytest.raises(StoreAccessError, match="signature does not match") as caught, aws_errors("points"):
+        raise ClientError({"Error": {"Code": "InvalidSignatureException", "Message": said}}, "DescribeTable")
+    assert "very-secret" not in "".join(traceback.format_exception(caught.value))
+    assert isinstance(caught.value.__cause__, ClientError)
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from midtime.errors import MidtimeError, NotRestorableError, StoreAccessError, StoreStatementError
 from midtime.model.instants import utc_now
+from midtime.model.topology import Topology
 from midtime.stores.base import Check, ask
+from midtime.stores.dynamodb.store import DynamodbStore
 from tests.unit.stores.dynamodb.world import FENCE, World, bank, refusing
 
 
@@ -93,6 +97,14 @@ def test_a_table_that_only_scalardb_knows_of(world: World) -> None:
     assert "ScalarDB's metadata names bank.owners, which is not there" in error.message
 
 
+def test_scalardbs_list_of_tables_may_be_long(world: World) -> None:
+    """More than a page of it."""
+    for number in range(4):
+        world.client.put_item(TableName="scalardb.metadata", Item={"id": {"S": str(number)}, "columns": {"S": "x" * 390_000}})
+    world.know("bank.gone")
+    assert "names bank.gone" in bad(world)[1].message
+
+
 def test_an_old_scalardb_has_no_list_of_namespaces(world: World) -> None:
     world.client.delete_table(TableName="scalardb.namespaces")
     assert "no scalardb.namespaces" in answers(world)["has its tables"].detail
@@ -157,3 +169,45 @@ def test_a_table_that_is_being_deleted(world: World, monkeypatch: pytest.MonkeyP
     question, error = bad(world)
     assert (question, error.retryable) == ("is at rest", True)
     assert "bank.owners (DELETING)" in error.message
+
+
+def beside_another(**second: Any) -> World:
+    """A second store of the topology, which the account may have, or another one."""
+    world = World()
+    body = world.topology.model_dump(mode="json", exclude_unset=True)
+    body["stores"].append({**body["stores"][0], "name": "second", "namespaces": ["other"], **second})
+    world.topology = Topology.model_validate({**body, "scalardb": {"coordinators": [{"store": "points"}]}})
+    world.store = DynamodbStore(world.topology, "points")
+    return world
+
+
+def login_as(monkeypatch: pytest.MonkeyPatch, name: str, key: str) -> None:
+    monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps({"conn_type": "aws", "login": key, "password": "x"}))
+
+
+def test_two_stores_of_the_same_tables(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through two connections: each would be marked twice, at two instants, and be restored over the other."""
+    login_as(monkeypatch, "AWS_TOO", "AKIAOTHER")
+    question, error = bad(beside_another(conn_id="aws_too"))
+    assert (question, type(error)) == ("shares no table", StoreAccessError)
+    assert "scalardb.metadata, scalardb.namespaces are also store second's" in error.message
+
+
+def test_two_stores_whose_prefixes_make_the_same_names(world: World) -> None:
+    """``ba`` + ``nk.accounts``."""
+    assert "bank.accounts" in bad(beside_another(prefix="ba", namespaces=["nk"]))[1].message
+
+
+def test_two_stores_of_the_same_names_in_two_accounts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = World(store={"conn_id": "aws_too"})
+    login_as(monkeypatch, "AWS_TOO", "AKIAOTHER")
+    made = beside_another(conn_id="aws_too")
+    monkeypatch.setattr(other.aws.control, "describe_table", lambda **_: {"Table": {"TableId": "another"}})
+    monkeypatch.setattr("midtime.stores.dynamodb.checks.Aws", lambda *_: other.aws)
+    assert all(check.ok for check in answers(made).values())
+
+
+def test_two_stores_apart(world: World) -> None:
+    """Of which one has no tables yet, which is its own preflight's affair."""
+    assert "shares no table" in answers(beside_another(prefix="other_"))
+    assert all(check.ok for check in answers(beside_another(prefix="other_")).values())

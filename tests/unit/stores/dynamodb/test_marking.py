@@ -53,6 +53,13 @@ def test_every_table_with_its_identity(world: World, marked: StoreBackup) -> Non
     assert found.table("bank.accounts").table_id == ids["bank.accounts"]
 
 
+def test_until_the_shortest_history_is_over(world: World, marked: StoreBackup) -> None:
+    assert marked.restorable_until == marked.midtime + timedelta(days=35)
+    world.recover("bank.accounts", 7)
+    again = world.store.mark(marked.midtime + timedelta(seconds=1), shelf(world), lambda _: None)
+    assert again.restorable_until == again.midtime + timedelta(days=7)
+
+
 def test_nothing_secret_in_it(world: World, marked: StoreBackup) -> None:
     everything = marked.model_dump_json() + (shelf(world).folder / "points" / FILE).read_bytes().decode()
     assert "very-secret" not in everything

@@ -137,3 +137,9 @@ def test_overrides_have_all_indexes_with_their_own_capacity() -> None:
         "BillingModeOverride": "PAY_PER_REQUEST",
         "OnDemandThroughputOverride": {"MaxReadRequestUnits": 7, "MaxWriteRequestUnits": 8},
     }
+
+
+def test_an_index_that_was_not_marked_gets_the_tables_capacity() -> None:
+    """It was dropped between the instant and the mark. Without any capacity the service refuses to restore the table."""
+    found = overrides(table(**PROVISIONED), {"GlobalSecondaryIndexes": [{"IndexName": "i", "KeySchema": ["k"], "Projection": {"p": 1}}]})
+    assert found["GlobalSecondaryIndexOverride"][0]["ProvisionedThroughput"] == {"ReadCapacityUnits": 5, "WriteCapacityUnits": 6}

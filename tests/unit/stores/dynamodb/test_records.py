@@ -153,6 +153,15 @@ def test_schema(restored: Restored) -> None:
     assert restored.set.schema_differences() == [f"{PREFIX}bank.accounts: missing"]
 
 
+@pytest.mark.parametrize("name", [f"{PREFIX}bank.gone", "bank.gone"])
+def test_a_table_that_was_there_at_the_instant_and_was_not_marked(restored: Restored, name: str) -> None:
+    """Dropped before the mark: only what ScalarDB said at the instant knows of it. Other namespaces are none of this store's."""
+    restored.describe(name, ["owner"], [], {})
+    restored.describe("elsewhere.gone", ["owner"], [], {})
+    (said,) = restored.set.schema_differences()
+    assert said.startswith(f"{PREFIX}bank.gone: missing, though ScalarDB's metadata of that instant name it")
+
+
 @pytest.mark.parametrize("size", [0, scanning.SMALL + 1])
 def test_a_large_table_is_read_in_parts_and_pages(restored: Restored, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def within(self: Item, segments: tuple[Any, Any]) -> bool:  # moto's own takes no bytes

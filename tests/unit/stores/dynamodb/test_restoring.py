@@ -11,11 +11,22 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from midtime.errors import NotRestorableError, RequestError, RestoreFailedError, StoreAccessError, StoreUnreachableError, TargetExistsError
+from midtime.errors import (
+    MidtimeError,
+    NotRestorableError,
+    RequestError,
+    RestoreFailedError,
+    StoreAccessError,
+    StoreStatementError,
+    StoreUnreachableError,
+    TargetExistsError,
+)
+from midtime.model.topology import Topology
+from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores.base import WILL_BE, Target, ask
 from midtime.stores.naming import COPY_TAG
-from tests.unit.stores.dynamodb.memory import PLAIN, RICH, Memory, refusal
-from tests.unit.stores.dynamodb.restores import NAMES, RICH_TABLE, Account, account
+from tests.unit.stores.dynamodb.memory import PLAIN, RICH, START, Memory, refusal
+from tests.unit.stores.dynamodb.restores import NAMES, RICH_TABLE, Account, account, shortest
 from tests.unit.stores.dynamodb.test_swapping import LIVE, SCALED, left_at_each, scaled
 from tests.unit.stores.dynamodb.test_swapping import settings as settings_of
 
@@ -69,6 +80,12 @@ def test_beside_without_a_wish(account: Account) -> None:
     assert account.target().final == "restored_abc123_"
 
 
+def test_in_place_under_other_names(account: Account) -> None:
+    """It would be beside, and other stores of the set be replaced."""
+    with pytest.raises(RequestError, match="a restore in place takes the live tables' own names, so 'aws_admin' means nothing"):
+        account.target(in_place=True, to="aws_admin")
+
+
 @pytest.mark.parametrize("kind", ["drill", "beside", "in place"])
 def test_left_at_any_call_and_looked_at_again(account: Account, kind: str) -> None:
     target = account.target(drill=kind == "drill", in_place=kind == "in place", to="new_" if kind == "beside" else None)
@@ -107,6 +124,26 @@ def test_left_at_any_call_of_a_discard(account: Account) -> None:
     assert left_at_each(account, lambda: account.store.discard(target), again) > 10
 
 
+def test_backups_that_are_listed_for_a_while_after_they_were_deleted(account: Account) -> None:
+    target = account.restore(account.target(in_place=True))
+    memory, gone = account.memory, list[tuple[float, Any]]()
+    plain = memory.list_backups
+
+    def lagging(**asked: Any) -> Any:
+        said = plain(**asked)["BackupSummaries"]
+        there = [each for each in said if each["BackupArn"] not in [known["BackupArn"] for _, known in gone]]
+        gone.extend((memory.now, each) for each in there)
+        late = [each for when, each in gone if memory.now < when + 30]
+        ended = [{**each, "BackupStatus": "DELETED"} for _, each in gone]  # which the service lists, too
+        return {"BackupSummaries": [*late, *ended]}
+
+    memory.list_backups = lagging  # type: ignore[method-assign]
+    memory.counts.clear()
+    account.store.discard(target)
+    assert memory.counts["list_backups"] < 30
+    assert memory.backups == {}
+
+
 def test_done_and_not_said(account: Account) -> None:
     """An answer is lost, the table is being made."""
     memory, lost = account.memory, set[str]()
@@ -132,17 +169,29 @@ def test_a_name_that_is_taken(account: Account) -> None:
     assert account.contents()[f"new_{RICH_TABLE}"] == "somebody's"
 
 
-@pytest.mark.parametrize("how", ["made", "another instant", "another run's", "placed"])
-def test_nothing_but_its_own_is_discarded(account: Account, how: str) -> None:
-    """Under the copies' own names."""
+@pytest.mark.parametrize(
+    "restored",
+    [
+        None,
+        {"RestoreDateTime": START + timedelta(seconds=301)},
+        {"SourceTableArn": "arn:aws:dynamodb:ap-northeast-1:123456789012:table/bank.other"},
+        {"SourceBackupArn": "somebody's"},
+    ],
+)
+def test_nothing_but_its_own_is_discarded(account: Account, restored: dict[str, Any] | None) -> None:
+    """Under the copies' own names: made, or restored to another instant, of another table, from a backup."""
     target = account.restore(account.target(to="new_"))
     table = account.memory.tables[f"new_{RICH_TABLE}"]
-    if how == "made":
-        table.restored = None
-    elif how == "another instant":
-        table.restored = {**(table.restored or {}), "RestoreDateTime": account.backup.midtime + timedelta(seconds=1)}
-    else:
-        table.settings["tags"][COPY_TAG] = "midtime_tmp_ffffff" if how == "another run's" else f"placed {target.working}"
+    table.restored = restored and {**(table.restored or {}), **restored}
+    account.store.discard(target)
+    assert list(copies(account, target)) == [table.name]
+
+
+@pytest.mark.parametrize("said", ["midtime_tmp_ffffff", "placed {}"])
+def test_nor_what_is_another_runs_or_placed(account: Account, said: str) -> None:
+    target = account.restore(account.target(to="new_"))
+    table = account.memory.tables[f"new_{RICH_TABLE}"]
+    table.settings["tags"][COPY_TAG] = said.format(target.working)
     account.store.discard(target)
     assert list(copies(account, target)) == [table.name]
 
@@ -160,6 +209,59 @@ def test_another_table_came_to_stand_there(account: Account) -> None:
     assert list(copies(account, target)) == [missing]
 
 
+def test_one_that_is_put_off_keeps_no_other_waiting(account: Account) -> None:
+    """The largest is asked for first; that it is busy says nothing of the others, as a full quota would."""
+
+    def refuse(operation: str, asked: Any) -> None:
+        if operation.startswith("restore") and asked["SourceTableName"] == RICH_TABLE and account.memory.now < 2000:
+            raise refusal("TableInUseException")
+
+    account.memory.tables[RICH_TABLE].size = 10**9
+    account.memory.before_each = refuse
+    target = account.target(drill=True)
+    assert account.look(target)
+    assert next(call for call in account.memory.log if call.startswith("restore")).endswith(RICH_TABLE)
+    assert len(copies(account, target)) == len(NAMES) - 1
+    account.restore(target)
+    assert len(copies(account, target)) == len(NAMES)
+
+
+def test_two_runs_that_came_to_the_same_names_are_told_apart(account: Account) -> None:
+    """Restored from the same table to the same second: only the tag says whose it is."""
+    target, name = account.target(to="new_"), f"new_{RICH_TABLE}"
+    assert account.look(target)
+    account.memory.sleep(60)
+    account.memory.tables[name].settings["tags"][COPY_TAG] = "placed midtime_tmp_ffffff"
+    with pytest.raises(TargetExistsError, match=f"{name} is somebody else's"):
+        account.look(target)
+    account.store.discard(target)
+    assert list(copies(account, target)) == [name]
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_login_that_expires_while_it_is_waited_for(account: Account, left: bool) -> None:
+    """It is said, nothing is lost, and once it is renewed the same run goes on, or ends."""
+    expired = True
+
+    def refuse(operation: str, asked: Any) -> None:
+        if expired:
+            raise refusal("ExpiredTokenException")
+
+    target = account.target(drill=True)
+    assert account.look(target)
+    account.memory.before_each = refuse
+    with pytest.raises(StoreAccessError, match="credentials have expired") as caught:
+        account.look(target)
+    assert not caught.value.retryable
+    expired = False
+    account.memory.sleep(60)
+    if left:
+        account.store.discard(target)
+        assert account.contents() == LIVE
+    else:
+        assert sorted(copies(account, account.restore(target)).values()) == [f"then {name}" for name in NAMES]
+
+
 @pytest.mark.parametrize("what", ["deleted", "made anew", "switched off"])
 def test_a_history_that_is_gone(account: Account, what: str) -> None:
     memory, target = account.memory, account.target(drill=True)
@@ -169,8 +271,9 @@ def test_a_history_that_is_gone(account: Account, what: str) -> None:
         del memory.tables[RICH_TABLE]
         if what == "made anew":
             memory.make(RICH_TABLE, "another", PLAIN)
-    with pytest.raises(NotRestorableError, match=RICH_TABLE):
-        account.look(target)
+    for ask_or_do in (answers, Account.look):
+        with pytest.raises(NotRestorableError, match=f"{RICH_TABLE} (was deleted|is another table|has its point-in-time recovery)"):
+            ask_or_do(account, target)
     assert copies(account, target) == {}
 
 
@@ -181,6 +284,7 @@ def test_what_is_waited_for_is_said(account: Account) -> None:
     assert first
     assert first.detail.startswith("0 of 4 tables restored, 2 under way; the service takes no more now")
     assert "LimitExceededException" in first.detail
+    assert account.memory.counts["restore_table_to_point_in_time"] == 3, "nobody else is asked for once the quota is full"
     assert first.look_again == timedelta(seconds=5)
     account.memory.sleep(30)
     second = account.look(target)
@@ -209,18 +313,6 @@ def test_access_denied_is_no_quota(account: Account) -> None:
 # how long all of them take
 
 
-def best(durations: list[float], slots: int) -> float:
-    """No schedule is shorter: the work by its slots; and of any k slots + 1 of the longest ones, some slot has k + 1."""
-    longest = sorted(durations, reverse=True)
-    return max(sum(durations) / slots, *((turn + 1) * longest[turn * slots] for turn in range(-(-len(durations) // slots))))
-
-
-def took(account: Account, names: list[str]) -> float:
-    began = account.memory.now
-    account.restore(account.target(drill=True))
-    return account.memory.now - began
-
-
 @settings(
     max_examples=4,
     deadline=None,
@@ -228,21 +320,23 @@ def took(account: Account, names: list[str]) -> float:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data())
-def test_two_hundred_tables_in_nearly_the_shortest_time(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
-    """Minutes to hours; sizes say roughly how long."""
+def test_many_tables_in_nearly_the_shortest_time(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    """Minutes to hours; sizes say roughly how long. With 200 tables: the benchmark."""
+    tables, slots = 60, 15
     kinds = st.sampled_from([600.0, 900.0, 1800.0, 3600.0, 7200.0])
-    minutes = data.draw(st.lists(st.one_of(kinds, st.floats(600, 7200)), min_size=200, max_size=200))
+    seconds = data.draw(st.lists(st.one_of(kinds, st.floats(600, 7200)), min_size=tables, max_size=tables))
     with pytest.MonkeyPatch.context() as patch:
-        names = [*NAMES[1:], *(f"bank.t{number}" for number in range(197))]
-        durations = dict(zip(names, minutes, strict=True))
+        names = [*NAMES[1:], *(f"bank.t{number}" for number in range(tables - len(NAMES) + 1))]
+        durations = dict(zip(names, seconds, strict=True))
         memory = Memory(seconds=lambda name: durations[name.split("_points_", 1)[1]])
-        account = Account(tmp_path_factory.mktemp("pace"), patch, memory)
+        account = Account(tmp_path_factory.mktemp("pace"), patch, memory, parallel_restores=slots)
         for name in names:
             memory.make(name, f"live {name}", size=int(durations[name] * 1000))
         account.mark()
-        shortest = best(minutes, 50)
-        assert took(account, names) <= 1.2 * shortest
-        assert memory.most == 50
+        began = memory.now
+        account.restore(account.target(drill=True))
+        assert memory.now - began <= 1.2 * shortest(seconds, slots)
+        assert memory.most == slots
 
 
 # what is asked before
@@ -272,6 +366,29 @@ def test_beside_says_where(account: Account) -> None:
     account.memory.make("other_bank.accounts", "somebody's")
     with pytest.raises(TargetExistsError, match=r"other_bank.accounts is there already"):
         answers(account, account.target(to="other_"))
+
+
+def test_its_own_copies_are_in_nobodys_way_but_anothers_in_their_place_are(account: Account) -> None:
+    target = account.restore(account.target(to="new_"))
+    account.memory.tables[f"new_{RICH_TABLE}"].restored = None
+    with pytest.raises(TargetExistsError, match=f"new_{RICH_TABLE} is somebody else's"):
+        answers(account, target)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "why"),
+    [({"Replicas": [{"RegionName": "eu-west-1"}]}, StoreAccessError, "global tables"), ({"TableStatus": "DELETING"}, NotRestorableError, "deleted"),
+     ({"TableStatus": "ARCHIVING"}, StoreStatementError, r"bank\.accounts \(ARCHIVING\)")],
+)  # fmt: skip
+def test_what_cannot_give_way(account: Account, said: dict[str, Any], kind: type[MidtimeError], why: str) -> None:
+    plain = account.memory.describe_table
+
+    def describe(TableName: str) -> Any:  # noqa: N803
+        return {"Table": {**plain(TableName)["Table"], **(said if TableName == RICH_TABLE else {})}}
+
+    account.memory.describe_table = describe  # type: ignore[method-assign]
+    with pytest.raises(kind, match=why):
+        answers(account, account.target(in_place=True))
 
 
 @pytest.mark.parametrize("change", [{"region": "eu-west-1"}, {"prefix": "other_"}])
@@ -307,6 +424,11 @@ def test_wishes_that_make_no_names(account: Account, wish: Callable[[Account], A
         wish(account)
 
 
+def test_another_region_is_no_target(account: Account) -> None:
+    with pytest.raises(RequestError, match=r"another region \(eu-west-1\) is not supported"):
+        account.store.target(TargetWish(region="eu-west-1"), run="abc123", drill=False, in_place=False)
+
+
 def test_the_live_prefix_is_no_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     account = Account(tmp_path, monkeypatch, prefix="prod_").fill(prefix="prod_").mark()
     with pytest.raises(RequestError, match="live tables"):
@@ -314,6 +436,19 @@ def test_the_live_prefix_is_no_target(tmp_path: Path, monkeypatch: pytest.Monkey
     target = account.restore(account.target(to="new_"))
     assert sorted(name for name in account.contents() if name.startswith("new_")) == sorted(f"new_{name}" for name in NAMES)
     account.store.discard(target)
+
+
+@pytest.mark.parametrize(("wish", "drill"), [("bank.", False), ("bank.", True), ("coordinator.x", False), ("other_", False)])
+def test_no_copy_may_look_like_a_live_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: str, drill: bool) -> None:
+    """The next backup would take it for one of the store's own, or of another store of the topology."""
+    account = Account(tmp_path, monkeypatch)
+    body = account.topology.model_dump(mode="json", exclude_unset=True)
+    second = {**body["stores"][0], "name": "second", "prefix": "other_"}
+    body |= {"stores": [*body["stores"], second], "scalardb": {"coordinators": [{"store": "points"}]}}
+    account.topology = Topology.model_validate(body)
+    with pytest.raises(RequestError, match="would count as"):
+        account.target(to=wish, drill=drill)
+    assert account.target(to="fine_", drill=drill)
 
 
 def test_names_that_are_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

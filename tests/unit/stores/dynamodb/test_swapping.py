@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError, TargetExistsError
+from midtime.errors import LeaseHeldError, MidtimeError, RestoreFailedError, StoreAccessError, StoreStatementError, TargetExistsError
+from midtime.stores import looks
 from midtime.stores.base import Target
+from midtime.stores.dynamodb import swapping
+from midtime.stores.dynamodb.notes import Notes
 from tests.unit.stores.dynamodb.memory import RICH, LeftError, refusal
 from tests.unit.stores.dynamodb.restores import NAMES, POINT, RICH_TABLE, Account, account
 
@@ -53,10 +58,13 @@ def test_placed_with_its_settings_and_what_was_live_is_kept(account: Account) ->
     target = account.restore(account.target(in_place=True))
     require_safe(account)
     assert live(account) == LIVE
+    billed: list[Any] = []
+    account.memory.before_each = lambda operation, asked: billed.append(asked) if "BillingMode" in asked else None
     account.store.place(account.backup, target)
     assert live(account) == THEN
     assert settings(account, RICH_TABLE) == RICH
     assert scaled(account, RICH_TABLE) == (SCALED, SCALED)
+    assert billed == [], "the restore itself brings billing and capacity: of each table no more is changed than must be"
     account.store.discard(target)
     account.memory.after_each = lambda: None
     assert sorted(account.contents()) == sorted(NAMES)
@@ -202,8 +210,48 @@ def one_is_new(account: Account) -> Callable[[Target], bool]:
     )
 
 
-def test_a_kept_backup_that_is_gone_moves_nothing(account: Account) -> None:
-    target = half_placed(account, one_is_new(account))
+def half_back(account: Account, operation: str) -> Target:
+    """In place, and left on the way back at the second call of that kind."""
+    target = account.restore(account.target(in_place=True))
+    account.store.place(account.backup, target)
+    account.memory.counts.clear()
+
+    def leave(called: str, asked: Any) -> None:
+        if called == operation and account.memory.counts[operation] == 2:
+            raise LeftError
+
+    account.memory.before_each = leave
+    with pytest.raises(LeftError):
+        account.store.put_back(account.backup, target)
+    account.memory.before_each = lambda operation, asked: None
+    account.memory.sleep(100)
+    return target
+
+
+def test_who_has_begun_to_go_back_ends_it_before_he_goes_forward_again(account: Account) -> None:
+    target = half_back(account, "restore_table_from_backup")
+    assert Notes(account.topology, target).going_back
+    account.store.place(account.backup, target)
+    assert live(account) == THEN
+    account.store.put_back(account.backup, target)
+    assert live(account) == LIVE
+
+
+def test_left_while_the_kept_backups_are_removed(account: Account) -> None:
+    """Of the tables that were put back nobody could tell any more where they are from."""
+    target = half_back(account, "delete_backup")
+    account.store.put_back(account.backup, target)
+    assert live(account) == LIVE
+    assert {each.name for each in account.memory.backups.values()} == {target.working}
+
+
+def one_is_going(account: Account) -> Callable[[Target], bool]:
+    return lambda _: any(table.gone_at is not None for table in account.memory.tables.values())
+
+
+@pytest.mark.parametrize("until", [one_is_new, one_is_going])
+def test_a_kept_backup_that_is_gone_moves_nothing(account: Account, until: Callable[[Account], Callable[[Target], bool]]) -> None:
+    target = half_placed(account, until(account))
     for arn in [arn for arn, each in account.memory.backups.items() if each.name == target.aside]:
         del account.memory.backups[arn]
     before = account.contents()
@@ -212,15 +260,134 @@ def test_a_kept_backup_that_is_gone_moves_nothing(account: Account) -> None:
     assert account.contents() == before
 
 
-def test_a_table_that_somebody_made_meanwhile(account: Account) -> None:
+@pytest.mark.parametrize("restored", [None, {"SourceBackupArn": "somebody's, too"}])
+def test_a_table_that_somebody_made_meanwhile(account: Account, restored: dict[str, Any] | None) -> None:
     target = half_placed(account, one_is_new(account))
-    account.memory.make(RICH_TABLE, "somebody's")
+    account.memory.make(RICH_TABLE, "somebody's").restored = restored
     before = account.contents()
     with pytest.raises(TargetExistsError, match="made by somebody else"):
         account.store.place(account.backup, target)
     with pytest.raises(RestoreFailedError, match="nothing was moved"):
         account.store.put_back(account.backup, target)
     assert account.contents() == before
+
+
+def test_a_table_that_somebody_made_on_the_way_back(account: Account) -> None:
+    """While its name is free: it is his, whatever is to come back there."""
+    target = half_placed(account, one_is_new(account))
+    made: list[str] = []
+
+    def make(operation: str, asked: Any) -> None:
+        if operation == "restore_table_from_backup" and not made:
+            made.append(asked["TargetTableName"])
+            account.memory.make(made[0], "somebody's")
+
+    account.memory.before_each = make
+    with pytest.raises(TargetExistsError, match="made by somebody else"):
+        account.store.put_back(account.backup, target)
+    account.memory.sleep(1000)
+    with pytest.raises(RestoreFailedError, match="is somebody else's"):
+        account.store.put_back(account.backup, target)
+    assert account.contents()[made[0]] == "somebody's"
+
+
+def test_a_live_table_that_somebody_deletes_before_it_is_saved(account: Account) -> None:
+    """There would be no way back."""
+    target = account.restore(account.target(in_place=True))
+
+    def delete(operation: str, asked: Any) -> None:
+        if operation == "create_backup" and asked["TableName"] == RICH_TABLE:
+            account.memory.tables.pop(RICH_TABLE, None)
+            raise refusal("TableInUseException")
+
+    account.memory.before_each = delete
+    with pytest.raises(RestoreFailedError, match=r"bank\.accounts is gone, and there is no backup of it"):
+        account.store.place(account.backup, target)
+    assert not account.memory.counts["delete_table"]
+
+
+def test_a_live_table_that_is_on_its_way_out_when_it_begins(account: Account) -> None:
+    target = account.restore(account.target(in_place=True))
+    account.memory.tables[RICH_TABLE].gone_at = account.memory.now + 100
+    with pytest.raises(StoreStatementError, match=r"bank\.accounts \(DELETING\)") as caught:
+        account.store.place(account.backup, target)
+    assert caught.value.retryable
+    assert not account.memory.counts["delete_table"]
+
+
+def test_where_there_is_no_way_back_any_more_it_goes_forward(account: Account) -> None:
+    """Some are moved already when the kept backup of one that was deleted is gone."""
+    target = half_placed(account, lambda _: RICH_TABLE not in account.contents())
+    account.memory.sleep(100)
+    gone = f"live {RICH_TABLE}"
+    account.memory.backups = {arn: each for arn, each in account.memory.backups.items() if each.of.content != gone}
+    account.store.place(account.backup, target)
+    assert live(account) == THEN
+
+
+def test_answers_that_lag_behind(account: Account) -> None:
+    """What a replica says may be seconds old, and older than what the one before said."""
+    target = account.restore(account.target(in_place=True))
+    require_safe(account)
+    memory, said = account.memory, dict[str, list[tuple[float, Any]]]()
+    current, lags = memory.describe_table, itertools.cycle([0.0, 7.0, 3.0, 9.0])
+
+    def lagging(TableName: str) -> Any:  # noqa: N803
+        def ask() -> Any:
+            try:
+                return current(TableName)
+            except ClientError as error:
+                return error
+
+        past = said.setdefault(TableName, [])
+        past.append((memory.now, ask()))
+        at = memory.now - next(lags)
+        answer = next((each for when, each in reversed(past) if when <= at), past[0][1])
+        if isinstance(answer, ClientError):
+            raise answer
+        return copy.deepcopy(answer)
+
+    memory.describe_table = lagging  # type: ignore[method-assign]
+    account.store.place(account.backup, target)
+    memory.sleep(100)
+    assert live(account) == THEN
+    account.store.put_back(account.backup, target)
+    memory.sleep(100)
+    assert live(account) == LIVE
+
+
+@pytest.mark.parametrize("whose", ["live", "then"])
+def test_nothing_is_deleted_once_one_of_its_two_backups_is_gone(account: Account, whose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody deletes it when all were there already."""
+    target = account.restore(account.target(in_place=True))
+    real = swapping.Swap._move
+
+    def move(swap: Any, *arguments: Any) -> Any:
+        account.memory.backups = {arn: each for arn, each in account.memory.backups.items() if each.of.content != f"{whose} {RICH_TABLE}"}
+        return real(swap, *arguments)
+
+    monkeypatch.setattr(swapping.Swap, "_move", move)
+    with pytest.raises(RestoreFailedError, match=r"bank\.accounts has no available backup"):
+        account.store.place(account.backup, target)
+    assert f"delete_table {RICH_TABLE}" not in account.memory.log
+
+
+def test_a_table_that_may_not_be_deleted_sends_all_of_them_back(account: Account) -> None:
+    """By its resource policy, say."""
+    target = account.restore(account.target(in_place=True))
+
+    def refuse(operation: str, asked: Any) -> None:
+        if operation == "delete_table" and asked["TableName"] == "scalardb.metadata":
+            raise refusal("AccessDeniedException")
+
+    account.memory.before_each = refuse
+    require_safe(account)
+    with pytest.raises(StoreAccessError, match="access denied"):
+        account.store.place(account.backup, target)
+    account.memory.sleep(100)
+    account.store.put_back(account.backup, target)
+    assert live(account) == LIVE
+    assert settings(account, RICH_TABLE) == RICH
 
 
 def test_nothing_is_deleted_without_a_copy_to_put_there(account: Account) -> None:
@@ -321,6 +488,40 @@ def test_one_that_stood_still_goes_no_further_once_another_goes_back(account: Ac
         account.store.place(account.backup, target)
     account.memory.sleep(100)
     assert live(account) == LIVE
+
+
+def test_nor_once_another_has_gone_back_and_begun_afresh(account: Account) -> None:
+    """What is live by then is not what the first one has seen and saved."""
+    target = account.restore(account.target(in_place=True))
+
+    def other() -> None:
+        if account.memory.counts["delete_table"]:
+            account.memory.after_each = lambda: None
+            account.store.put_back(account.backup, target)
+            swapping.Swap(account.store.aws, Notes(account.topology, target))._keep()
+
+    account.memory.after_each = other
+    with pytest.raises(LeaseHeldError, match="put back by somebody else"):
+        account.store.place(account.backup, target)
+    account.memory.sleep(100)
+    assert live(account) == LIVE
+
+
+def test_between_two_looks_too(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the one would bring back what the other has just deleted, for ever."""
+    target, looked = account.restore(account.target(in_place=True)), list[int]()
+
+    def sleep(seconds: float) -> None:
+        account.memory.sleep(seconds)
+        if RICH_TABLE not in account.contents():
+            Notes(account.topology, target).say_going_back()
+            looked.append(len(account.memory.log))
+
+    monkeypatch.setattr(looks, "sleep", sleep)
+    with pytest.raises(LeaseHeldError, match="put back by somebody else"):
+        account.store.place(account.backup, target)
+    (at,) = looked
+    assert not [call for call in account.memory.log[at:] if call.startswith(("restore", "delete"))]
 
 
 def test_without_its_notes_nothing_is_touched(account: Account) -> None:

@@ -1,0 +1,120 @@
+"""A DynamoDB and a PostgreSQL under one ScalarDB Server, in a real Airflow: the topology, what tests write there, and what must never be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from midtime.catalog import Catalog
+from midtime.model.topology import Topology
+from tests.integration.airflow_restores import Switch
+from tests.integration.dynamodb_tables import make, put, settings_of
+from tests.integration.fixtures import Installation
+from tests.stack.bank import Bank
+from tests.stack.dynamodb import DynamoDB
+from tests.stack.postgres import Postgres
+from tests.stack.scalardb import Place
+from tests.stack.stack import BESIDE_DYNAMO, IN_DYNAMO
+
+NAME = "sea"
+ACCOUNTS, MARKS, FENCE = (f"{IN_DYNAMO}.{table}" for table in ("acct", "mark", "midtime_fence"))
+TOKEN = "the-session-token-of-a-role"
+BEHIND, QUICK = 900.0, 0.5
+"""Seconds by which the histories lag: nothing of a backup is restorable, or all of it is at once."""
+
+
+@dataclass
+class Sea:
+    """What is backed up, marked and restored."""
+
+    installation: Installation
+    topology: Topology
+    places: dict[str, Place]
+    bank: Bank
+    switch: Switch
+
+    @property
+    def server(self) -> DynamoDB:
+        return self.installation.stack.dynamodb
+
+    @property
+    def postgres(self) -> Postgres:
+        return self.installation.stack.postgres
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.installation.catalog(self.topology)
+
+    @property
+    def tables(self) -> list[str]:
+        """The live ones."""
+        return [name for name in self.server.names() if name.startswith((f"{IN_DYNAMO}.", "coordinator.", "scalardb."))]
+
+    def mark(self, number: int) -> None:
+        """Write beside ScalarDB."""
+        put(self.server, MARKS, str(number), number)
+        self.places[BESIDE_DYNAMO].execute(f"INSERT INTO {BESIDE_DYNAMO}.mark (id) VALUES ({number})")
+
+    def copies(self, prefix: str, database: str) -> dict[str, Place]:
+        """Where a restore has brought them."""
+        return {IN_DYNAMO: Place(self.server, prefix), BESIDE_DYNAMO: Place(self.postgres, database)}
+
+    def settings(self, prefix: str = "") -> dict[str, dict[str, Any]]:
+        """All that a restore loses, by table; of the tags those that are not Midtime's."""
+        return {name: {**settings_of(self.server, prefix + name), "tags": self._tags(prefix + name)} for name in self.tables}
+
+    def _tags(self, table: str) -> dict[str, str]:
+        arn = self.server.tables.describe_table(TableName=table)["Table"]["TableArn"]
+        tags = self.server.tables.list_tags_of_resource(ResourceArn=arn)["Tags"]
+        return {tag["Key"]: tag["Value"] for tag in tags if not tag["Key"].startswith("midtime:")}
+
+    def pid(self, task: str) -> int:
+        """The process of a task that runs (``faults.py`` writes it down)."""
+        return int((self.installation.folder / "faults" / f"{NAME}.{task}.pid").read_text())
+
+
+@contextmanager
+def sea_of(installation: Installation) -> Iterator[Sea]:
+    """In Airflow, with a table that has every setting that a restore loses; nothing of it is left in the databases."""
+    stack = installation.stack
+    places, server, bank = stack.dynamo_places, stack.dynamo_scalardb, stack.dynamo_bank
+    connections = {IN_DYNAMO: stack.dynamodb.conn(aws_session_token=TOKEN), BESIDE_DYNAMO: places[BESIDE_DYNAMO].conn_uri}
+    for namespace, connection in connections.items():
+        installation.airflow.add_connection(f"{namespace}_db", connection)
+    with Switch({"stop": server.stop, "start": server.start}) as switch, _prepared(stack.dynamodb, places):
+        product = {"kind": "scalardb-server", "endpoints": {"static": [server.address]}, "stop": switch.command("stop")}
+        keys = {
+            "destination": f"file://{installation.folder}/restore-points",
+            "products": [{**product, "start": switch.command("start")}],
+            "scalardb": {"coordinators": [{"store": IN_DYNAMO}]},
+            "stores": [place.store(namespace) for namespace, place in places.items()],
+            "pause": {"drain": "5s", "deadline": "30s"},
+            "drill": {"targets": {IN_DYNAMO: {"prefix": "drill_"}}},
+        }
+        topology = installation.write(NAME, keys)
+        installation.wait_for(topology)
+        yield Sea(installation, topology, places, bank, switch)
+
+
+@contextmanager
+def _prepared(server: DynamoDB, places: Mapping[str, Place]) -> Iterator[None]:
+    before = set(server.names())
+    settings, tables = server.settings(), server.tables
+    make(server, MARKS)
+    places[BESIDE_DYNAMO].execute(f"CREATE TABLE {BESIDE_DYNAMO}.mark (id int PRIMARY KEY)")
+    tables.update_table(TableName=ACCOUNTS, DeletionProtectionEnabled=True)
+    tables.update_time_to_live(TableName=ACCOUNTS, TimeToLiveSpecification={"Enabled": True, "AttributeName": "until"})
+    arn = tables.describe_table(TableName=ACCOUNTS)["Table"]["TableArn"]
+    tables.tag_resource(ResourceArn=arn, Tags=[{"Key": "team", "Value": "bank"}])
+    try:
+        yield
+    finally:
+        server.faults()
+        server.settings(**settings)
+        places[BESIDE_DYNAMO].execute(f"DROP TABLE {BESIDE_DYNAMO}.mark")
+        for name in {ACCOUNTS, *server.names()} - (before - {ACCOUNTS}):
+            tables.update_table(TableName=name, DeletionProtectionEnabled=False)
+        for name in set(server.names()) - before:
+            tables.delete_table(TableName=name)
