@@ -43,6 +43,9 @@ class TestBeside:
         assert shop.values(target.final) == THEN
         with shop.store.restored(shop.backup, target) as restored:
             assert restored.schema_differences() == []
+        shop.server.container(target.final, "scalardb", "metadata").upsert_item({"id": "shop.gone"})
+        with shop.store.restored(shop.backup, target) as restored:
+            assert [said.partition(":")[0] for said in restored.schema_differences()] == ["shop/gone"]
         shop.store.discard(target)
         assert shop.server.accounts() == [LIVE]
         assert shop.values(LIVE) == NOW

@@ -85,16 +85,16 @@ class Azure:
         return str(self._connection()[0])
 
     def data_of(self, resource_group: str, account: str) -> CosmosClient:
-        """The data of another account of the subscription, one that a restore made: it has an address and keys of its own.
+        """The data of another account of the subscription, one that a restore made: it has an address and keys of its own."""
+        return self.data_at(*self.reached(resource_group, account))
 
-        The key is asked for and kept in memory only.
-        """
+    def data_at(self, endpoint: str, key: str) -> CosmosClient:
+        """The same of one that has been asked for."""
         with azure_errors(self.store):
-            endpoint, key = self.reached(resource_group, account)
             return CosmosClient(endpoint, key, **PATIENT)
 
     def reached(self, resource_group: str, account: str) -> tuple[str, str]:
-        """(endpoint, key) of an account of the subscription, as the control plane has them."""
+        """(endpoint, key) of an account of the subscription, as the control plane has them. The key is kept in memory only."""
         with azure_errors(self.store):
             endpoint = self.arm.database_accounts.get(resource_group, account).document_endpoint
             return str(endpoint), self._key_of(resource_group, account)

@@ -8,7 +8,6 @@ from typing import Any
 from azure.cosmos import CosmosClient
 
 from midtime.model.words import counted
-from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.notes import Copy
 from midtime.stores.cosmosdb.refusals import azure_errors
 from midtime.stores.each import of_each
@@ -17,13 +16,12 @@ PROGRESS = "x-ms-documentdb-collection-index-transformation-progress"
 """Percent, where an index is being built."""
 
 
-def left(azure: Azure, note: Copy) -> str:
+def left(store: str, data: CosmosClient, note: Copy) -> str:
     """Which indexes are being built still; empty where all are whole.
 
     :raises StoreError: the account's data cannot be reached
     """
-    with azure_errors(azure.store):
-        data = azure.data_of(note.resource_group, note.account)
+    with azure_errors(store):
         names = [(each.database, each.name) for each in note.marked.containers]
         found = zip(names, of_each(names, lambda name: progress(data, *name)), strict=True)
         building = [(percent, f"{database}/{name}") for (database, name), percent in found if percent < 100]

@@ -43,8 +43,8 @@ class Progress(Sealed):
     """The account was whole: what fails from then on is a change of it."""
     seen: bool = False
     """It was to be seen, be it half made: should it be gone, somebody has deleted it, and nobody asks for it again."""
-    settled: bool = False
-    """What the restore has lost is put back: it need not be read again at every look."""
+    settled_at: Instant | None = None
+    """Since when what the restore has lost is put back: it need not be read again at every look."""
     operations: tuple[Operation, ...] = ()
     asked: dict[str, int] = {}
     """How often, by change."""

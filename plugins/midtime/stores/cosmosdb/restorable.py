@@ -29,6 +29,7 @@ def restorable(azure: Azure, backup: StoreBackup, passed: Collection[str]) -> Re
     :raises StoreError: it does not say
     """
     marked: Mapping[str, str] = backup.details["containers"]
+    azure = _marked_account(azure, backup)
     found = _require_same(azure, backup, marked)
     done = set(passed) & set(marked)
     left = [each for each in found if each.full_name in marked and each.full_name not in done]
@@ -39,6 +40,14 @@ def restorable(azure: Azure, backup: StoreBackup, passed: Collection[str]) -> Re
     name, why = next(((name, why) for name, why in said if why), (left[-1].full_name, "was not asked yet"))
     behind = f"{len(marked) - len(done)} of {counted(len(marked), 'container')} do not reach {to_rfc3339(backup.midtime)} yet"
     return Restorable(False, f"{behind}; {name} {why}", tuple(sorted(done)))
+
+
+def _marked_account(azure: Azure, backup: StoreBackup) -> Azure:
+    """The clients of the account that was marked: after a cut-over the topology names the one that followed it."""
+    said = {"subscription_id": backup.details["subscription"], **{key: backup.details[key] for key in ("resource_group", "account")}}
+    if {key: getattr(azure.spec, key) for key in said} == said:
+        return azure
+    return Azure(azure.store, azure.spec.model_copy(update=said))
 
 
 def _require_same(azure: Azure, backup: StoreBackup, marked: Mapping[str, str]) -> list[Container]:

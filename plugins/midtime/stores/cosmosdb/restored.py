@@ -40,7 +40,15 @@ class RestoredAccount:
 
     def schema_differences(self) -> Sequence[str]:
         """Containers, keys, indexes, stored procedures and consistency that are not as they must be."""
-        return list(schema_differences(self.azure, self.note, self.copied))
+        return [
+            *schema_differences(self.azure, self.note, self.copied),
+            *(f"{name}: missing, though ScalarDB's metadata of that instant name it: dropped before the mark" for name in self._unmarked()),
+        ]
+
+    def _unmarked(self) -> Iterator[str]:
+        """Tables of the store's namespaces that ScalarDB had at the instant."""
+        own = self.topology.all_namespaces(self.azure.store)
+        yield from ("/".join(table) for table in sorted(self._shapes) if table[0] in own and table not in self.tables)
 
     def setting_differences(self) -> Sequence[str]:
         """What else is not as it was marked: for people to put back."""

@@ -34,6 +34,8 @@ from midtime.stores.naming import COPY_TAG
 TOPOLOGY_TAG, SOURCE_TAG = "midtime:topology", "midtime:restored"
 UNSEEN = timedelta(minutes=2)
 """For so long an account that was asked for may not be seen yet."""
+OPENS_WITHIN = timedelta(minutes=15)
+"""After its network rules have changed, an account may refuse for so long whom they let in."""
 
 
 def restore(topology: Topology, azure: Azure, backup: StoreBackup, shelf: Shelf, target: Target, say: Say) -> Waiting | None:
@@ -94,10 +96,11 @@ class Restoring:
             return self.waiting(left)
         if left := self.putting.make(account_changes(self.azure, self.note, found)):
             return self.waiting(left)
-        if not (progress and progress.settled) and (left := self._afterwards()):
+        if not (progress and progress.settled_at) and (left := self._afterwards()):
             return self.waiting(left)
         if left := self._indexing():
             return self.waiting(left)
+        self._repair()
         self.say(
             f"{counted(len(self.note.marked.containers), 'container')} restored to {to_rfc3339(self.note.marked.instant)} as {found.name}"
         )
@@ -186,23 +189,34 @@ class Restoring:
             raise RestoreFailedError(f"store {self.azure.store}: {said}, which is said to be restored", fix="start a new run")
         if left := self.putting.make([*throughput_changes(self.azure, self.note, copied), *script_changes(self.azure, self.note, copied)]):
             return left
-        if self.azure.spec.repair:
-            repairing.repair(self.azure, self.note, copied, self.say)
-        progress = self.notes.progress() or Progress(at=utc_now())
-        self.notes.say(progress.model_copy(update={"settled": True, "there": True}))
+        self.notes.say(self._progress.model_copy(update={"settled_at": utc_now(), "there": True}))
         return ""
 
     def _indexing(self) -> str:
-        """The first thing that needs the account's data."""
+        """The first thing that needs the account's data.
+
+        :raises StoreAccessError: ARM gives no key; or the account is open to all, and refuses for longer than its rules take
+        """
+        reached = self.azure.reached(self.note.resource_group, self.note.account)
         try:
-            return indexing.left(self.azure, self.note)
+            return indexing.left(self.azure.store, self.azure.data_at(*reached), self.note)
         except (StoreAccessError, StoreUnreachableError) as error:
-            if is_open(self.note):
+            settled_at = self._progress.settled_at or utc_now()
+            if is_open(self.note) and utc_now() - settled_at > OPENS_WITHIN:
                 raise
             return (
                 f"it has the network rules of {self.note.marked.account}, and does not let this worker in: give it a private endpoint, or a rule "
                 f"for the worker ({error.message})"
             )
+
+    def _repair(self) -> None:
+        """By the user's own command, which needs the account's data, too."""
+        if self.azure.spec.repair:
+            repairing.repair(self.azure, self.note, read_copy(self.azure, self.note), self.say)
+
+    @property
+    def _progress(self) -> Progress:
+        return self.notes.progress() or Progress(at=utc_now())
 
     def waiting(self, detail: str) -> Waiting:
         """Look again later."""

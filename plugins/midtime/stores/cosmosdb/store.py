@@ -98,4 +98,4 @@ class CosmosdbStore(ManagedStore):
         return handing.reached(self.topology, self.azure, name)
 
     def _azure_of(self, target: Target) -> Azure:
-        return self.azure if target.conn_id == self.azure.spec.conn_id else targets.azure_of(self.topology, target)
+        return targets.azure_of(self.topology, target)

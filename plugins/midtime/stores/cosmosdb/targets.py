@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, cast
 
-from midtime.errors import NotRestorableError, RequestError, StoreAccessError, TargetExistsError
+from midtime.errors import RequestError, StoreAccessError, TargetExistsError
 from midtime.model.instants import to_rfc3339
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
@@ -16,14 +16,11 @@ from midtime.model.words import counted
 from midtime.stores.base import WILL_BE, Question, Target
 from midtime.stores.cosmosdb.accounts import folded
 from midtime.stores.cosmosdb.azure import Azure
-from midtime.stores.cosmosdb.backups import latest
-from midtime.stores.cosmosdb.containers import containers_of
 from midtime.stores.cosmosdb.notes import Notes
 from midtime.stores.cosmosdb.refusals import azure_errors
 from midtime.stores.cosmosdb.rights import require_rights
 from midtime.stores.cosmosdb.sources import Source, require_restorable
 from midtime.stores.cosmosdb.standing import require_ours, standing
-from midtime.stores.each import of_each
 from midtime.stores.naming import fit, working_name
 
 LONGEST = 44
@@ -78,9 +75,10 @@ def account_name(text: str) -> str:
 
 
 def azure_of(topology: Topology, target: Target) -> Azure:
-    """The clients of a target: the store's own, unless the target names another connection."""
-    spec = cast(Cosmosdb, topology.store(target.store))
-    return Azure(target.store, spec.model_copy(update={"conn_id": target.conn_id}))
+    """The clients of a target: of the connection that it names, and of the subscription in which its run began, whatever the topology says now."""
+    spec, note = cast(Cosmosdb, topology.store(target.store)), Notes(topology, target).copy()
+    subscription = note.marked.subscription if note else spec.subscription_id
+    return Azure(target.store, spec.model_copy(update={"conn_id": target.conn_id, "subscription_id": subscription}))
 
 
 def place_of(topology: Topology, target: Target, *, resource_group: str, region: str) -> tuple[str, str]:
@@ -126,21 +124,7 @@ class RestoreChecks:
         kept = require_restorable(self.azure, self.source)
         if kept.deleted_at:
             return f"to {to_rfc3339(self.source.instant)}; the account was deleted at {to_rfc3339(kept.deleted_at)}, and is kept still"
-        self._reaches()
         return f"to {to_rfc3339(self.source.instant)}, in {self.region}"
-
-    def _reaches(self) -> None:
-        """Every container that is there still: of one that is gone the service has all that there will ever be."""
-        said = self.backup.details
-        azure = Azure(self.azure.store, self.azure.spec.model_copy(update={key: said[key] for key in ("resource_group", "account")}))
-        found = [each for each in containers_of(azure, self.source.databases) if said["containers"].get(each.full_name) == each.rid]
-        reached = zip(found, of_each(found, lambda each: latest(azure, each, self.region)), strict=True)
-        if behind := [f"{each.full_name} (up to {to_rfc3339(at)})" for each, at in reached if at < self.source.instant]:
-            raise NotRestorableError(
-                f"store {self.azure.store}: {behind[0]}{' and others' if len(behind) > 1 else ''} cannot be restored "
-                f"to {to_rfc3339(self.source.instant)} yet",
-                fix="try again in minutes",
-            )
 
     def _will_be(self) -> str:
         name = self.target.final

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,13 +17,16 @@ from midtime.model.topology import Topology
 from midtime.model.topology.cloud import Cosmosdb
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores import looks
-from midtime.stores.base import Shelf, Target, Waiting
-from midtime.stores.cosmosdb import backups, copied, describing, indexing, notes, placing, putting, restorable, restored, restoring, targets
+from midtime.stores.base import Shelf, Target, Waiting, ask
+from midtime.stores.cosmosdb import backups, describing, indexing, notes, placing, putting, restorable, restored, restoring
 from midtime.stores.cosmosdb.azure import Azure
+from midtime.stores.cosmosdb.records import Shape
 from midtime.stores.cosmosdb.store import CosmosdbStore
+from midtime.stores.scalardb_records import Table
 from tests.unit.builders import LEDGER
 from tests.unit.builders import topology as build
-from tests.unit.stores.cosmosdb.memory import GROUP, KEY, LIVE, PROCEDURE, START, SUBSCRIPTION, Account, Container, LeftError, Memory
+from tests.unit.stores.cosmosdb.memory import Memory
+from tests.unit.stores.cosmosdb.service import CLOSED, GROUP, LIVE, PROCEDURE, START, SUBSCRIPTION, Account, Container, LeftError, refusal
 
 POINT, RUN = "20261121T020007Z-3fa9c1", "abc123"
 NAMES = ("bank/accounts", "bank/midtime_fence", "coordinator/state", "scalardb/metadata")
@@ -38,16 +42,15 @@ def topology(destination: str = "file:///nowhere", **store: Any) -> Topology:
 
 
 class InMemory(Azure):
-    """Without a login."""
+    """Without a login. There is nothing in any other subscription."""
 
     def __init__(self, memory: Memory, spec: Cosmosdb) -> None:
         super().__init__("points", spec)
-        self.memory = memory
-        self.__dict__["arm"] = memory.arm
+        self.memory = memory if spec.subscription_id == SUBSCRIPTION else Memory()
+        self.__dict__["arm"] = self.memory.arm
 
-    def data_of(self, resource_group: str, account: str) -> Any:
-        self.reached(resource_group, account)
-        return self.memory.data(account)
+    def data_at(self, endpoint: str, key: str) -> Any:
+        return self.memory.data(str(urlsplit(endpoint).hostname).partition(".")[0])
 
 
 class Subscription:
@@ -60,17 +63,23 @@ class Subscription:
         self.catalog = Catalog(self.topology.destination, self.topology.name)
         self.shelf = Shelf(self.catalog.folder(POINT), "points")
         self.backup: StoreBackup
+        self.known: set[Table] = {("bank", "accounts"), ("coordinator", "state"), ("elsewhere", "table")}
+        """Whose metadata ScalarDB has."""
+
+    def move(self, **spec: Any) -> None:
+        """The topology's store is another one from now on."""
+        self.topology = topology(self.topology.destination, **spec)
 
     def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(looks, "sleep", self.memory.sleep)
         for module in (looks, notes, placing, putting, restoring, backups):
             monkeypatch.setattr(module, "utc_now", lambda: self.memory.moment(self.memory.now))
-        for module in (describing, indexing, targets, restorable):
+        for module in (describing, indexing, restorable):
             monkeypatch.setattr(module, "of_each", lambda things, ask: [ask(each) for each in things])
         monkeypatch.setattr("midtime.stores.cosmosdb.standing.Azure", lambda store, spec: InMemory(self.memory, spec))
         monkeypatch.setattr("midtime.stores.cosmosdb.targets.Azure", lambda store, spec: InMemory(self.memory, spec))
-        assert copied.copy_at
-        assert restored.open_restored
+        monkeypatch.setattr("midtime.stores.cosmosdb.restorable.Azure", lambda store, spec: InMemory(self.memory, spec))
+        monkeypatch.setattr(restored, "shapes", lambda *_: dict.fromkeys(self.known, Shape()))
 
     @property
     def store(self) -> CosmosdbStore:
@@ -126,6 +135,18 @@ class Subscription:
         return self.memory.accounts[target.final]
 
     @contextmanager
+    def refusing(self, status: int, message: str = "no", code: str = "", *, of: str = "") -> Iterator[None]:
+        """The service refuses one kind of call, or all of them."""
+
+        def refuse(operation: str) -> None:
+            if of in ("", operation):
+                raise refusal(status, message, code)
+
+        self.memory.before_each = refuse
+        yield
+        self.memory.before_each = lambda operation: None
+
+    @contextmanager
     def leaving(self, number: int) -> Iterator[Callable[[], bool]]:
         """The process is gone at a call, counted from now; answers afterwards whether it came so far."""
         came: list[bool] = []
@@ -138,9 +159,18 @@ class Subscription:
             self.memory.leave_at = None
 
 
-@pytest.fixture
-def subscription(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Subscription:
-    return Subscription(tmp_path, monkeypatch).fill().mark()
+ENDS = {"publicNetworkAccess": "Enabled", "ipRules": CLOSED["ipRules"], "consistencyPolicy": {"defaultConsistencyLevel": "Strong"}}
 
 
-__all__ = ["KEY", "Subscription", "subscription"]
+def answers(subscription: Subscription, target: Target) -> dict[str, str]:
+    return {check.question: check.detail for check in ask("points", subscription.store.restore_questions(target, subscription.backup))}
+
+
+def require_whole(subscription: Subscription, target: Target) -> None:
+    copy, live = subscription.copy(target), subscription.memory.accounts[LIVE]
+    assert {key: copy.properties[key] for key in ENDS} == ENDS
+    for name in NAMES:
+        of, _, container = name.partition("/")
+        now, was = copy.databases[of][container], live.databases[of][container]
+        assert (now.scripts, now.throughput) == (was.scripts, was.throughput), name
+    assert copy.throughputs == live.throughputs

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from azure.core.credentials import AccessToken
 from azure.core.exceptions import ServiceRequestError
+from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest
+from azure.mgmt.cosmosdb import CosmosDBManagementClient
 
 from midtime.errors import StoreAccessError, StoreError, StoreStatementError
+from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.notes import Operation
 from midtime.stores.cosmosdb.operations import Look, begin, look
-from tests.unit.stores.cosmosdb.memory import Response, refusal
+from tests.unit.stores.cosmosdb.service import Response, refusal
 
 PATH = "/subscriptions/s/operationsStatus/1?api-version=2"
 
@@ -98,3 +102,31 @@ def test_for_never() -> None:
 
     with pytest.raises(StoreStatementError, match="no such thing"):
         begin(SimpleNamespace(store="points"), "x", call)  # type: ignore[arg-type]
+
+
+class Overheard(HttpTransport[Any, Any]):
+    """Hears where a request would have gone."""
+
+    def __init__(self) -> None:
+        self.urls: list[str] = []
+
+    def open(self) -> None: ...
+    def close(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+    def send(self, request: Any, **_: Any) -> Any:
+        self.urls.append(request.url)
+        raise InterruptedError
+
+
+@pytest.mark.parametrize("path", ["https://evil.example/x", "//evil.example/x", "/subscriptions/s?a=b"])
+def test_a_note_sends_no_token_elsewhere(path: str) -> None:
+    class Login:
+        def get_token(self, *_: str, **__: Any) -> AccessToken:
+            return AccessToken("secret", 2**40)
+
+    heard = Overheard()
+    arm = CosmosDBManagementClient(cast(Any, Login()), "s", transport=heard)
+    with pytest.raises(InterruptedError):
+        look(cast(Azure, SimpleNamespace(store="points", arm=arm)), Operation(what="x", path=path))
+    assert all(url.startswith("https://management.azure.com/") for url in heard.urls)

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from midtime.errors import RestoreFailedError
-from midtime.stores.cosmosdb.notes import Notes
-from tests.unit.stores.cosmosdb.memory import KEY, PROCEDURE
 from tests.unit.stores.cosmosdb.restores import Subscription
+from tests.unit.stores.cosmosdb.service import KEY, PROCEDURE
 
 SCRIPT = """
 import os, sys
@@ -46,14 +45,26 @@ def test_it_runs_once_and_is_given_the_account(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(subscription.memory, "list_sql_stored_procedures", after_the_command)
     subscription.restore(target)
-    notes = Notes(subscription.topology, target)
-    if progress := notes.progress():  # as if the process had died right behind the command
-        notes.say(progress.model_copy(update={"settled": False}))
-    subscription.look(target)
+    subscription.look(target)  # as if the process had died right behind the command
     assert said.read_text() == f"https://{target.final}.example {target.final}\n"
     assert subscription.memory.counts["begin_create_update_sql_stored_procedure"] == 0
     with subscription.store.restored(subscription.backup, target) as restored:
         assert restored.schema_differences() == []
+
+
+def test_not_before_the_account_lets_anybody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Path) -> None:
+    subscription = repaired(tmp_path, monkeypatch, said, 0)
+    target = subscription.target(drill=True)
+    with subscription.refusing(403, "blocked by your Cosmos DB account firewall settings", of="read_container"):
+        for _ in range(30):
+            waiting = subscription.look(target)
+            subscription.memory.sleep(20)
+    assert waiting
+    assert "does not let this worker in" in waiting.detail
+    assert not said.exists()
+    with pytest.raises(RestoreFailedError, match="did not put back"):
+        subscription.restore(target)
+    assert said.exists()
 
 
 def test_one_that_does_nothing_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Path) -> None:
@@ -67,3 +78,13 @@ def test_one_that_fails_says_why_without_the_key(tmp_path: Path, monkeypatch: py
     with pytest.raises(RestoreFailedError, match=r"key is \*\*\*\n\(exit code 3\)") as caught:
         subscription.restore(subscription.target(drill=True))
     assert KEY not in str(caught.value)
+
+
+def test_a_key_that_is_cut_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "repair.py"
+    script.write_text("import os, sys\nprint('x' * 490 + os.environ['MIDTIME_COSMOSDB_KEY'])\nsys.exit(3)\n")
+    repair = {"command": [sys.executable, str(script)], "timeout": "30s"}
+    broken = Subscription(tmp_path, monkeypatch, repair=repair).fill().mark()
+    with pytest.raises(RestoreFailedError) as caught:
+        broken.restore(broken.target(drill=True))
+    assert KEY[:8] not in str(caught.value)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.stores.dynamodb.restores import Account
 from tests.unit.stores.dynamodb.world import World, bank
 
 
@@ -21,3 +22,8 @@ def login(monkeypatch: pytest.MonkeyPatch) -> None:
 def world(tmp_path: Path) -> Iterator[World]:
     with bank(destination=f"file://{tmp_path}/points") as made:
         yield made
+
+
+@pytest.fixture
+def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
+    return Account(tmp_path, monkeypatch).fill().mark()

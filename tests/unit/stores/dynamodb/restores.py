@@ -14,7 +14,7 @@ from midtime.model.restore_point import StoreBackup
 from midtime.model.topology.cloud import Dynamodb
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores import looks
-from midtime.stores.base import Shelf, Target, Waiting
+from midtime.stores.base import Shelf, Target, Waiting, ask
 from midtime.stores.dynamodb import copies, history, notes, placing, reading, restoring, swapping
 from midtime.stores.dynamodb.aws import Aws
 from midtime.stores.dynamodb.store import DynamodbStore
@@ -80,13 +80,16 @@ class Account:
             self.memory.sleep(waiting.look_again.total_seconds())
         return target
 
+    def answers(self, target: Target) -> dict[str, str]:
+        """What is asked before a restore; the first that is bad is raised."""
+        found = list(ask("points", self.store.restore_questions(target, self.backup)))
+        bad = [check for check in found if not check.ok]
+        if bad and bad[0].error:
+            raise bad[0].error
+        return {check.question: check.detail for check in found}
+
     def contents(self) -> dict[str, str]:
         return {name: table.content for name, table in sorted(self.memory.tables.items()) if table.gone_at is None}
-
-
-@pytest.fixture
-def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
-    return Account(tmp_path, monkeypatch).fill().mark()
 
 
 def shortest(durations: Sequence[float], slots: int) -> float:

@@ -18,10 +18,8 @@ from midtime.stores.dynamodb.store import DynamodbStore
 from tests.unit.builders import point
 from tests.unit.placing_world import CONTEXT
 from tests.unit.stores.dynamodb.memory import LeftError
-from tests.unit.stores.dynamodb.restores import POINT, Account, account
-from tests.unit.stores.dynamodb.test_swapping import LIVE, THEN, left_at_each, live, require_safe
-
-__all__ = ["account"]
+from tests.unit.stores.dynamodb.restores import POINT, Account
+from tests.unit.stores.dynamodb.swaps import LIVE, THEN, left_at_each, live, require_safe
 
 
 class Products:

@@ -13,9 +13,7 @@ from midtime.stores.dynamodb.swapping import overrides
 from midtime.stores.naming import COPY_TAG
 from tests.unit.builders import MIDTIME
 from tests.unit.stores.dynamodb.memory import refusal
-from tests.unit.stores.dynamodb.restores import Account, account
-
-__all__ = ["account"]
+from tests.unit.stores.dynamodb.restores import Account
 
 NAME = "bank.owners"
 
