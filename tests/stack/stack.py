@@ -328,6 +328,7 @@ class Stack:
 
     def close(self) -> None:
         """End everything, the last started first; nothing of it is left afterwards."""
+        self.processes.signal_stop()  # each takes seconds, all at once no more than one
         try:
             while self._parts:
                 self._parts.pop().close()
