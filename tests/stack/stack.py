@@ -44,6 +44,8 @@ IN_DYNAMO, BESIDE_DYNAMO = "bank_dynamo", "bank_beside_dynamo"
 DYNAMO_TABLES = tables_of((IN_DYNAMO, BESIDE_DYNAMO))
 IN_COSMOS, COSMOS_ACCOUNT = "bank_cosmos", "bank-live"
 """The namespace of a fifth ScalarDB, over a Cosmos DB account, with the Coordinator."""
+IN_AZURE, BESIDE_AZURE, AZURE_ACCOUNT = "bank_azure", "bank_beside_azure", "bank-azure-live"
+"""The namespaces of a sixth ScalarDB, over another account, with the Coordinator, and a PostgreSQL database."""
 
 
 class Stack:
@@ -272,6 +274,24 @@ class Stack:
     def cosmos_bank(self) -> Bank:
         """In that account."""
         return self.bank_over(self.cosmos_scalardb, [IN_COSMOS])
+
+    @cached_property
+    def azure_places(self) -> dict[str, Place]:
+        """Another account of that Azure, and a PostgreSQL database."""
+        self.bank_cosmosdb.make_account(AZURE_ACCOUNT)
+        return {IN_AZURE: Place(self.bank_cosmosdb, AZURE_ACCOUNT), **self.in_postgres(BESIDE_AZURE)}
+
+    @cached_property
+    def azure_scalardb(self) -> ScalarDB:
+        """ScalarDB Server over that account, with the Coordinator, and a PostgreSQL database; a table ``acct`` in either."""
+        schema, over = account_schema(*tables_of(self.azure_places)), over_databases(self.azure_places)
+        server = ScalarDBOverCosmos(self.processes, self.bank_cosmosdb, AZURE_ACCOUNT, schema, properties=over)
+        return self._started(server, ScalarDBOverCosmos.start)
+
+    @cached_property
+    def azure_bank(self) -> Bank:
+        """Over both; of few accounts, for every write is a request over HTTPS."""
+        return self._started(Bank(self.azure_scalardb.address, 10, tables_of(self.azure_places)), Bank.load)
 
     @cached_property
     def bank(self) -> Bank:
