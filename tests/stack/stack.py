@@ -327,9 +327,9 @@ class Stack:
         return self._started(local, LocalAirflow.start)
 
     def close(self) -> None:
-        """End everything, the last started first; nothing of it is left afterwards."""
-        self.processes.signal_stop()  # each takes seconds, all at once no more than one
+        """End everything at once: each takes seconds. Nothing of it is left afterwards."""
         try:
+            self.processes.signal_stop()
             while self._parts:
                 self._parts.pop().close()
         finally:

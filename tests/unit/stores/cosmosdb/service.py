@@ -101,6 +101,8 @@ class Service:
         """Left when a call has taken effect, before whoever made it has noted that."""
         self.before_each: Callable[[str], None] = lambda operation: None
         self.failing: dict[str, str] = {}
+        self.lags: dict[str, float] = {}
+        """Seconds by which backups lag, by region, where that is not as everywhere."""
         self.allowed: list[dict[str, Any]] | None = [{"actions": ["*"], "notActions": []}]
         self._ids = itertools.count(1)
 
