@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from midtime.catalog import Catalog
@@ -34,6 +34,8 @@ class Lake:
     places: dict[str, Place]
     bank: Bank
     switch: Switch
+    keys: dict[str, str] = field(default_factory=dict)
+    """Of every account that was seen, by its name; some are gone by now."""
 
     @property
     def server(self) -> CosmosDB:
@@ -68,8 +70,13 @@ class Lake:
     @property
     def secrets(self) -> dict[str, str]:
         """Patterns, by what each of them is."""
-        keys = {f"key of {account}": re.escape(self.server.key(account)) for account in self.server.accounts()}
+        self.note_keys()
+        keys = {f"key of {account}": re.escape(key) for account, key in self.keys.items()}
         return {"client secret": re.escape(self.server.SECRET), "token": TOKEN, **keys}
+
+    def note_keys(self) -> None:
+        """Of the accounts that are there."""
+        self.keys |= {account: self.server.key(account) for account in self.server.accounts()}
 
 
 def _units(found: Any) -> int:

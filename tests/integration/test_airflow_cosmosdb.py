@@ -123,6 +123,7 @@ def test_the_drill_that_the_asset_starts(lake: Lake, restorable: BackedUp) -> No
     working = {target["store"]: target["working"] for target in airflow.xcom(DRILL, run_id, "plan")["targets"]}
     assert working[IN_AZURE].startswith("lake-drill-")
     assert working[IN_AZURE] in lake.server.accounts()
+    lake.note_keys()
     restored = lake.copies(working[IN_AZURE], working[BESIDE_AZURE])
     assert money(restored, IN_AZURE) == lake.bank.expected_total == lake.bank.total()
     assert marks(restored) == [[1], [1]]
@@ -196,12 +197,6 @@ def test_in_place_is_refused(lake: Lake, drilled: BackedUp) -> None:
     assert entry.state is State.DRILLED
 
 
-def test_no_secret_anywhere(lake: Lake, beside: str) -> None:
-    """Where the account's name is found, its key is not, nor the login's secret, nor any token."""
-    assert {"xcom", "log"} < where(lake.installation, re.escape(AZURE_ACCOUNT))
-    assert {what: found for what, pattern in lake.secrets.items() if (found := where(lake.installation, pattern))} == {}
-
-
 @pytest.mark.fault(
     "kill -9 of a restore of a Cosmos DB account, and of its way into place, each with its worker",
     "The next try goes on; the account is asked for once, and is as it was marked.",
@@ -259,3 +254,9 @@ def test_a_history_that_breaks_off(lake: Lake, drilled: BackedUp) -> None:
     first, second = json.loads(installation.midtime("list", NAME, "--json"))[:2]
     assert (first["state"], second["id"]) == (State.MARKED, newest)
     assert lake.catalog.resolve("latest").id == newest
+
+
+def test_no_secret_anywhere(lake: Lake, beside: str, drilled: BackedUp) -> None:
+    """Whatever the tests above have done. Where the account's name is found, its key is not, nor the login's secret, nor any token."""
+    assert {"xcom", "log"} < where(lake.installation, re.escape(AZURE_ACCOUNT))
+    assert {what: found for what, pattern in lake.secrets.items() if (found := where(lake.installation, pattern))} == {}

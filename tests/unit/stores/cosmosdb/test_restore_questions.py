@@ -119,8 +119,10 @@ def test_two_stores_whose_drills_have_one_name(subscription: Subscription) -> No
 
 def test_a_container_that_was_dropped_before_the_mark(subscription: Subscription) -> None:
     """Nobody may know it but the service: it is told before anything is restored."""
-    live = subscription.memory.accounts[LIVE].databases["bank"]
-    live["dropped"] = live["accounts"]
+    live = subscription.memory.accounts[LIVE].databases
+    live["others"] = {"dropped": live["bank"]["accounts"]}
+    assert "dropped" not in answers(subscription, subscription.target())["can be restored to the instant"]
+    live["bank"]["dropped"] = live["bank"]["accounts"]
     why = answers(subscription, subscription.target())["can be restored to the instant"]
     assert "bank/dropped was there then, and dropped before the mark" in why
 
