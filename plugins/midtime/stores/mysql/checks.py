@@ -9,6 +9,7 @@ from uuid import uuid4
 from midtime.errors import StoreAccessError, TargetExistsError, ToolError
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
+from midtime.model.topology.cloud import AnyCloudDatabase
 from midtime.model.topology.relational import Mysql
 from midtime.model.words import counted
 from midtime.stores.base import WILL_BE, Question, Target
@@ -91,7 +92,7 @@ def check_tables(session: Session, topology: Topology, store: str) -> str:
             f"the dump client would round the FLOAT columns {', '.join(floats[:10])} to six digits",
             fix="make them DOUBLE (ScalarDB's own tables have no FLOAT columns)",
         )
-    spec = cast(Mysql, topology.store(store))
+    spec = cast("Mysql | AnyCloudDatabase", topology.store(store))
     if not session.mariadb and spec.client == "mariadb-dump" and (columns := [".".join(row) for row in session.about(_GENERATED, names)]):
         raise StoreAccessError(
             f"MariaDB's client would write values for the generated columns {', '.join(columns[:10])}, which MySQL does not take back",

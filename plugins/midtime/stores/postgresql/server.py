@@ -11,6 +11,7 @@ from psycopg import Connection
 
 from midtime.errors import StoreAccessError
 from midtime.model.topology import Topology
+from midtime.model.topology.cloud import AnyCloudDatabase
 from midtime.model.topology.relational import Postgresql
 from midtime.stores.base import Question
 from midtime.stores.copied import CopiedStore
@@ -39,7 +40,7 @@ class PostgresqlServer(CopiedStore):
 
     def __init__(self, topology: Topology, name: str) -> None:
         super().__init__(topology, name)
-        self.spec = cast(Postgresql, topology.store(name))
+        self.spec = cast("Postgresql | AnyCloudDatabase", topology.store(name))
 
     def questions(self) -> Iterator[Question]:
         """Connection, version, namespaces, Coordinator, privileges."""
@@ -76,7 +77,7 @@ class PostgresqlServer(CopiedStore):
             tables = content.tables(session)
             if denied := [name for (name,) in session.execute(_UNREADABLE)]:
                 raise StoreAccessError(
-                    f"the login of {self.spec.conn_id!r} may not read {', '.join(denied)}", fix="GRANT pg_read_all_data to it"
+                    f"the login of {self.spec.data_connection!r} may not read {', '.join(denied)}", fix="GRANT pg_read_all_data to it"
                 )
             return f"{len(tables)} tables"
 
@@ -85,16 +86,16 @@ class PostgresqlServer(CopiedStore):
         """A session in the same database. Its commits need not be on disk: they are in the snapshot, and in the WAL before what follows."""
         with self._connect() as session:
             session.execute(f"SET synchronous_commit = off; SET statement_timeout = {1000 * SECONDS}".encode())
-            yield fence_of(session, self.spec.conn_id, self.topology.all_namespaces(self.name))
+            yield fence_of(session, self.spec.data_connection, self.topology.all_namespaces(self.name))
 
     @cached_property
     def _database(self) -> str:
         """Its name, known without it: it may be lost, which is when it is restored."""
-        connection = airflow_connection(self.spec.conn_id)
+        connection = airflow_connection(self.spec.data_connection)
         return self.spec.database or (connection and (connection.schema or connection.login)) or "postgres"
 
     def _connect(self) -> AbstractContextManager[Session]:
-        return connect(self.spec.conn_id, self.spec.database)
+        return connect(self.spec.data_connection, self.spec.database)
 
     def _clients(self, session: Session) -> tools.Clients:
         return tools.find_clients(session.info.server_version, folder=self.spec.client_path)

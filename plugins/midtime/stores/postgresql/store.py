@@ -102,8 +102,8 @@ class PostgresqlStore(PostgresqlServer):
 
     def _where_to(self, wish: TargetWish | None, *, drill: bool) -> tuple[str, str | None]:
         if wish is None:
-            return self.spec.conn_id, None
-        conn_id, name = where_to(wish, store=self.name, conn_id=self.spec.conn_id, drill=drill)
+            return self.spec.data_connection, None
+        conn_id, name = where_to(wish, store=self.name, conn_id=self.spec.data_connection, drill=drill)
         if name or wish.database or wish.to is None:
             return conn_id, name or wish.database
         connection = airflow_connection(conn_id)
