@@ -80,19 +80,36 @@ def test_an_artifact_that_was_damaged_is_named(managed: ManagedSetting) -> None:
 def test_an_owner_of_whom_the_login_is_no_member(managed: ManagedSetting) -> None:
     """It made that role, and may not hand anything over to it since PostgreSQL 16: found before, not in the middle of pg_restore."""
     app = f"app_{managed.master[-8:]}"
-    managed.database.execute(f"CREATE ROLE {app}; ALTER TABLE bank.acct OWNER TO {app}; GRANT SELECT ON bank.acct TO {managed.master}")
+    managed.database.execute(
+        f"CREATE ROLE {app}; ALTER SCHEMA bank OWNER TO {app}; ALTER TABLE bank.acct OWNER TO {app};"
+        f"GRANT SELECT ON bank.acct TO {managed.master}; GRANT USAGE ON SCHEMA bank TO {managed.master};"
+        f'ALTER TABLE bank."Odd ""Name" OWNER TO {app}; GRANT SELECT ON bank."Odd ""Name" TO {managed.master}'
+    )
     point, backup = managed.back_up()
     error = refusal(managed.store.restore_questions(managed.target(in_place=True), backup))
     assert isinstance(error, StoreAccessError)
-    assert f"the owners {app}" in error.message
+    assert f"the owners {app} " in error.message
     beside = managed.target()
     said = {check.question: check.detail for check in ask("accounts", managed.store.restore_questions(beside, backup))}
-    assert f"no member of {app}" in said["has the roles"]
+    assert f"may not hand over to {app}" in said["has the roles"]
     managed.store.restore(backup, managed.shelf(point), beside, lambda _: None)
     assert managed.as_master("SELECT tableowner FROM pg_tables WHERE tablename = 'acct'", beside.working) == [(managed.master,)]
     managed.database.server.execute(f"GRANT {app} TO {managed.master}")
     managed.store.restore(backup, managed.shelf(point), beside, lambda _: None)
     assert managed.as_master("SELECT tableowner FROM pg_tables WHERE tablename = 'acct'", beside.working) == [(app,)]
+
+
+def test_an_owner_that_is_a_guest_in_a_schema(managed: ManagedSetting) -> None:
+    """Its right to be there comes back after what it owns, so that the server would refuse to make it the owner."""
+    app = f"app_{managed.master[-8:]}"
+    managed.database.execute(
+        f"CREATE ROLE {app}; GRANT {app} TO {managed.master}; GRANT ALL ON SCHEMA bank TO {app}; ALTER TABLE bank.acct OWNER TO {app}"
+    )
+    target = managed.target()
+    manifest, _ = managed.restored(target)
+    assert managed.look(manifest, target).good
+    said = {check.question: check.detail for check in ask("accounts", managed.store.restore_questions(target, manifest.stores[0]))}
+    assert f"may not hand over to {app}" in said["has the roles"]
 
 
 def test_a_live_database_that_is_somebody_else_s_is_not_renamed_over(managed: ManagedSetting) -> None:
@@ -116,7 +133,7 @@ def test_what_only_a_superuser_may_create_is_left_out_and_said(managed: ManagedS
     target = managed.target()
     manifest, said = managed.restored(target)
     left_out = " ".join(line for line in said if line.startswith("LEFT OUT"))
-    for name in ("service_log", "everything", "log_min_duration_statement"):
+    for name in ("service_log", "FOR ALL TABLES", "log_min_duration_statement"):
         assert name in left_out
     assert managed.look(manifest, target).good
 

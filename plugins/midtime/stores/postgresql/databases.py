@@ -38,18 +38,10 @@ _ROLES = """
       AND (s.dbid <> 0 OR s.objid = (SELECT oid FROM pg_database WHERE datname = current_database()))
     UNION SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()
     ORDER BY 1"""
-# Those to whom a restore hands something over. In a server that was upgraded, public may still be the first superuser's.
-_OWNERS = """
-    SELECT DISTINCT r.rolname FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
-    WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-    UNION SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()
-    UNION SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'public' AND nspowner <> 'pg_database_owner'::regrole
-    ORDER BY 1"""
-_EXTENSIONS = "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1"
 
 
 def properties(session: Session) -> dict[str, Any]:
-    """What ``pg_dump`` leaves out of a database: encoding, locale, settings, privileges, and the roles and extensions that it needs."""
+    """What ``pg_dump`` leaves out of a database: encoding, locale, owner, settings, privileges, and the roles that its objects name."""
     row = session.execute(_PROPERTIES).fetchone()
     if row is None:
         raise StoreUnreachableError("the database vanished while it was being described")
@@ -63,8 +55,6 @@ def properties(session: Session) -> dict[str, Any]:
         "settings": [list(each) for each in session.execute(_SETTINGS)],
         "grants": [list(each) for each in session.execute(_GRANTS)],
         "roles": [name for (name,) in session.execute(_ROLES)],
-        "owners": [name for (name,) in session.execute(_OWNERS)],
-        "extensions": [name for (name,) in session.execute(_EXTENSIONS)],
     }
 
 

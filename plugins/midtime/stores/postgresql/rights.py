@@ -15,14 +15,43 @@ _UNAVAILABLE = "SELECT name FROM unnest(%s::text[]) name WHERE name NOT IN (SELE
 _LENT = """
     SELECT DISTINCT e.name FROM pg_available_extensions e JOIN pg_available_extension_versions v ON v.name = e.name AND v.version = e.default_version
     WHERE e.name = ANY(%s) AND v.superuser AND NOT v.trusted AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) ORDER BY 1"""
+_UNREACHABLE = """
+    SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND (NOT pg_has_role(oid, %s) OR rolname = ANY(%s))
+      AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) ORDER BY 1"""
 _REPLACING = "SELECT pg_has_role(datdba, 'USAGE'), pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s"
+
+_OWNED = """
+    SELECT owner, nspowner FROM (
+        SELECT 'pg_class'::regclass AS kind, oid, relowner AS owner, relnamespace AS schema FROM pg_class WHERE relpersistence <> 't'
+        UNION ALL SELECT 'pg_proc'::regclass, oid, proowner, pronamespace FROM pg_proc
+        UNION ALL SELECT 'pg_type'::regclass, oid, typowner, typnamespace FROM pg_type
+        UNION ALL SELECT 'pg_namespace'::regclass, oid, nspowner, oid FROM pg_namespace) found
+    JOIN pg_namespace n ON n.oid = schema
+    WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema' AND owner <> 'pg_database_owner'::regrole
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = kind AND d.objid = found.oid AND d.deptype = 'e')"""
+# Those to whom a restore hands something over. Of what the first superuser owns pg_shdepend knows nothing.
+_OWNERS = """
+    SELECT pg_get_userbyid(owner) FROM (OWNED) owned
+    UNION SELECT r.rolname FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
+    WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    UNION SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()
+    ORDER BY 1"""
+# They own things in a schema that they got the right to use by a GRANT, which a restore gives back after the things.
+_GUESTS = "SELECT DISTINCT pg_get_userbyid(owner) FROM (OWNED) owned WHERE NOT pg_has_role(owner, nspowner, 'USAGE') ORDER BY 1"
+_EXTENSIONS = "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY 1"
+
+
+def described(session: Session) -> dict[str, list[str]]:
+    """What a database asks of the login that restores it: ``owners`` of what is in it, ``guests`` among them, ``extensions``."""
+    queries = {"owners": _OWNERS, "guests": _GUESTS, "extensions": _EXTENSIONS}
+    asked = {key: query.replace("OWNED", _OWNED) for key, query in queries.items()}
+    return {key: [name for (name,) in session.execute(query.encode())] for key, query in asked.items()}
 
 
 def unreachable_owners(session: Session, described: dict[str, Any]) -> list[str]:
-    """Owners of what is restored that are there, but to whom this login may hand nothing over."""
+    """Owners of what is restored that are there, but to whom this login may not hand it over; a superuser may always."""
     may = "SET" if session.info.server_version >= 160000 else "MEMBER"
-    query = "SELECT rolname FROM pg_roles WHERE rolname = ANY(%s) AND NOT pg_has_role(oid, %s) ORDER BY 1"
-    return [name for (name,) in session.execute(query, (described.get("owners", []), may))]
+    return [name for (name,) in session.execute(_UNREACHABLE, (described.get("owners", []), may, described.get("guests", [])))]
 
 
 def require_renamable(session: Session, name: str) -> None:

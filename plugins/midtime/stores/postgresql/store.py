@@ -158,8 +158,8 @@ class PostgresqlStore(PostgresqlServer):
             strangers = ", ".join(rights.unreachable_owners(session, backup.details))
         if strangers and target.aside:
             raise StoreAccessError(
-                f"the login may hand nothing over to the owners {strangers}; in place, all owners and privileges would be lost",
-                fix="GRANT each of them to the login (WITH SET TRUE), or restore beside",
+                f"the login may not hand over to the owners {strangers} what is theirs; in place, all owners and privileges would be lost",
+                fix="GRANT each of them to the login (WITH SET TRUE) and let it own the schemas of what it owns, or restore beside",
             )
         if missing and target.aside:
             raise StoreAccessError(
@@ -167,7 +167,7 @@ class PostgresqlStore(PostgresqlServer):
                 fix="CREATE ROLE each of them (NOLOGIN is enough), or restore beside",
             )
         if strangers and not missing:
-            return f"owners and privileges are left out, because the login is no member of {strangers}"
+            return f"owners and privileges are left out, because the login may not hand over to {strangers} what is theirs"
         return f"owners and privileges are left out, because there is no role {missing}" if missing else "all of them"
 
     def _check_extensions(self, target: Target, backup: StoreBackup) -> str:
@@ -203,7 +203,7 @@ class PostgresqlStore(PostgresqlServer):
             with connect(target.conn_id, target.working) as session:
                 env = tool_environment(session)
             if refusal := tools.restore(clients, folder, jobs=self.spec.jobs, owners=owners, env=env):
-                _left_out(say, refusal)
+                _left_out(say, f"what perhaps only a superuser may create: {refusal}")
             with connect(target.conn_id, target.working) as session:
                 session.execute("ANALYZE")
 
