@@ -34,6 +34,7 @@ pytest_plugins = [
     "tests.integration.fixtures",
     "tests.integration.mysql_setting",
     "tests.integration.managed_postgresql",
+    "tests.integration.managed_mysql",
     "tests.integration.windows",
     "tests.integration.pitr_setting",
     "tests.integration.cosmosdb_marks",

@@ -13,7 +13,7 @@ from midtime.errors import CopyError
 from midtime.model.instants import run_suffix
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
-from midtime.model.topology.cloud import AnyCloudDatabase
+from midtime.model.topology.cloud import AnyCloudDatabase, CloudDatabase
 from midtime.model.topology.relational import Mysql
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores import compression
@@ -24,6 +24,7 @@ from midtime.stores.mysql import content, copying, databases, placing, programs,
 from midtime.stores.mysql.capture import ArmedDump, Snapshot, armed_dump
 from midtime.stores.mysql.checks import (
     RestoreChecks,
+    check_encrypted,
     check_grants,
     check_namespaces,
     check_programs,
@@ -60,6 +61,8 @@ class MysqlStore(CopiedStore):
     def questions(self) -> Iterator[Question]:
         """Connection, version, namespaces, engines, privileges, client tools. No staging: nothing stands on disk."""
         yield "is reachable", lambda: self._asked(check_server)
+        if isinstance(self.spec, CloudDatabase):
+            yield "is reached over TLS", lambda: self._asked(check_encrypted)
         yield "has every namespace", lambda: self._asked(check_namespaces)
         yield "grants us", lambda: self._asked(check_grants)
         yield "has only tables that one transaction can read", lambda: self._asked(check_tables)
