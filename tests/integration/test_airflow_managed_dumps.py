@@ -33,6 +33,7 @@ class AzureEngine(MysqlEngine):
         return managed(super().create(topology), managed_mysql.ENGINES["azure_mysql"])
 
 
+@pytest.mark.long  # of the plain engines it runs every time: beside them only the topology differs
 def test_the_main_path(installation: Installation) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(installation.stack.mariadb.bin_dir), prepend=":")
