@@ -41,6 +41,8 @@ pytest_plugins = [
     "tests.stack.fixtures",
     "tests.integration.fixtures",
     "tests.integration.mysql_setting",
+    "tests.integration.managed_postgresql",
+    "tests.integration.managed_mysql",
     "tests.integration.windows",
     "tests.integration.pitr_setting",
     "tests.integration.cosmosdb_marks",
