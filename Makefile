@@ -47,7 +47,7 @@ test-unit: $(STAMP) ## Tests that need no server
 	$(BIN)/python -m pytest --ignore=tests/integration -m "not long" --numprocesses=4
 
 test-integration: $(STAMP) ## Tests on real servers and a real Airflow
-	$(BIN)/python -m pytest tests/integration -m "not long and not alone" --numprocesses=2 --dist=loadgroup
+	$(BIN)/python -m pytest tests/integration -m "not long and not alone" --numprocesses=3 --dist=loadgroup
 	$(BIN)/python -m pytest tests/integration -m "not long and alone" --ignore=tests/integration/test_demo.py
 	$(BIN)/python -m pytest tests/integration/test_demo.py # beside no other test's servers
 

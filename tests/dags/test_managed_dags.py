@@ -36,6 +36,21 @@ stores:
   - {name: points, engine: dynamodb, region: ap-northeast-1, namespaces: [bank_b]}
   - {name: loans, engine: postgresql, conn_id: loans_db, namespaces: [bank_c]}
 """
+DUMPED = """
+name: dumped
+destination: file:///tmp/restore-points
+stores:
+  - {name: accounts, engine: aurora, method: dump, dialect: mysql, region: eu-west-1, cluster: c, data_conn_id: accounts_db, namespaces: [bank]}
+"""
+DUMPED_TWICE = """
+name: dumped-twice
+destination: file:///tmp/restore-points
+products: [{kind: scalardb-server, endpoints: {static: ["127.0.0.1:60053"]}}]
+scalardb: {coordinators: [{store: accounts}]}
+stores:
+  - {name: accounts, engine: rds, method: dump, dialect: postgresql, region: eu-west-1, instance: i, data_conn_id: accounts_db, namespaces: [bank]}
+  - {name: points, engine: rds, method: dump, dialect: mysql, region: eu-west-1, instance: j, data_conn_id: points_db, namespaces: [points]}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +58,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("topologies")
     (made / "cloud.yaml").write_text(CLOUD)
     (made / "both.yaml").write_text(BOTH)
+    (made / "dumped.yaml").write_text(DUMPED)
+    (made / "dumped-twice.yaml").write_text(DUMPED_TWICE)
     return made
 
 
@@ -77,6 +94,25 @@ def test_the_chain_of_a_mixture(dags: dict[str, Any]) -> None:
     assert found["midtime"] == ["mark_points", "publish"]
     assert found["mark_points"] == ["publish", "release"]
     assert dag.task_dict["pause"].captures == ["dump_accounts", "dump_loans"]
+
+
+def test_a_managed_database_that_is_dumped_needs_no_pause_and_no_mark(dags: dict[str, Any]) -> None:
+    assert edges(dags["dumped__backup"]) == {
+        "preflight": ["dump_accounts"],
+        "dump_accounts": ["midtime", "publish"],
+        "midtime": ["publish"],
+        "publish": ["done", "release"],
+        "release": [],
+        "done": [],
+    }
+    assert [asset.name for asset in dags["dumped__backup"].task_dict["publish"].outlets] == ["dumped__restore_points"]  # at once restorable
+    assert {"dumped__restore", "dumped__drill"} <= dags.keys()
+
+
+def test_two_of_them_are_captured_in_one_window(dags: dict[str, Any]) -> None:
+    tasks = dags["dumped-twice__backup"].task_dict
+    assert tasks["pause"].captures == ["dump_accounts", "dump_points"]
+    assert not [name for name in tasks if name.startswith("mark_")]
 
 
 def test_no_capture_is_before_a_coordinators_mark(dags: dict[str, Any]) -> None:

@@ -136,7 +136,7 @@ def empty_cosmos(cosmosdb_server: CosmosDB, tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.fixture
-def cosmos_bank(empty_cosmos: Bank, monkeypatch: pytest.MonkeyPatch) -> Bank:
+def still_cosmos_bank(empty_cosmos: Bank, monkeypatch: pytest.MonkeyPatch) -> Bank:
     empty_cosmos.make()
     log_in(empty_cosmos, monkeypatch)
     return empty_cosmos

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,19 +79,22 @@ class Shop(MarkedShop):
 
     def settings(self, account: str) -> dict[str, Any]:
         """All that is to be as it was."""
-        arm, where = self.server.arm, (self.server.GROUP, account)
-        said = arm.database_accounts.get(*where).as_dict()["properties"]
-        found: dict[str, Any] = {
-            key: said[key] for key in (*NETWORK, "consistencyPolicy", "isVirtualNetworkFilterEnabled", "networkAclBypass")
-        }
-        for of, names in CONTAINERS.items():
-            for name in names:
-                resource = arm.sql_resources.get_sql_container(*where, of, name).as_dict()["properties"]["resource"]
-                kept = {key: resource.get(key) for key in ("partitionKey", "indexingPolicy", "defaultTtl")}
-                lists = ("list_sql_stored_procedures", "list_sql_triggers", "list_sql_user_defined_functions")
-                scripts = [_plain(each) for call in lists for each in getattr(arm.sql_resources, call)(*where, of, name)]
-                found[f"{of}/{name}"] = {**kept, "scripts": scripts}
-        return found
+        return settings_of(self.server, account, CONTAINERS)
+
+
+def settings_of(server: CosmosDB, account: str, containers: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """All of an account that a restore loses, and that is put back; of each container by its full name."""
+    arm, where = server.arm, (server.GROUP, account)
+    said = arm.database_accounts.get(*where).as_dict()["properties"]
+    found: dict[str, Any] = {key: said[key] for key in (*NETWORK, "consistencyPolicy", "isVirtualNetworkFilterEnabled", "networkAclBypass")}
+    for of, names in containers.items():
+        for name in names:
+            resource = arm.sql_resources.get_sql_container(*where, of, name).as_dict()["properties"]["resource"]
+            kept = {key: resource.get(key) for key in ("partitionKey", "indexingPolicy", "defaultTtl")}
+            lists = ("list_sql_stored_procedures", "list_sql_triggers", "list_sql_user_defined_functions")
+            scripts = [_plain(each) for call in lists for each in getattr(arm.sql_resources, call)(*where, of, name)]
+            found[f"{of}/{name}"] = {**kept, "scripts": scripts}
+    return found
 
 
 def _body(resource: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from midtime.catalog import Catalog
@@ -24,9 +23,6 @@ ACCOUNTS, MARKS, FENCE = (f"{IN_DYNAMO}.{table}" for table in ("acct", "mark", "
 TOKEN = "the-session-token-of-a-role"
 BEHIND, QUICK = 900.0, 0.5
 """Seconds by which the histories lag: nothing of a backup is restorable, or all of it is at once."""
-
-_SHOWN = {"xcom": "value", "rendered_task_instance_fields": "rendered_fields", "hitl_detail": "body", "log": "extra", "dag_run": "conf"}
-"""Columns of Airflow's database that its UI shows."""
 
 
 @dataclass
@@ -77,21 +73,6 @@ class Sea:
     def pid(self, task: str) -> int:
         """The process of a task that runs (``faults.py`` writes it down)."""
         return int((self.installation.folder / "faults" / f"{NAME}.{task}.pid").read_text())
-
-    def where(self, text: str) -> set[str]:
-        """Where it can be read: logs of all tasks and components, whatever lies at the destination, Airflow's own database."""
-        stack = self.installation.stack
-        folders = (self.installation.folder, stack.directory)
-        files = [path for folder in folders for path in folder.rglob("*") if _is_read_by_people(path)]
-        found = {str(path) for path in files if text.encode() in path.read_bytes()}
-        for table, column in _SHOWN.items():
-            said = f"SELECT count(*) FROM {table} WHERE {column}::text LIKE %s"
-            found |= {table} if stack.metadata.execute(said, "airflow", (f"%{text}%",)) != [(0,)] else set()
-        return found
-
-
-def _is_read_by_people(path: Path) -> bool:
-    return path.suffix in (".log", ".json", ".yaml") and path.is_file()
 
 
 @contextmanager

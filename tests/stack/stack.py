@@ -45,6 +45,8 @@ IN_DYNAMO, BESIDE_DYNAMO = "bank_dynamo", "bank_beside_dynamo"
 DYNAMO_TABLES = tables_of((IN_DYNAMO, BESIDE_DYNAMO))
 IN_COSMOS, COSMOS_ACCOUNT = "bank_cosmos", "bank-live"
 """The namespace of a fifth ScalarDB, over a Cosmos DB account, with the Coordinator."""
+IN_AZURE, BESIDE_AZURE, AZURE_ACCOUNT = "bank_azure", "bank_beside_azure", "bank-azure-live"
+"""The namespaces of a sixth ScalarDB, over another account, with the Coordinator, and a PostgreSQL database."""
 
 
 class Stack:
@@ -280,6 +282,24 @@ class Stack:
         return self.bank_over(self.cosmos_scalardb, [IN_COSMOS])
 
     @cached_property
+    def azure_places(self) -> dict[str, Place]:
+        """Another account of that Azure, and a PostgreSQL database."""
+        self.bank_cosmosdb.make_account(AZURE_ACCOUNT)
+        return {IN_AZURE: Place(self.bank_cosmosdb, AZURE_ACCOUNT), **self.in_postgres(BESIDE_AZURE)}
+
+    @cached_property
+    def azure_scalardb(self) -> ScalarDB:
+        """ScalarDB Server over that account, with the Coordinator, and a PostgreSQL database; a table ``acct`` in either."""
+        schema, over = account_schema(*tables_of(self.azure_places)), over_databases(self.azure_places)
+        server = ScalarDBOverCosmos(self.processes, self.bank_cosmosdb, AZURE_ACCOUNT, schema, properties=over)
+        return self._started(server, ScalarDBOverCosmos.start)
+
+    @cached_property
+    def azure_bank(self) -> Bank:
+        """Over both; of few accounts, for every write is a request over HTTPS."""
+        return self._started(Bank(self.azure_scalardb.address, 10, tables_of(self.azure_places)), Bank.load)
+
+    @cached_property
     def bank(self) -> Bank:
         """The accounts, at rest: ``bank.start()`` sets them moving."""
         return self._started(Bank(self.scalardb.address, self._accounts), Bank.load)
@@ -313,8 +333,9 @@ class Stack:
         return self._started(local, LocalAirflow.start)
 
     def close(self) -> None:
-        """End everything, the last started first; nothing of it is left afterwards."""
+        """End everything at once: each takes seconds. Nothing of it is left afterwards."""
         try:
+            self.processes.signal_stop()
             while self._parts:
                 self._parts.pop().close()
         finally:

@@ -85,6 +85,11 @@ class TestExpired:
         assert days_later(2).id in retain(marked, days=200).kept
 
 
+ON_DISK = pytest.mark.parametrize("any_catalog", ["file", pytest.param("memory", marks=pytest.mark.long)], indirect=True)
+"""The same in memory takes three times as long, and is left to the long proofs."""
+
+
+@ON_DISK
 def test_killed_anywhere(any_catalog: Catalog) -> None:
     """At every operation on an object: what looks whole is whole, and the next run ends what this one began."""
     number = 0
@@ -142,6 +147,7 @@ class TestTwoAtOnce:
         assert any_catalog.folders() == [days_later(day).id for day in (99, 2, 1)]
         assert [entry.state for entry in any_catalog.entries()] == [State.RESTORABLE, State.EXPIRED, State.RESTORABLE], "one mark, no more"
 
+    @ON_DISK
     def test_anywhere(self, any_catalog: Catalog) -> None:
         """A whole second run, before each operation of the first one."""
         number = 0

@@ -46,7 +46,12 @@ def settled(catalog: Catalog, plan: Plan, got_it: bool) -> None:
     assert OLD in retain(catalog).removed or OLD not in catalog.folders(), "nothing keeps it for ever"
 
 
+ON_DISK = pytest.mark.parametrize("any_catalog", ["file", pytest.param("memory", marks=pytest.mark.long)], indirect=True)
+"""The same in memory takes three times as long, and is left to the long proofs."""
+
+
 class TestOneInTheMiddleOfTheOther:
+    @ON_DISK
     def test_a_restore_at_every_step_of_retention(self, any_catalog: Catalog) -> None:
         won = set()
         for number in count(1):
@@ -75,6 +80,7 @@ class TestOneInTheMiddleOfTheOther:
             objects.remove_tree(any_catalog.root)
         assert won == {True, False}
 
+    @ON_DISK
     def test_a_lease_at_every_step_of_ending_what_another_began(self, any_catalog: Catalog) -> None:
         """A restore has its lease for a moment before it finds the mark: what is half removed must not be given back to it."""
         for number in count(1):
@@ -120,6 +126,7 @@ class TestInTurns:
 
 
 class TestLostLease:
+    @ON_DISK
     def test_a_second_retention_at_every_step_of_one_that_stood_still(self, any_catalog: Catalog) -> None:
         """Its lease ran out; the second one and a restore have come and gone when it wakes."""
         for number in count(1):

@@ -6,9 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from midtime.errors import RequestError
+from midtime.model.topology.cloud import CloudDatabase
 
 if TYPE_CHECKING:
     from midtime.model.topology import Topology
+    from midtime.model.topology.model import AnyStore
     from midtime.stores.base import Store
     from midtime.stores.copied import CopiedStore
     from midtime.stores.managed import ManagedStore
@@ -25,7 +27,7 @@ ENGINES = {
     ("azure_postgresql", "pitr"): "midtime.stores.azure_database.store:AzureDatabaseStore",
     ("azure_mysql", "pitr"): "midtime.stores.azure_database.store:AzureDatabaseStore",
 }
-"""(engine, method) -> module:class."""
+"""(engine, method) -> module:class. ``dump`` of a managed service is its dialect's, see :func:`_kind`."""
 
 
 def open_store(topology: Topology, name: str) -> Store:
@@ -41,7 +43,7 @@ def open_store(topology: Topology, name: str) -> Store:
             fix="put it back into the topology file; it has " + ", ".join(store.name for store in topology.stores),
         ) from None
     try:
-        module, _, attribute = ENGINES[spec.engine, spec.method].partition(":")
+        module, _, attribute = ENGINES[_kind(spec)].partition(":")
     except KeyError:
         raise RequestError(
             f"store {name!r} of {topology.name}: engine {spec.engine}, method {spec.method} is not supported yet",
@@ -49,6 +51,11 @@ def open_store(topology: Topology, name: str) -> Store:
         ) from None
     store: Store = getattr(import_module(module), attribute)(topology, name)
     return store
+
+
+def _kind(spec: AnyStore) -> tuple[str, str]:
+    """A managed service is dumped as any server of the dialect that it speaks."""
+    return (spec.speaks if spec.method == "dump" and isinstance(spec, CloudDatabase) else spec.engine, spec.method)
 
 
 def open_copied(topology: Topology, name: str) -> CopiedStore:

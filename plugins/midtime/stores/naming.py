@@ -36,12 +36,12 @@ def airflow_connection(conn_id: str) -> Connection | None:
 def where_to(wish: TargetWish, *, store: str, conn_id: str, drill: bool) -> tuple[str, str | None]:
     """(connection, name or None) of what a wish's ``to`` means. A misspelt connection must not become a name on the live server.
 
-    :param conn_id: the store's own connection
+    :param conn_id: the store's own connection to its data
     :raises RequestError: a drill's target is no connection
     :raises StoreAccessError: not even the store's own connection can be read, so nothing can be said about the other
     """
     if wish.to is None or airflow_connection(wish.to):
-        return wish.to or wish.conn_id or conn_id, None
+        return wish.to or wish.data_conn_id or wish.conn_id or conn_id, None
     if airflow_connection(conn_id) is None:
         raise StoreAccessError(f"there is no Airflow connection {conn_id!r}", fix="check Airflow's connections and secrets back end")
     if drill:
@@ -49,7 +49,7 @@ def where_to(wish: TargetWish, *, store: str, conn_id: str, drill: bool) -> tupl
             f"the drill target of store {store!r} is {wish.to!r}, and there is no such Airflow connection",
             fix="create that connection; to drill on the store's own server, leave the target out",
         )
-    return wish.conn_id or conn_id, wish.to
+    return wish.data_conn_id or wish.conn_id or conn_id, wish.to
 
 
 def working_name(store: str, run: str) -> str:

@@ -55,6 +55,12 @@ class TestPauseIsDerived:
         assert topology.shape == "single_rdb"
         assert topology.pause_set == ()
 
+    @pytest.mark.parametrize("engine", ["rds", "aurora", "azure_postgresql", "azure_mysql"])
+    def test_a_managed_one_that_is_dumped_is_captured(self, engine: str) -> None:
+        """No clock is involved, and nothing has to become restorable."""
+        dumped = build(store(engine, method="dump", namespaces=["n"]))
+        assert (dumped.shape, dumped.point_in_time, dumped.stores[0].captured) == ("single_rdb", False, True)
+
     @pytest.mark.parametrize("engine", NOSQL)
     def test_nosql_needs_one(self, engine: str) -> None:
         topology = build(store(engine), products=[CLUSTER])
@@ -222,6 +228,28 @@ class TestReferences:
         with refused("does not fit engine postgresql", "database"):
             two(drill={"targets": {"postgresql": {"prefix": "drill_"}}})
 
+    @pytest.mark.parametrize("engine", ["rds", "aurora", "azure_postgresql", "azure_mysql"])
+    @pytest.mark.parametrize("target", [{"conn_id": "aws_other"}, {"name": "copy"}, {"path": "/x"}])
+    def test_a_dump_makes_no_server(self, engine: str, target: dict[str, str]) -> None:
+        """And its ``conn_id`` would be of the control plane, which nobody asks."""
+        with refused(f"does not fit engine {engine}", "data_conn_id"):
+            build(store(engine, method="dump", namespaces=["n"]), drill={"targets": {store(engine)["name"]: target}})
+
+    @pytest.mark.parametrize(
+        ("engine", "fits", "others"),
+        [
+            ("rds", "database", "prefix"),
+            ("aurora", "prefix", "database"),
+            ("azure_postgresql", "database", "prefix"),
+            ("azure_mysql", "prefix", "database"),
+        ],
+    )
+    def test_targets_of_a_dump_are_those_of_its_dialect(self, engine: str, fits: str, others: str) -> None:
+        made = store(engine, method="dump", namespaces=["n"])
+        assert build(made, drill={"targets": {made["name"]: {"data_conn_id": "drill", fits: "x"}}})
+        with refused(f"does not fit engine {engine}", fits):
+            build(made, drill={"targets": {made["name"]: {others: "x"}}})
+
     def test_targets(self) -> None:
         targets = two(drill={"targets": {"postgresql": "drill_pg", "mysql": {"prefix": "drill_"}}}).drill.targets
         assert targets == {"postgresql": Target(to="drill_pg"), "mysql": Target(prefix="drill_")}
@@ -265,6 +293,8 @@ class TestEngines:
             ("rds", {"method": "dump", "data_conn_id": None}, "needs `data_conn_id`"),
             ("aurora", {"method": "dump"}, "needs `namespaces`"),
             ("azure_mysql", {"jobs": 4}, "belongs to `method: dump`"),
+            ("azure_mysql", {"method": "dump", "namespaces": ["b"], "database": "b"}, "`namespaces` says which"),
+            ("azure_postgresql", {"method": "dump", "client": "mysqldump"}, "dump client for MySQL"),
             ("postgresql", {"conn_id": "postgres://u:p@h/d"}, "Airflow connection"),
             ("postgresql", {"namespaces": ["a", "a"]}, "twice"),
             ("postgresql", {"client_path": "bin"}, "absolute path"),

@@ -95,6 +95,8 @@ def test_each_once() -> None:
             {"backup_azure": "wasb", "azure_default": "azure", "files_pg": "postgres", "payouts_mysql": "mysql", "claims_ssh": "ssh"},
         ),
         ("rds", {"aws_default": "aws"}),
+        ("aurora-dump", {"backup_s3": "aws", "wallet_mysql": "mysql", "drill_mysql": "mysql"}),
+        ("azure-dump", {"backup_azure": "wasb", "policies_pg": "postgres", "drill_pg": "postgres"}),
         ("sqlite", {}),
         ("two-phase-commit", {"backup_s3": "aws", "orders_db": "postgres", "payments_db": "postgres"}),
     ],

@@ -6,8 +6,12 @@ import pytest
 
 from midtime import stores
 from midtime.errors import RequestError
+from midtime.model.topology import Target as TargetWish
 from midtime.stores import ENGINES, open_copied, open_managed, open_store
 from midtime.stores.base import Check, Target, ask
+from midtime.stores.copied import CopiedStore
+from midtime.stores.mysql.store import MysqlStore
+from midtime.stores.postgresql.store import PostgresqlStore
 from tests.unit.builders import LEDGER, topology
 from tests.unit.fakes import FakeManagedStore, FakeStore
 
@@ -37,6 +41,35 @@ def test_an_engine_that_is_not_there_yet() -> None:
     with pytest.raises(RequestError, match="engine aurora, method pitr is not supported yet") as caught:
         open_store(bank, "points")
     assert "postgresql (dump)" in caught.value.fix
+
+
+SUBSCRIPTION = {"subscription_id": "00000000-0000-0000-0000-000000000000", "resource_group": "g", "server": "s"}
+DUMPED = [
+    ("rds", {"dialect": "postgresql", "region": "eu-west-1", "instance": "i"}, PostgresqlStore),
+    ("rds", {"dialect": "mysql", "region": "eu-west-1", "instance": "i"}, MysqlStore),
+    ("aurora", {"dialect": "postgresql", "region": "eu-west-1", "cluster": "c"}, PostgresqlStore),
+    ("aurora", {"dialect": "mysql", "region": "eu-west-1", "cluster": "c"}, MysqlStore),
+    ("azure_postgresql", SUBSCRIPTION, PostgresqlStore),
+    ("azure_mysql", SUBSCRIPTION, MysqlStore),
+]
+
+
+@pytest.mark.parametrize(("engine", "keys", "kind"), DUMPED)
+def test_a_managed_database_is_dumped_as_any_other_of_its_dialect(engine: str, keys: dict[str, str], kind: type[CopiedStore]) -> None:
+    """Through the connection to its data; the one that governs it is never opened."""
+    spec = {
+        "name": "accounts",
+        "engine": engine,
+        "method": "dump",
+        "conn_id": "control",
+        "data_conn_id": "data",
+        "namespaces": ["n"],
+        **keys,
+    }
+    store = open_copied(topology(stores=[spec]), "accounts")
+    assert type(store) is kind
+    assert store.target(None, run="abc123", drill=True, in_place=False).conn_id == "data"
+    assert store.target(TargetWish(data_conn_id="other"), run="abc123", drill=True, in_place=False).conn_id == "other"
 
 
 def test_two_families(monkeypatch: pytest.MonkeyPatch) -> None:

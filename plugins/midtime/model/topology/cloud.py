@@ -12,6 +12,8 @@ from midtime.model.topology.commands import Action
 from midtime.model.topology.store import DumpKeys, ManagedKeys, MysqlClient, Region, StoreBase, SubscriptionId
 
 _DATA = "Airflow connection (`postgres` or `mysql`) to the database itself: clock, fence rows, verification, dump."
+DUMP_TARGETS = {"postgresql": frozenset({"data_conn_id", "database"}), "mysql": frozenset({"data_conn_id", "prefix"})}
+"""By dialect: what a target of a dump may say, beside the plain-text form."""
 _METHOD = "`pitr`: the service's own point-in-time restore. `dump`: a dump through `data_conn_id`, for a copy outside the cloud."
 
 
@@ -104,14 +106,36 @@ class CloudDatabase(ManagedKeys, DumpKeys, StoreBase):
     endpoint: ServiceUrl | None = Field(default=None, description="Address of the service, if not the cloud's own.")
 
     @property
+    def speaks(self) -> str:
+        """The dialect."""
+        return str(getattr(self, "dialect", ""))
+
+    @property
     def lists_namespaces(self) -> bool:
         """A MySQL dump is told which databases to take; everything else goes by the whole instance or database."""
-        return self.method == "dump" and getattr(self, "dialect", "") == "mysql"
+        return self.method == "dump" and self.speaks == "mysql"
+
+    @property
+    def fitting_targets(self) -> frozenset[str]:
+        """A dump goes into databases that are there already: a server, its class or its network is nothing that it makes."""
+        return DUMP_TARGETS[self.speaks] if self.method == "dump" else self.target_keys
+
+    @property
+    def wished(self) -> str:
+        """With `method: dump` what the plain engine of the same dialect takes."""
+        named = "what the new databases' names begin with" if self.lists_namespaces else "the new database's name"
+        return f"a connection, or {named}"
 
     @model_validator(mode="after")
-    def _dump_needs_connection(self) -> Self:
-        if self.method == "dump" and self.data_conn_id is None:
+    def _dumped(self) -> Self:
+        if self.method != "dump":
+            return self
+        if self.data_conn_id is None:
             broken("`method: dump` needs `data_conn_id`, a connection to the database itself")
+        if self.speaks == "mysql" and self.database is not None:
+            broken("is not for MySQL: `namespaces` says which databases are dumped", "database")
+        if self.speaks != "mysql" and "client" in self.model_fields_set:
+            broken("is the dump client for MySQL, and this database is none", "client")
         return self
 
 
@@ -184,3 +208,6 @@ class AzureMysql(AzureDatabase):
     restorable_after: PositiveDuration = Field(
         default=parse_duration("10m"), description="Age at which a midtime counts as restorable; Azure has no field that says so."
     )
+
+
+AnyCloudDatabase = Rds | Aurora | AzurePostgresql | AzureMysql

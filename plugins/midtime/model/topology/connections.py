@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from midtime.model.topology.base import Section
 from midtime.model.topology.cassandra import SshAccess
+from midtime.model.topology.cloud import CloudDatabase
 from midtime.model.topology.model import AnyStore, Topology
 from midtime.model.topology.plan import Notification
 from midtime.model.topology.targets import Target
@@ -23,7 +24,7 @@ _CONTROL = {
     **dict.fromkeys(("cosmosdb", "azure_postgresql", "azure_mysql"), "azure"),
 }
 _TO_IS_A_CONNECTION = frozenset({"postgresql", "mysql", "cassandra"})
-"""Elsewhere a drill target's ``to`` is a name in the cloud, a prefix or a file."""
+"""Elsewhere a drill target's ``to`` is a name in the cloud, a prefix or a file; but of what a managed service has dumped."""
 _DIALECTS = {"postgresql": "postgres", "mysql": "mysql"}
 
 
@@ -58,9 +59,12 @@ def _of_all(topology: Topology) -> Iterator[NeededConnection]:
 
 def _of(section: Section, where: str, store: AnyStore | None) -> Iterator[NeededConnection]:
     """What a section names, and all sections in it."""
-    if isinstance(section, Target) and section.to and store and store.engine in _TO_IS_A_CONNECTION:
-        yield NeededConnection(section.to, _type("conn_id", section, store), where)
+    dumped = isinstance(store, CloudDatabase) and store.method == "dump"
+    if isinstance(section, Target) and section.to and store and (dumped or store.engine in _TO_IS_A_CONNECTION):
+        yield NeededConnection(section.to, _type("data_conn_id" if dumped else "conn_id", section, store), where)
     for key in type(section).model_fields:
+        if dumped and key == "conn_id":
+            continue  # the control plane: a dump asks the database only
         value = getattr(section, key)
         for each in value if isinstance(value, tuple) else (value,):
             if isinstance(each, Section):

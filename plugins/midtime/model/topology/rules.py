@@ -159,7 +159,7 @@ def _targets(topology: Topology) -> Iterator[BrokenRule]:
     engines = {store.name: store for store in topology.stores}
     for name, target in topology.drill.targets.items():
         if name in engines:
-            yield from _target(("drill", "targets", name), target, engines[name].engine, engines[name].target_keys)
+            yield from _target(("drill", "targets", name), target, engines[name].engine, engines[name].fitting_targets)
 
 
 def _target(key: Key, target: Target, engine: str, allowed: frozenset[str]) -> Iterator[BrokenRule]:

@@ -45,6 +45,16 @@ class StoreBase(Section):
         return self
 
     @property
+    def fitting_targets(self) -> frozenset[str]:
+        """Those of :attr:`target_keys` that make sense with the store's method."""
+        return self.target_keys
+
+    @property
+    def data_connection(self) -> str:
+        """Airflow connection through which the data themselves are read and written; a managed service's `conn_id` only governs it."""
+        return getattr(self, "data_conn_id", None) or getattr(self, "conn_id", None) or ""
+
+    @property
     def wished(self) -> str:
         """What a run's `targets` may say of it, in words."""
         return "a connection, or the new database's name"

@@ -21,7 +21,9 @@ class Target(Section):
     )
     conn_id: ConnId | None = Field(default=None, description="Airflow connection to restore through. Default: the store's.")
     data_conn_id: ConnId | None = Field(
-        default=None, description="Airflow connection to the restored items (DynamoDB), beside a `conn_id` of its own. Default: that one."
+        default=None,
+        description="Airflow connection to the restored items (DynamoDB), beside a `conn_id` of its own. Default: that one. "
+        "Of a dump of a managed database (RDS, Aurora, Azure): to the server that it is restored into. Default: the store's.",
     )
     database: Text | None = Field(default=None, description="Name of the restored database (PostgreSQL). Default: generated.")
     prefix: Text | None = Field(

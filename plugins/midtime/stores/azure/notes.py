@@ -31,8 +31,12 @@ class Progress(Sealed):
     """What was restored was whole: what fails from then on is a change of it."""
     seen: bool = False
     """It was to be seen, be it half made: should it be gone, somebody has deleted it, and nobody asks for it again."""
-    settled_at: Instant | None = None
-    """Since when what the restore has lost is put back: it need not be read again at every look."""
+    settled: bool = False
+    """What the restore has lost is put back: it need not be read again at every look."""
+    by_command: bool = False
+    """But for what a command of the user's puts back."""
+    rules_at: Instant | None = None
+    """When the network rules were asked for last."""
     operations: tuple[Operation, ...] = ()
     asked: dict[str, int] = {}
     """How often, by change."""

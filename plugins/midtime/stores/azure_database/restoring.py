@@ -106,7 +106,7 @@ class Restoring:
             raise self._failed(f"it is in state {found.state}")
         if left := unsettled(found):
             return self.waiting(left)
-        if not self._progress.settled_at and (left := self._afterwards(found)):
+        if not self._progress.settled and (left := self._afterwards(found)):
             return self.waiting(left)
         if left := self._closed(found):
             return self.waiting(left)
@@ -197,7 +197,7 @@ class Restoring:
             restart_changes(azure, note, now)
         ):
             return left
-        self.notes.say(self._progress.model_copy(update={"settled_at": utc_now(), "there": True}))
+        self.notes.say(self._progress.model_copy(update={"settled": True, "there": True, "rules_at": utc_now()}))
         return ""
 
     def _closed(self, found: Standing) -> str:
@@ -210,7 +210,7 @@ class Restoring:
         try:
             self.data.reach(found.address)
         except (StoreAccessError, StoreUnreachableError) as error:
-            if utc_now() - (self._progress.settled_at or utc_now()) > OPENS_WITHIN and isinstance(error, StoreAccessError):
+            if utc_now() - (self._progress.rules_at or utc_now()) > OPENS_WITHIN and isinstance(error, StoreAccessError):
                 raise
             return (
                 f"it has the network of {self.note.marked.server}, and does not let this worker in: see to its private endpoint, its DNS name, or a "

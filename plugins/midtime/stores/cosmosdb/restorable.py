@@ -29,7 +29,7 @@ def restorable(azure: Azure, backup: StoreBackup, passed: Collection[str]) -> Re
     :raises StoreError: it does not say
     """
     marked: Mapping[str, str] = backup.details["containers"]
-    azure = _marked_account(azure, backup)
+    azure = marked_account(azure, backup)
     found = _require_same(azure, backup, marked)
     done = set(passed) & set(marked)
     left = [each for each in found if each.full_name in marked and each.full_name not in done]
@@ -42,7 +42,7 @@ def restorable(azure: Azure, backup: StoreBackup, passed: Collection[str]) -> Re
     return Restorable(False, f"{behind}; {name} {why}", tuple(sorted(done)))
 
 
-def _marked_account(azure: Azure, backup: StoreBackup) -> Azure:
+def marked_account(azure: Azure, backup: StoreBackup) -> Azure:
     """The clients of the account that was marked: after a cut-over the topology names the one that followed it."""
     said = {"subscription_id": backup.details["subscription"], **{key: backup.details[key] for key in ("resource_group", "account")}}
     if {key: getattr(azure.spec, key) for key in said} == said:

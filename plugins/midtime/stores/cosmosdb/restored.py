@@ -46,8 +46,8 @@ class RestoredAccount:
         ]
 
     def _unmarked(self) -> Iterator[str]:
-        """Tables of the store's namespaces that ScalarDB had at the instant."""
-        own = self.topology.all_namespaces(self.azure.store)
+        """Tables of the namespaces that were marked, which ScalarDB had at the instant."""
+        own = {each.name for each in self.note.marked.databases}
         yield from ("/".join(table) for table in sorted(self._shapes) if table[0] in own and table not in self.tables)
 
     def setting_differences(self) -> Sequence[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any
 
 from azure.mgmt.cosmosdb import models
@@ -27,7 +28,7 @@ from midtime.stores.azure.standing import SOURCE_TAG, TOPOLOGY_TAG
 from midtime.stores.base import Say, Shelf, Target, Waiting
 from midtime.stores.cosmosdb import indexing, repairing
 from midtime.stores.cosmosdb.azure import Azure
-from midtime.stores.cosmosdb.copied import read_copy
+from midtime.stores.cosmosdb.copied import Copied, read_copy
 from midtime.stores.cosmosdb.notes import Copy, Notes
 from midtime.stores.cosmosdb.putting import account_changes, is_open, script_changes, throughput_changes
 from midtime.stores.cosmosdb.settings import MarkedAccount
@@ -97,8 +98,9 @@ class Restoring:
         if left := self.putting.under_way(there=found.state == "Succeeded") or unsettled(found):
             return self.waiting(left)
         if left := self.putting.make(account_changes(self.azure, self.note, found)):
+            self._say(rules_at=utc_now())
             return self.waiting(left)
-        if not (progress and progress.settled_at) and (left := self._afterwards()):
+        if not self._settled and (left := self._afterwards()):
             return self.waiting(left)
         if left := self._indexing():
             return self.waiting(left)
@@ -185,26 +187,40 @@ class Restoring:
 
     def _afterwards(self) -> str:
         """A few calls for each container, until nothing is left to be done."""
+        copied = self._whole()
+        if left := self.putting.make([*throughput_changes(self.azure, self.note, copied), *script_changes(self.azure, self.note, copied)]):
+            return left
+        self._say(settled=True, by_command=bool(self.azure.spec.repair), there=True)
+        return ""
+
+    @property
+    def _settled(self) -> bool:
+        """And nobody has taken the command out of the topology since, or put one in."""
+        progress = self._progress
+        return progress.settled and progress.by_command == bool(self.azure.spec.repair)
+
+    def _whole(self) -> Copied:
         copied = read_copy(self.azure, self.note)
         if missing := copied.missing(self.note):
             said = f"{listed(missing)} {'is' if len(missing) == 1 else 'are'} not in account {self.note.account}"
             raise RestoreFailedError(f"store {self.azure.store}: {said}, which is said to be restored", fix="start a new run")
-        if left := self.putting.make([*throughput_changes(self.azure, self.note, copied), *script_changes(self.azure, self.note, copied)]):
-            return left
-        self.notes.say(self._progress.model_copy(update={"settled_at": utc_now(), "there": True}))
-        return ""
+        return copied
 
     def _indexing(self) -> str:
         """The first thing that needs the account's data.
 
-        :raises StoreAccessError: ARM gives no key; or the account is open to all, and refuses for longer than its rules take
+        :raises StoreAccessError: ARM gives no key; or the account refuses it, or everybody, for longer than its rules take
+        :raises RestoreFailedError: a container is gone
         """
         reached = self.azure.reached(self.note.resource_group, self.note.account)
         try:
             return indexing.left(self.azure.store, self.azure.data_at(*reached), self.note)
         except (StoreAccessError, StoreUnreachableError) as error:
-            settled_at = self._progress.settled_at or utc_now()
-            if is_open(self.note) and utc_now() - settled_at > OPENS_WITHIN:
+            status = getattr(error.__cause__, "status_code", None)
+            if status == HTTPStatus.NOT_FOUND:
+                self._whole()
+            for_long = utc_now() - (self._progress.rules_at or self.note.began_at) > OPENS_WITHIN
+            if for_long and (is_open(self.note) or status not in (None, HTTPStatus.FORBIDDEN)):
                 raise
             return (
                 f"it has the network rules of {self.note.marked.account}, and does not let this worker in: give it a private endpoint, or a rule "
@@ -214,11 +230,14 @@ class Restoring:
     def _repair(self) -> None:
         """By the user's own command, which needs the account's data, too."""
         if self.azure.spec.repair:
-            repairing.repair(self.azure, self.note, read_copy(self.azure, self.note), self.say)
+            repairing.repair(self.azure, self.note, self._whole(), self.say)
 
     @property
     def _progress(self) -> Progress:
         return self.notes.progress() or Progress(at=utc_now())
+
+    def _say(self, **found: Any) -> None:
+        self.notes.say(self._progress.model_copy(update=found))
 
     def waiting(self, detail: str) -> Waiting:
         """Look again later."""

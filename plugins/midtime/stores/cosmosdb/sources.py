@@ -53,6 +53,9 @@ def require_restorable(azure: Azure, source: Source) -> Kept:
     there = _then(azure, kept, source)
     if missing := [name for name in source.containers if name not in there]:
         raise _never(azure, f"{listed(missing)} {'was' if len(missing) == 1 else 'were'} not there then", source)
+    if dropped := sorted(name for name in there.difference(source.containers) if name.partition("/")[0] in source.databases):
+        was = "was" if len(dropped) == 1 else "were"
+        raise _never(azure, f"{listed(dropped)} {was} there then, and dropped before the mark", source)
     return kept
 
 

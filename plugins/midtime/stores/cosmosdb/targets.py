@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, cast
 
-from midtime.errors import RequestError, StoreAccessError, TargetExistsError
+from midtime.errors import RequestError, StoreAccessError, StoreUnreachableError, TargetExistsError
 from midtime.model.instants import to_rfc3339
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
@@ -17,10 +17,14 @@ from midtime.stores.azure.refusals import azure_errors
 from midtime.stores.base import WILL_BE, Question, Target
 from midtime.stores.cosmosdb.accounts import folded
 from midtime.stores.cosmosdb.azure import Azure
+from midtime.stores.cosmosdb.backups import latest
+from midtime.stores.cosmosdb.containers import containers_of
 from midtime.stores.cosmosdb.notes import Notes
+from midtime.stores.cosmosdb.restorable import marked_account
 from midtime.stores.cosmosdb.rights import require_rights
 from midtime.stores.cosmosdb.sources import Source, require_restorable
 from midtime.stores.cosmosdb.standing import require_ours, standing
+from midtime.stores.each import of_each
 from midtime.stores.naming import fit, working_name
 
 LONGEST = 44
@@ -124,7 +128,21 @@ class RestoreChecks:
         kept = require_restorable(self.azure, self.source)
         if kept.deleted_at:
             return f"to {to_rfc3339(self.source.instant)}; the account was deleted at {to_rfc3339(kept.deleted_at)}, and is kept still"
+        if folded(self.region) != folded(self.backup.details["region"]):
+            self._reaches()
         return f"to {to_rfc3339(self.source.instant)}, in {self.region}"
+
+    def _reaches(self) -> None:
+        """The backups of a region that is not written are others than those that made the restore point restorable."""
+        azure, marked = marked_account(self.azure, self.backup), self.backup.details["containers"]
+        found = [each for each in containers_of(azure, self.source.databases) if each.full_name in marked]
+        reached = zip(found, of_each(found, lambda each: latest(azure, each, self.region)), strict=True)
+        if behind := [f"{each.full_name} (up to {to_rfc3339(at)})" for each, at in reached if at < self.source.instant]:
+            raise StoreUnreachableError(
+                f"store {self.azure.store}: the backups of {behind[0]}{' and others' if len(behind) > 1 else ''} in {self.region} do not reach "
+                f"{to_rfc3339(self.source.instant)} yet",
+                fix="try again in minutes, or let the drill's target name the region that is written",
+            )
 
     def _will_be(self) -> str:
         name = self.target.final

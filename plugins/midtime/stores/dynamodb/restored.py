@@ -17,7 +17,7 @@ from midtime.stores.dynamodb.copies import Standing, require_ours, standings
 from midtime.stores.dynamodb.notes import Copies, Notes
 from midtime.stores.dynamodb.records import DynamodbCoordinator, DynamodbRecords, Names, Shape, shapes
 from midtime.stores.dynamodb.scanning import get_items, plain
-from midtime.stores.dynamodb.tables import METADATA, beginnings
+from midtime.stores.dynamodb.tables import METADATA
 from midtime.stores.fences import Place
 from midtime.stores.scalardb_records import Table
 from midtime.verify.records import FENCE_TABLE
@@ -46,8 +46,9 @@ class RestoredTables:
         ]
 
     def _unmarked(self) -> Iterator[str]:
-        """Tables of the store's namespaces that ScalarDB had at the instant."""
-        begins, prefix = beginnings(self.topology, self.aws.store), self.names.prefix
+        """Tables of the namespaces that were marked, which ScalarDB had at the instant."""
+        prefix = self.names.prefix
+        begins = tuple({_beginning(each.name, prefix) for each in self.notes.marked.tables})
         for namespace, table in self._shapes:
             spelled = [f"{namespace}.{table}", f"{prefix}{namespace}.{table}"]  # old versions leave the prefix out
             if not any(name in self.names.present for name in spelled):
@@ -97,6 +98,12 @@ class RestoredTables:
     @property
     def _coordinator_namespaces(self) -> tuple[str, ...]:
         return self.topology.coordinator_namespaces(self.aws.store)
+
+
+def _beginning(name: str, prefix: str) -> str:
+    """Of all the names of its namespace."""
+    namespace, dot, _ = name.removeprefix(prefix).partition(".")
+    return f"{prefix if name.startswith(prefix) else ''}{namespace}{dot}"
 
 
 @contextmanager

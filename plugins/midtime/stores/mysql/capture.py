@@ -255,6 +255,7 @@ def describe(session: Session, databases: Sequence[str]) -> dict[str, Any]:
     """What the dump of tables does not say."""
     return {
         "databases": content.described(session, databases),
+        "folds_names": content.folds_names(session),
         "shapes": content.shapes(session, {name: name for name in databases}),
         "programs": [program.to_dict() for program in programs.read(session, databases)],
     }

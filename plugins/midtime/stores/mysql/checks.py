@@ -9,6 +9,7 @@ from uuid import uuid4
 from midtime.errors import StoreAccessError, TargetExistsError, ToolError
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
+from midtime.model.topology.cloud import AnyCloudDatabase
 from midtime.model.topology.relational import Mysql
 from midtime.model.words import counted
 from midtime.stores.base import WILL_BE, Question, Target
@@ -50,8 +51,9 @@ def check_namespaces(session: Session, topology: Topology, store: str) -> str:
     wanted = topology.all_namespaces(store)
     found = {each["name"] for each in content.described(session, wanted)}
     if missing := [name for name in wanted if name not in found]:
+        lower = " (the server writes all names in small letters)" if content.folds_names(session) else ""
         raise StoreAccessError(
-            f"{session.where} has no database {', '.join(missing)}, or the login may not see it",
+            f"{session.where} has no database {', '.join(missing)}{lower}, or the login may not see it",
             fix="correct namespaces, coordinators or metadata_namespace of the topology, or the login's privileges",
         )
     for namespace in topology.coordinator_namespaces(store):
@@ -91,7 +93,7 @@ def check_tables(session: Session, topology: Topology, store: str) -> str:
             f"the dump client would round the FLOAT columns {', '.join(floats[:10])} to six digits",
             fix="make them DOUBLE (ScalarDB's own tables have no FLOAT columns)",
         )
-    spec = cast(Mysql, topology.store(store))
+    spec = cast("Mysql | AnyCloudDatabase", topology.store(store))
     if not session.mariadb and spec.client == "mariadb-dump" and (columns := [".".join(row) for row in session.about(_GENERATED, names)]):
         raise StoreAccessError(
             f"MariaDB's client would write values for the generated columns {', '.join(columns[:10])}, which MySQL does not take back",
@@ -116,6 +118,17 @@ def check_programs(session: Session, topology: Topology, store: str) -> str:
     if bad := programs.broken(session, found):
         return f"these do not work now, so a restore will leave them out: {', '.join(program.label for program in bad)}"
     return ", ".join(program.label for program in found[:5]) or "there are none"
+
+
+def check_encrypted(session: Session, *_: object) -> str:
+    """Whether what a managed service sends us is encrypted on its way; the dump client does as the driver does."""
+    if session.encrypted:
+        return "TLS"
+    if session.login.extra.get("ssl_disabled"):
+        return "NOT ENCRYPTED, as the connection says (ssl_disabled)"
+    raise StoreAccessError(
+        f"{session.where} was reached without TLS", fix="set ssl_ca and ssl_verify_identity in the data connection's extras"
+    )
 
 
 def check_rights(target: Target) -> str:
@@ -160,7 +173,19 @@ class RestoreChecks:
                 raise StoreAccessError(
                     f"{session.where} is {session.family}, and the dump was taken on {self.backup.server}", fix="restore to the same family"
                 )
-        return answer
+            return answer + self._spelling(session)
+
+    def _spelling(self, session: Session) -> str:
+        """Azure writes names in small letters by default, RDS as they come."""
+        folds = content.folds_names(session)
+        tables = (table.name.partition(".")[2] for table in self.backup.tables)
+        if folds and (capital := [name for name in (*self.final.values(), *tables) if name != name.lower()]):
+            raise StoreAccessError(
+                f"{session.where} would write {', '.join(sorted(capital)[:10])} in small letters (lower_case_table_names = 1)",
+                fix="restore to a server with lower_case_table_names = 0; it is set when a server is made",
+            )
+        changes = self.backup.details.get("folds_names", folds) and not folds
+        return ", where capital letters in names count, as they did not on the original" if changes else ""
 
     def _longest_row(self) -> str:
         longest = int(self.backup.details.get("longest_row", 0))
@@ -206,6 +231,27 @@ class RestoreChecks:
         return f"{names}, replacing the live ones, which are kept as {', '.join(self.aside.values())}" if live else names
 
     def _programs(self) -> str:
+        answer, refusal = self._movable(), self._trigger_refused()
+        if refusal and self.target.final != self.target.working:
+            raise StoreAccessError(
+                f"the login may create no trigger and no function, so the copy would lack the original's: {refusal}",
+                fix="set log_bin_trust_function_creators = 1 on the target for the time of the restore (its parameter group or server parameters)",
+            )
+        return f"{answer}; the drill leaves triggers and functions out: {refusal}" if refusal else answer
+
+    def _trigger_refused(self) -> str:
+        """What the server says to a trigger; nothing if it lets us, or if none has to be created. A managed one logs and lends no SUPER."""
+        with connect(self.target.conn_id) as session:
+            there = programs.names(session, list(self.final.values()))
+            moved = [program.moved(self.final, live=False) for program in movable_programs(self.backup, self.final)]
+            if not [each for each in moved if each.kind in ("TRIGGER", "FUNCTION") and (each.kind, each.database, each.name) not in there]:
+                return ""
+            name = self.target.working.replace("*", f"probe_{uuid4().hex[:12]}")
+            said: list[str] = []
+            databases.probe(session, name, lambda: said.extend(programs.trigger_refused(session, name, "probed")))
+            return said[0] if said else ""
+
+    def _movable(self) -> str:
         every = [Program.from_dict(body) for body in self.backup.details["programs"]]
         kept = movable_programs(self.backup, self.final)
         if left_out := [program.label for program in every if program not in kept]:

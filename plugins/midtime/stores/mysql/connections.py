@@ -95,6 +95,11 @@ class Session:
         """As the server says it: ``11.4.5-MariaDB-log``, ``8.0.36``."""
         return str(self.value("SELECT VERSION()"))
 
+    @cached_property
+    def encrypted(self) -> bool:
+        """Whether this session is; asked of the server."""
+        return bool(self.rows("SHOW SESSION STATUS LIKE 'Ssl_cipher'")[0][1])
+
     @property
     def mariadb(self) -> bool:
         """MariaDB, or MySQL."""

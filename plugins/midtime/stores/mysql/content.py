@@ -54,6 +54,11 @@ class TableInfo:
         return f"{self.database}.{self.name}"
 
 
+def folds_names(session: Session) -> bool:
+    """Whether the server writes the names of databases and tables in small letters."""
+    return int(session.value("SELECT @@global.lower_case_table_names")) == 1
+
+
 def tables(session: Session, databases: Sequence[str]) -> list[TableInfo]:
     """Everything that is called a table in these databases, views and sequences included."""
     return [TableInfo(*row) for row in session.about(_TABLES, databases)]

@@ -83,9 +83,10 @@ def beginning_with(session: Session, prefix: str) -> list[str]:
     return [name for (name,) in session.rows("SELECT schema_name FROM information_schema.schemata") if name.startswith(prefix)]
 
 
-def probe(session: Session, name: str) -> None:
+def probe(session: Session, name: str, then: Callable[[], None] = lambda: None) -> None:
     """Find out whether this login may make and remove what a restore needs.
 
+    :param then: what else is tried, beside the table ``probed``
     :raises StoreAccessError: it may not
     """
     require_working_name(name)
@@ -93,6 +94,7 @@ def probe(session: Session, name: str) -> None:
         session.rows(f"CREATE DATABASE {quoted(name)}")
         session.rows(f"CREATE TABLE {quoted(name)}.probe (id int PRIMARY KEY)")
         session.rows(f"RENAME TABLE {quoted(name)}.probe TO {quoted(name)}.probed")
+        then()
         session.rows(f"DROP DATABASE {quoted(name)}")
     except Error as error:
         with suppress(Error):

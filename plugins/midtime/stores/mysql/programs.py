@@ -153,6 +153,19 @@ def _create(session: Session, program: Program) -> list[Program]:
         prepare(session)
 
 
+def trigger_refused(session: Session, database: str, table: str) -> list[str]:
+    """Try to create a trigger; what the server says if it does not want to, for want of a right."""
+    try:
+        session.rows(
+            f"CREATE TRIGGER {quoted(database)}.probe BEFORE INSERT ON {quoted(database)}.{quoted(table)} FOR EACH ROW SET @probe = 1"
+        )
+    except Error as error:
+        if passing(error):
+            raise
+        return [str(error)]
+    return []
+
+
 def drop_triggers(session: Session, databases: Sequence[str]) -> None:
     """Remove the triggers of our own working copies: a table that has some cannot be renamed into another database."""
     for database, name in _listed(session, "TRIGGER", databases):

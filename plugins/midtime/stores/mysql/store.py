@@ -13,6 +13,7 @@ from midtime.errors import CopyError
 from midtime.model.instants import run_suffix
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
+from midtime.model.topology.cloud import AnyCloudDatabase, CloudDatabase
 from midtime.model.topology.relational import Mysql
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores import compression
@@ -23,6 +24,7 @@ from midtime.stores.mysql import content, copying, databases, placing, programs,
 from midtime.stores.mysql.capture import ArmedDump, Snapshot, armed_dump
 from midtime.stores.mysql.checks import (
     RestoreChecks,
+    check_encrypted,
     check_grants,
     check_namespaces,
     check_programs,
@@ -51,7 +53,7 @@ class MysqlStore(CopiedStore):
 
     def __init__(self, topology: Topology, name: str) -> None:
         super().__init__(topology, name)
-        self.spec = cast(Mysql, topology.store(name))
+        self.spec = cast("Mysql | AnyCloudDatabase", topology.store(name))
         self.databases = topology.all_namespaces(name)
 
     # -- backup ---------------------------------------------------------------------------------------------------------------------
@@ -59,6 +61,8 @@ class MysqlStore(CopiedStore):
     def questions(self) -> Iterator[Question]:
         """Connection, version, namespaces, engines, privileges, client tools. No staging: nothing stands on disk."""
         yield "is reachable", lambda: self._asked(check_server)
+        if isinstance(self.spec, CloudDatabase):
+            yield "is reached over TLS", lambda: self._asked(check_encrypted)
         yield "has every namespace", lambda: self._asked(check_namespaces)
         yield "grants us", lambda: self._asked(check_grants)
         yield "has only tables that one transaction can read", lambda: self._asked(check_tables)
@@ -66,11 +70,11 @@ class MysqlStore(CopiedStore):
         yield "has client tools", self._check_tools
 
     def _asked(self, question: Callable[[Session, Topology, str], str]) -> str:
-        with connect(self.spec.conn_id) as session:
+        with connect(self.spec.data_connection) as session:
             return question(session, self.topology, self.name)
 
     def _check_tools(self) -> str:
-        with connect(self.spec.conn_id) as session:
+        with connect(self.spec.data_connection) as session:
             clients = self.clients(session)
         method, level = compression.choose(self.spec.compression)
         return f"{clients.version_text} in {clients.dump.parent}, compression {method}{f':{level}' if level else ''}"
@@ -79,7 +83,7 @@ class MysqlStore(CopiedStore):
     def arm(self) -> Iterator[ArmedDump]:
         """A dump client over all namespaces, ready to open its transaction."""
         with ExitStack() as resources:
-            session = resources.enter_context(connect(self.spec.conn_id))
+            session = resources.enter_context(connect(self.spec.data_connection))
             check_tables(session, self.topology, self.name)  # again: a table that no transaction covers is dumped without a word
             clients, waiting = self.clients(session), self.topology.pause.arm + self.topology.pause.deadline
             with armed_dump(session, clients, self.databases, resources, positioned=self.positioned, waiting=waiting) as armed:
@@ -94,9 +98,9 @@ class MysqlStore(CopiedStore):
     @contextmanager
     def fence(self) -> Iterator[Fence]:
         """A session on the server; the rows are in the first of the databases that are dumped."""
-        with connect(self.spec.conn_id) as session:
+        with connect(self.spec.data_connection) as session:
             session.rows(f"SET SESSION innodb_lock_wait_timeout = {SECONDS}, lock_wait_timeout = {SECONDS}")
-            yield fence_of(session, self.spec.conn_id, self.databases)
+            yield fence_of(session, self.spec.data_connection, self.databases)
 
     def copy(self, capture: Snapshot, shelf: Shelf, say: Say) -> StoreBackup:
         """Read the dump to its end, and prove that it holds every table."""
@@ -133,7 +137,9 @@ class MysqlStore(CopiedStore):
 
         ``to`` names a connection (on its server the databases get their own names), or what stands before the names on the store's server.
         """
-        conn_id, name = where_to(wish, store=self.name, conn_id=self.spec.conn_id, drill=drill) if wish else (self.spec.conn_id, None)
+        conn_id, name = (
+            where_to(wish, store=self.name, conn_id=self.spec.data_connection, drill=drill) if wish else (self.spec.data_connection, None)
+        )
         working = f"{WORKING_PREFIX}{run}_{run_suffix(self.name)[:4]}_*"
         if drill:
             return Target(self.name, conn_id, working, working)
@@ -141,7 +147,7 @@ class MysqlStore(CopiedStore):
         if in_place:
             final = final or "*"
             return Target(self.name, conn_id, working, final, f"{final}_before_{run}")
-        return Target(self.name, conn_id, working, final or (f"*_restored_{run}" if conn_id == self.spec.conn_id else "*"))
+        return Target(self.name, conn_id, working, final or (f"*_restored_{run}" if conn_id == self.spec.data_connection else "*"))
 
     def restore_questions(self, target: Target, backup: StoreBackup) -> Iterator[Question]:
         """Target server, its rights, its names, views and routines, client tools and staging space."""

@@ -56,7 +56,7 @@ def take(store: MysqlStore, bases: Bases, say: Say) -> Base:
             raise CopyError(
                 "the dump does not say its position in the binary log", fix="report this with the versions of server and client"
             )
-        made = _base(base, bases, backup, seen.position, _born(store.spec.conn_id, seen.position))
+        made = _base(base, bases, backup, seen.position, _born(store.spec.data_connection, seen.position))
         bases.publish(made)
     say(f"full dump {base} taken at {seen.position}")
     return made

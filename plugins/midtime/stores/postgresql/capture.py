@@ -19,7 +19,7 @@ from psycopg.errors import Error, LockNotAvailable
 from midtime.errors import CopyError
 from midtime.model.restore_point import TableContent
 from midtime.stores.copied import Armed
-from midtime.stores.postgresql import content, databases
+from midtime.stores.postgresql import content, databases, rights
 
 Session = Connection[tuple[Any, ...]]
 LOCK_TIMEOUT_MS = 60_000
@@ -42,7 +42,7 @@ class Snapshot:
 
     def describe(self) -> dict[str, Any]:
         """What a restore must know of the database beside its dump."""
-        return {**databases.properties(self.session), "shapes": content.shapes(self.session, self.tables)}
+        return {**databases.properties(self.session), **rights.described(self.session), "shapes": content.shapes(self.session, self.tables)}
 
 
 @dataclass(frozen=True, slots=True)

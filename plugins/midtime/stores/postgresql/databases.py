@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from psycopg import Connection, sql
@@ -99,8 +99,12 @@ def _provider(session: Session, described: dict[str, Any]) -> sql.Composable:
     return sql.SQL("LOCALE_PROVIDER libc" if session.info.server_version >= 150000 else "")
 
 
-def apply_settings(session: Session, name: str, described: dict[str, Any]) -> None:
-    """Give a database the settings of the one that was described, but those of roles that this server lacks."""
+def apply_settings(session: Session, name: str, described: dict[str, Any]) -> list[str]:
+    """Give a database the settings of the one that was described, but those of roles that this server lacks.
+
+    :return: those that this login may not give it
+    """
+    refused = []
     database, missing = sql.Identifier(name), set(missing_roles(session, described))
     for role, setting in described.get("settings", ()):
         if role in missing:
@@ -111,7 +115,11 @@ def apply_settings(session: Session, name: str, described: dict[str, Any]) -> No
             if role
             else sql.SQL("ALTER DATABASE {}").format(database)
         )
-        session.execute(sql.SQL("{} SET {} TO {}").format(subject, sql.SQL(_setting_name(key)), _setting_value(key, value)))
+        try:
+            session.execute(sql.SQL("{} SET {} TO {}").format(subject, sql.SQL(_setting_name(key)), _setting_value(key, value)))
+        except InsufficientPrivilege:
+            refused.append(f"{key} of role {role}" if role else key)
+    return refused
 
 
 def _setting_value(key: str, value: str) -> sql.Composable:
@@ -156,7 +164,11 @@ def _privilege(name: str) -> str:
 
 def drop(session: Session, name: str) -> None:
     """Remove a database and whoever is connected to it; one that is not there is as good."""
-    session.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    statement = sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name))
+    try:
+        session.execute(sql.SQL("{} WITH (FORCE)").format(statement))
+    except InsufficientPrivilege:
+        session.execute(statement)  # whom it may not end is an autovacuum worker, which gives way by itself
 
 
 def swap(session: Session, evictor: Session, *, working: str, final: str, aside: str, origin: str = "") -> None:
@@ -229,7 +241,9 @@ def _evicting(evictor: Session, oids: list[int]) -> Iterator[None]:
 
     def evict() -> None:
         while not stop.is_set():
-            evictor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datid = ANY(%s)", (oids,))
+            for (pid,) in evictor.execute("SELECT pid FROM pg_stat_activity WHERE datid = ANY(%s)", (oids,)).fetchall():
+                with suppress(InsufficientPrivilege):  # a superuser's, who may be the service itself: the others still go
+                    evictor.execute("SELECT pg_terminate_backend(%s)", (pid,))
             stop.wait(0.1)
 
     thread = threading.Thread(target=evict, name="evict", daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -15,12 +16,14 @@ from midtime.model.restore_point import StoreBackup, TableContent
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores.base import WILL_BE, Question, Say, Shelf, Target
 from midtime.stores.naming import airflow_connection, require_working_name, where_to, working_name
-from midtime.stores.postgresql import content, databases, tools
+from midtime.stores.postgresql import content, databases, rights, tools
 from midtime.stores.postgresql.capture import ArmedSnapshot, Snapshot, armed_snapshot
 from midtime.stores.postgresql.connections import connect, maintenance_session, tool_environment
 from midtime.stores.postgresql.restored import RestoredDatabase
 from midtime.stores.postgresql.server import PostgresqlServer, fit_name, version_text
 from midtime.stores.staging import room_for, staging, staging_root
+
+log = logging.getLogger(__name__)
 
 
 class PostgresqlStore(PostgresqlServer):
@@ -102,8 +105,8 @@ class PostgresqlStore(PostgresqlServer):
 
     def _where_to(self, wish: TargetWish | None, *, drill: bool) -> tuple[str, str | None]:
         if wish is None:
-            return self.spec.conn_id, None
-        conn_id, name = where_to(wish, store=self.name, conn_id=self.spec.conn_id, drill=drill)
+            return self.spec.data_connection, None
+        conn_id, name = where_to(wish, store=self.name, conn_id=self.spec.data_connection, drill=drill)
         if name or wish.database or wish.to is None:
             return conn_id, name or wish.database
         connection = airflow_connection(conn_id)
@@ -114,6 +117,7 @@ class PostgresqlStore(PostgresqlServer):
         yield "can be restored to", lambda: self._check_target_server(target)
         yield WILL_BE, lambda: self._check_target_free(target)
         yield "has the roles", lambda: self._check_roles(target, backup)
+        yield "has the extensions", lambda: self._check_extensions(target, backup)
         yield "has client tools", lambda: self._check_restore_tools(target, backup)
         yield "has staging space", lambda: self._check_restore_staging(backup)
 
@@ -144,17 +148,31 @@ class PostgresqlStore(PostgresqlServer):
                     f"database {target.aside!r} exists already", fix="remove it once nobody needs it, or start a new run"
                 )
             replaces = target.aside and databases.exists(session, target.final)
+            if replaces:
+                rights.require_renamable(session, target.final)
         return f"{target.final}, replacing the live one, which is kept as {target.aside}" if replaces else f"{target.final}, a new database"
 
     def _check_roles(self, target: Target, backup: StoreBackup) -> str:
         with maintenance_session(target.conn_id, target.final) as session:
             missing = ", ".join(databases.missing_roles(session, backup.details))
+            strangers = ", ".join(rights.unreachable_owners(session, backup.details))
+        if strangers and target.aside:
+            raise StoreAccessError(
+                f"the login may not hand over to the owners {strangers} what is theirs; in place, all owners and privileges would be lost",
+                fix="GRANT each of them to the login (WITH SET TRUE) and let it own the schemas of what it owns, or restore beside",
+            )
         if missing and target.aside:
             raise StoreAccessError(
                 f"the server lacks the roles {missing}; in place, all owners and privileges would be lost with them",
                 fix="CREATE ROLE each of them (NOLOGIN is enough), or restore beside",
             )
+        if strangers and not missing:
+            return f"owners and privileges are left out, because the login may not hand over to {strangers} what is theirs"
         return f"owners and privileges are left out, because there is no role {missing}" if missing else "all of them"
+
+    def _check_extensions(self, target: Target, backup: StoreBackup) -> str:
+        with maintenance_session(target.conn_id, target.final) as session:
+            return rights.check_extensions(session, backup.details)
 
     def _check_restore_tools(self, target: Target, backup: StoreBackup) -> str:
         with maintenance_session(target.conn_id, target.final) as session:
@@ -175,15 +193,17 @@ class PostgresqlStore(PostgresqlServer):
             download(backup.artifacts, shelf.folder, shelf.prefix, folder)
             say(f"{len(backup.artifacts)} artifacts fetched, their SHA-256 as in the manifest")
             with maintenance_session(target.conn_id, target.final) as session:
-                owners = not databases.missing_roles(session, backup.details)
+                owners = not (databases.missing_roles(session, backup.details) or rights.unreachable_owners(session, backup.details))
                 databases.drop(session, target.working)
                 databases.create(session, target.working, backup.details, owners=owners)
                 databases.mark(session, target.working, _origin(target))
-                databases.apply_settings(session, target.working, backup.details)
+                if refused := databases.apply_settings(session, target.working, backup.details):
+                    _left_out(say, f"settings of the database that only a superuser may give it: {', '.join(refused)}")
                 clients = self._clients(session)
             with connect(target.conn_id, target.working) as session:
                 env = tool_environment(session)
-            tools.restore(clients, folder, jobs=self.spec.jobs, owners=owners, env=env)
+            if refusal := tools.restore(clients, folder, jobs=self.spec.jobs, owners=owners, env=env):
+                _left_out(say, f"what perhaps only a superuser may create: {refusal}")
             with connect(target.conn_id, target.working) as session:
                 session.execute("ANALYZE")
 
@@ -239,6 +259,11 @@ def _beside(snapshot: Snapshot) -> Iterator[Any]:
 def _result(counted: Any) -> tuple[TableContent, ...]:
     tables: tuple[TableContent, ...] = counted.result()
     return tables
+
+
+def _left_out(say: Say, what: str) -> None:
+    log.warning("LEFT OUT: %s", what)
+    say(f"LEFT OUT: {what}")
 
 
 def _origin(target: Target) -> str:

@@ -20,6 +20,8 @@ LOCK_WAIT_MS = 10_000
 FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 _NO_ROOM = re.compile(r"No space left on device|File too large|Disk quota exceeded")
 _TABLE_BEGUN = re.compile(r'dumping contents of table "(.+)"$')
+_SUPERUSERS = re.compile(r"\d+; \d+ \d+ (COMMENT - EXTENSION|EVENT TRIGGER|COMMENT - EVENT TRIGGER|PUBLICATION|COMMENT - PUBLICATION) ")
+"""A service creates extensions in its own name; event triggers and publications of all tables are a superuser's."""
 _TOC_ENTRY = re.compile(r"^(?P<id>\d+); \d+ \d+ (?P<rest>.+)$")
 
 
@@ -128,21 +130,40 @@ def _dump_failed(tail: str) -> MidtimeError:
     return CopyError(f"pg_dump failed:\n{shown}", fix="read its last lines above; the next run starts afresh")
 
 
-def restore(clients: Clients, folder: Path, *, jobs: int, owners: bool, env: Mapping[str, str]) -> None:
+def restore(clients: Clients, folder: Path, *, jobs: int, owners: bool, env: Mapping[str, str]) -> str:
     """Read a directory-format dump into the (empty) database that ``env`` names.
 
-    :param owners: keep owners and privileges; their roles must exist
-    :raises RestoreFailedError: any statement failed
+    :param owners: keep owners and privileges; their roles must exist, and the login must be a member of the owners
+    :return: what the server says of that which a superuser only may create, where it let us not; it is no data
+    :raises RestoreFailedError: any other statement failed
     """
-    argv: list[str | Path] = [clients.pg_restore, "--exit-on-error", "--no-password", f"--jobs={jobs}", f"--dbname={env['PGDATABASE']}"]
+    argv: list[str | Path] = [clients.pg_restore, "--no-password", f"--dbname={env['PGDATABASE']}"]
     argv += [] if owners else ["--no-owner", "--no-privileges"]
+    lists = _split(clients, folder)
+    run_tool([*argv, "--exit-on-error", f"--jobs={jobs}", *lists[:1], folder], env=env, failed=_restore_failed)
+    if not lists:
+        return ""
+    try:  # some services let their administrator do it: nobody but they knows
+        run_tool([*argv, *lists[1:], folder], env=env, failed=_restore_failed)
+    except RestoreFailedError as error:
+        return error.message
+    return ""
 
-    def failed(tail: str) -> MidtimeError:
-        return RestoreFailedError(
-            f"pg_restore failed:\n{_without_chatter(tail)}", fix="read its last lines above; nothing was put in place"
-        )
 
-    run_tool([*argv, folder], env=env, failed=failed)
+def _split(clients: Clients, folder: Path) -> tuple[str, ...]:
+    """Options for two calls: for what everybody may create, then for what perhaps only a superuser may; none if there is nothing of that."""
+    listed = _listed(clients, folder).splitlines(keepends=True)
+    special = [line for line in listed if _SUPERUSERS.match(line)]
+    if not special:
+        return ()
+    lists = {"everybody.list": [line for line in listed if not _SUPERUSERS.match(line)], "superuser.list": special}
+    for name, lines in lists.items():
+        (folder / name).write_text("".join(lines), errors="surrogateescape")
+    return tuple(f"--use-list={folder / name}" for name in lists)
+
+
+def _restore_failed(tail: str) -> MidtimeError:
+    return RestoreFailedError(f"pg_restore failed:\n{_without_chatter(tail)}", fix="read its last lines above; nothing was put in place")
 
 
 def _without_chatter(tail: str) -> str:
@@ -151,17 +172,21 @@ def _without_chatter(tail: str) -> str:
     return "\n".join(telling or lines)
 
 
+def _listed(clients: Clients, folder: Path) -> str:
+    argv: list[str | Path] = [clients.pg_restore, "-l", folder]
+    listed = subprocess.run(argv, capture_output=True, text=True, errors="surrogateescape", check=False, env={**os.environ, "LC_ALL": "C"})
+    if listed.returncode:
+        raise CopyError(f"pg_restore cannot list the dump: {listed.stderr.strip()}", fix="run the backup again")
+    return listed.stdout
+
+
 def check_complete(clients: Clients, folder: Path, tables: Sequence[tuple[str, str]]) -> None:
     """Prove that a dump holds the data of every table of the snapshot: ``pg_dump``'s exit code alone has lied before.
 
     :param tables: (schema, name) of every table that the snapshot shows
     :raises CopyError: the table of contents is unreadable, or a table or its file is missing
     """
-    argv: list[str | Path] = [clients.pg_restore, "-l", folder]
-    listed = subprocess.run(argv, capture_output=True, text=True, errors="surrogateescape", check=False, env={**os.environ, "LC_ALL": "C"})
-    if listed.returncode:
-        raise CopyError(f"pg_restore cannot list the dump: {listed.stderr.strip()}", fix="run the backup again")
-    entries = [(_plain(match["rest"]), match["id"]) for line in listed.stdout.splitlines() if (match := _TOC_ENTRY.match(line))]
+    entries = [(_plain(match["rest"]), match["id"]) for line in _listed(clients, folder).splitlines() if (match := _TOC_ENTRY.match(line))]
     files = {path.name.partition(".")[0] for path in folder.iterdir()}
     missing = [f"{schema}.{name}" for schema, name in tables if _data_id(entries, schema, name) not in files]
     if missing:

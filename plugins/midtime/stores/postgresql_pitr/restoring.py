@@ -14,6 +14,7 @@ from midtime.catalog.artifacts import download
 from midtime.catalog.bases import Base, Bases
 from midtime.errors import ArtifactError, RequestError, StoreUnreachableError
 from midtime.model.restore_point import StoreBackup
+from midtime.model.topology.relational import Postgresql
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores.base import WILL_BE, Question, Restorable, Say, Shelf, Target
 from midtime.stores.naming import airflow_connection
@@ -40,6 +41,8 @@ _SIZE = "SELECT coalesce(sum(CASE WHEN has_database_privilege(oid, 'CONNECT') TH
 
 class PostgresqlHistory(PostgresqlServer):
     """What is kept of a server's history, and how it is brought back."""
+
+    spec: Postgresql
 
     @cached_property
     def catalog(self) -> Catalog:

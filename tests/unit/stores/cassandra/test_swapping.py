@@ -85,12 +85,13 @@ class TestWhole:
 
 
 class TestKilled:
+    @pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.long)])
     @pytest.mark.parametrize("then", ["forward", "back"])
     @pytest.mark.parametrize("first", ["forward", "back"])
-    def test_before_any_command(self, first: str, then: str) -> None:
+    def test_before_any_command(self, first: str, then: str, every: int) -> None:
         number = 0
         while True:
-            number += 1
+            number += every
             with new_room() as room:
                 if first == "back":
                     room.swap.forward()

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.unit.stores.azure.service import refusal
 from tests.unit.stores.cosmosdb.containers import Containers
-from tests.unit.stores.cosmosdb.service import GROUP, KEY, OPEN, REGION, SUBSCRIPTION, Account, Container
+from tests.unit.stores.cosmosdb.service import GROUP, KEY, OPEN, SUBSCRIPTION, Account, Container
 
 
 class Memory(Containers):
@@ -97,12 +97,15 @@ class Memory(Containers):
 
     def _restorable(self, account: Account) -> Any:
         ended = self.moment(account.gone_at) if account.gone_at is not None else None
-        place = SimpleNamespace(location_name=REGION, creation_time=self.moment(account.made), deletion_time=ended)
+        places = [
+            SimpleNamespace(location_name=each["locationName"], creation_time=self.moment(account.made), deletion_time=ended)
+            for each in account.properties["locations"]
+        ]
         said = SimpleNamespace(
             oldest_restorable_time=self.moment(account.made),
             creation_time=self.moment(account.made),
             deletion_time=ended,
-            restorable_locations=[place],
+            restorable_locations=places,
         )
         path = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.DocumentDB/locations/japaneast/restorableDatabaseAccounts/{account.instance}"
         return SimpleNamespace(name=account.instance, id=path, properties=said, **self._listed(account))
@@ -110,6 +113,7 @@ class Memory(Containers):
     def _listed(self, account: Account) -> dict[str, Any]:
         return {"as_dict": lambda: self._described(account).as_dict()}
 
-    def begin_retrieve_continuous_backup_information(self, *_: Any) -> Any:
-        said = SimpleNamespace(latest_restorable_timestamp=self.moment(self.now - 100).strftime("%m/%d/%Y %I:%M:%S %p"))
+    def begin_retrieve_continuous_backup_information(self, *where: Any) -> Any:
+        lag = self.lags.get(where[-1].location, 100.0)
+        said = SimpleNamespace(latest_restorable_timestamp=self.moment(self.now - lag).strftime("%m/%d/%Y %I:%M:%S %p"))
         return SimpleNamespace(wait=lambda _: None, done=lambda: True, result=lambda: SimpleNamespace(continuous_backup_information=said))

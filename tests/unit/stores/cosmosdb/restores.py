@@ -72,6 +72,11 @@ class Subscription:
         """The topology's store is another one from now on."""
         self.topology = topology(self.topology.destination, **spec)
 
+    def drill_in(self, region: str) -> None:
+        """Drills go to another region from now on."""
+        drill = self.topology.drill.model_copy(update={"targets": {"points": TargetWish(name="drill", location=region)}})
+        self.topology = self.topology.model_copy(update={"drill": drill})
+
     def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(looks, "sleep", self.memory.sleep)
         for module in (looks, notes, placing, putting, removing, restoring, backups):
@@ -131,6 +136,16 @@ class Subscription:
     def restore(self, target: Target) -> Target:
         while waiting := self.look(target):
             self.memory.sleep(waiting.look_again.total_seconds())
+        return target
+
+    def building_indexes(self) -> Target:
+        """A drill that waits for nothing else any more."""
+        target = self.target(drill=True)
+        while (waiting := self.look(target)) and "builds the indexes" not in waiting.detail:
+            for database in self.copy(target).databases.values():
+                for container in database.values():
+                    container.indexed = 50
+            self.memory.sleep(10)
         return target
 
     def copy(self, target: Target) -> Account:

@@ -51,6 +51,8 @@ class Service(ArmInMemory):
         self.accounts: dict[str, Account] = {}
         self.gone: list[Account] = []
         self.taken: set[str] = set()
+        self.lags: dict[str, float] = {}
+        """Seconds by which backups lag, by region, where that is not as everywhere."""
 
     def make(self, name: str, databases: Mapping[str, Mapping[str, Container]], **properties: Any) -> Account:
         wanted = {

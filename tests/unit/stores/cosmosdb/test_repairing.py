@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from midtime.errors import RestoreFailedError
-from tests.unit.stores.cosmosdb.restores import Subscription
+from tests.unit.stores.cosmosdb.restores import Subscription, require_whole
 from tests.unit.stores.cosmosdb.service import KEY, PROCEDURE
 
 SCRIPT = """
@@ -88,3 +88,18 @@ def test_a_key_that_is_cut_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(RestoreFailedError) as caught:
         broken.restore(broken.target(drill=True))
     assert KEY[:8] not in str(caught.value)
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_it_is_taken_out_of_the_topology_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Path, built: bool) -> None:
+    """The procedures of the mark are put there instead, also where everything else was done."""
+    subscription = repaired(tmp_path, monkeypatch, said, 3)
+    target = subscription.target(drill=True)
+    if built:
+        with pytest.raises(RestoreFailedError, match="the repair command failed"):
+            subscription.restore(target)
+    else:
+        subscription.look(target)
+    subscription.move()
+    subscription.restore(target)
+    require_whole(subscription, target)

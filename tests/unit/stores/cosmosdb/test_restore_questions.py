@@ -115,3 +115,27 @@ def test_two_stores_whose_drills_have_one_name(subscription: Subscription) -> No
     other = type(target).from_dict({**target.to_dict(), "store": "tickets"})
     with pytest.raises(TargetExistsError, match="is the name for store points in this run"):
         begin(subscription.topology, subscription.backup, subscription.shelf, other)
+
+
+def test_a_container_that_was_dropped_before_the_mark(subscription: Subscription) -> None:
+    """Nobody may know it but the service: it is told before anything is restored."""
+    live = subscription.memory.accounts[LIVE].databases
+    live["others"] = {"dropped": live["bank"]["accounts"]}
+    assert "dropped" not in answers(subscription, subscription.target())["can be restored to the instant"]
+    live["bank"]["dropped"] = live["bank"]["accounts"]
+    why = answers(subscription, subscription.target())["can be restored to the instant"]
+    assert "bank/dropped was there then, and dropped before the mark" in why
+
+
+def test_a_drill_in_another_region_is_asked_about(subscription: Subscription) -> None:
+    """It has backups of its own."""
+    memory = subscription.memory
+    memory.accounts[LIVE].properties["locations"].append({"locationName": "Japan West", "failoverPriority": 1})
+    memory.lags["Japan West"] = 1000.0
+    subscription.drill_in("Japan West")
+    target = subscription.target(drill=True)
+    why = answers(subscription, target)["can be restored to the instant"]
+    assert "the backups of bank/accounts (up to" in why
+    assert "in Japan West do not reach" in why
+    memory.sleep(1000)
+    assert answers(subscription, target)["can be restored to the instant"].endswith("in Japan West")

@@ -145,6 +145,17 @@ def test_a_table_that_was_dropped_before_the_mark(subscription: Subscription) ->
         ]
 
 
+def test_namespaces_that_joined_or_left_the_topology_since(subscription: Subscription) -> None:
+    """What was marked says what is missing."""
+    target = subscription.restore(subscription.target(drill=True))
+    subscription.move(namespaces=["elsewhere"])
+    with subscription.store.restored(subscription.backup, target) as restored:
+        assert restored.schema_differences() == []
+    subscription.known.add(("bank", "gone"))
+    with subscription.store.restored(subscription.backup, target) as restored:
+        assert [said.partition(":")[0] for said in restored.schema_differences()] == ["bank/gone"]
+
+
 def test_memory_is_as_strict_as_the_service() -> None:
     """Two operations at once, and a second restore under one name, are refused: else these tests could not fail."""
     memory = Memory()

@@ -16,6 +16,9 @@ from tests.unit.stores.azure.service import refusal
 from tests.unit.stores.cosmosdb.restores import Subscription, require_whole
 from tests.unit.stores.cosmosdb.service import LIVE
 
+EACH = pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.long)])
+"""Every third call; with the long proofs all of them."""
+
 
 @pytest.mark.parametrize("answer_lost", [False, True])
 def test_left_at_any_call_and_gone_on_with(subscription: Subscription, answer_lost: bool) -> None:
@@ -39,8 +42,9 @@ def test_left_at_any_call_and_gone_on_with(subscription: Subscription, answer_lo
     assert number > 100
 
 
+@EACH
 @pytest.mark.parametrize("answer_lost", [False, True])
-def test_left_while_it_is_placed(subscription: Subscription, answer_lost: bool) -> None:
+def test_left_while_it_is_placed(subscription: Subscription, answer_lost: bool, every: int) -> None:
     memory, number = subscription.memory, 1
     memory.answer_lost = answer_lost
     while True:
@@ -56,7 +60,7 @@ def test_left_while_it_is_placed(subscription: Subscription, answer_lost: bool) 
         subscription.store.put_back(subscription.backup, target)
         subscription.store.discard(target)
         assert list(memory.accounts) == [LIVE], number
-        number += 1
+        number += every
     assert number > 20
 
 
@@ -169,11 +173,12 @@ def test_the_operation_fails_before_the_account_says_so(subscription: Subscripti
     assert memory.counts["begin_create_or_update"] == 1
 
 
-def test_put_back_while_its_tag_is_on_the_way(subscription: Subscription) -> None:
+@EACH
+def test_put_back_while_its_tag_is_on_the_way(subscription: Subscription, every: int) -> None:
     """It would stay, and be charged for, as one that was placed."""
     memory = subscription.memory
     memory.answer_lost = True
-    for number in range(1, 400):
+    for number in range(1, 400, every):
         target = subscription.restore(subscription.target(to="bank-new"))
         with subscription.leaving(number) as left:
             subscription.store.place(subscription.backup, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,46 @@ def test_an_open_account_that_refuses_for_long_is_an_error(tmp_path: Path, monke
         with pytest.raises(StoreAccessError):
             subscription.look(target)
     subscription.restore(target)
+
+
+@pytest.mark.parametrize("properties", [{}, OPEN])
+def test_a_key_that_the_account_does_not_take_is_not_waited_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, properties: dict[str, Any]
+) -> None:
+    """A policy of the company's may have switched keys off; no network rule does that."""
+    subscription = Subscription(tmp_path, monkeypatch).fill(**properties).mark()
+    target, began = subscription.target(drill=True), subscription.memory.now
+    with subscription.refusing(401, of="read_container"), pytest.raises(StoreAccessError):
+        subscription.restore(target)
+    assert 15 * 60 < subscription.memory.now - began < 20 * 60
+
+
+@pytest.mark.parametrize("properties", [{}, OPEN])
+def test_a_container_that_is_lost_while_indexes_are_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, properties: dict[str, Any]
+) -> None:
+    subscription = Subscription(tmp_path, monkeypatch).fill(**properties).mark()
+    target = subscription.building_indexes()
+    del subscription.copy(target).databases["bank"]["accounts"]
+    with (
+        subscription.refusing(404, "Resource Not Found", of="read_container"),
+        pytest.raises(RestoreFailedError, match="bank/accounts is not in"),
+    ):
+        subscription.look(target)
+
+
+def test_rules_that_were_set_once_more_have_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subscription = Subscription(tmp_path, monkeypatch).fill(**OPEN).mark()
+    target, memory = subscription.building_indexes(), subscription.memory
+    memory.sleep(3600)
+    subscription.copy(target).properties["publicNetworkAccess"] = "Disabled"
+    assert subscription.look(target)
+    memory.sleep(30)
+    with subscription.refusing(403, of="read_container"):
+        assert subscription.look(target)
+        memory.sleep(16 * 60)
+        with pytest.raises(StoreAccessError):
+            subscription.look(target)
 
 
 def test_a_login_that_gets_no_key_is_not_waited_for(subscription: Subscription) -> None:

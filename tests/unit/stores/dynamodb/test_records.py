@@ -162,6 +162,15 @@ def test_a_table_that_was_there_at_the_instant_and_was_not_marked(restored: Rest
     assert said.startswith(f"{PREFIX}bank.gone: missing, though ScalarDB's metadata of that instant name it")
 
 
+def test_a_namespace_that_has_joined_the_topology_since(restored: Restored) -> None:
+    """Nobody has marked it, so nothing of it is missing."""
+    restored.describe("elsewhere.table", ["owner"], [], {})
+    (store,) = restored.world.topology.stores
+    store = store.model_copy(update={"namespaces": (*store.namespaces, "elsewhere")})
+    restored.world.topology = restored.world.topology.model_copy(update={"stores": (store,)})
+    assert restored.set.schema_differences() == []
+
+
 @pytest.mark.parametrize("size", [0, scanning.SMALL + 1])
 def test_a_large_table_is_read_in_parts_and_pages(restored: Restored, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def within(self: Item, segments: tuple[Any, Any]) -> bool:  # moto's own takes no bytes

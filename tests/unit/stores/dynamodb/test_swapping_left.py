@@ -11,6 +11,7 @@ from midtime.stores.dynamodb.notes import Notes
 from tests.unit.stores.dynamodb.memory import RICH
 from tests.unit.stores.dynamodb.restores import RICH_TABLE, Account
 from tests.unit.stores.dynamodb.swaps import (
+    EACH,
     LIVE,
     SCALED,
     THEN,
@@ -23,8 +24,9 @@ from tests.unit.stores.dynamodb.swaps import (
 )
 
 
+@EACH
 @pytest.mark.parametrize("wait", [0.0, 1000.0])
-def test_left_at_any_call_and_gone_on_with(account: Account, wait: float) -> None:
+def test_left_at_any_call_and_gone_on_with(account: Account, wait: float, every: int) -> None:
     target = account.restore(account.target(in_place=True))
     require_safe(account)
 
@@ -35,11 +37,12 @@ def test_left_at_any_call_and_gone_on_with(account: Account, wait: float) -> Non
         assert settings(account, RICH_TABLE) == RICH, number
         assert scaled(account, RICH_TABLE) == (SCALED, SCALED), number
 
-    assert left_at_each(account, lambda: account.store.place(account.backup, target), go_on, every=2 if wait else 1) > 100
+    assert left_at_each(account, lambda: account.store.place(account.backup, target), go_on, every=every) > 100
 
 
+@EACH
 @pytest.mark.parametrize("wait", [0.0, 1000.0])
-def test_left_at_any_call_and_gone_back(account: Account, wait: float) -> None:
+def test_left_at_any_call_and_gone_back(account: Account, wait: float, every: int) -> None:
     target = account.restore(account.target(in_place=True))
     require_safe(account)
 
@@ -52,10 +55,11 @@ def test_left_at_any_call_and_gone_back(account: Account, wait: float) -> None:
         account.store.discard(target)
         assert (account.contents(), account.memory.backups) == (LIVE, {}), number
 
-    assert left_at_each(account, lambda: account.store.place(account.backup, target), go_back, every=2 if wait else 1) > 100
+    assert left_at_each(account, lambda: account.store.place(account.backup, target), go_back, every=every) > 100
 
 
-def test_left_at_any_call_on_the_way_back(account: Account) -> None:
+@EACH
+def test_left_at_any_call_on_the_way_back(account: Account, every: int) -> None:
     target = account.restore(account.target(in_place=True))
     require_safe(account)
     account.store.place(account.backup, target)
@@ -66,7 +70,7 @@ def test_left_at_any_call_on_the_way_back(account: Account) -> None:
         assert settings(account, RICH_TABLE) == RICH, number
         assert {each.name for each in account.memory.backups.values()} == {target.working}, number
 
-    assert left_at_each(account, lambda: account.store.put_back(account.backup, target), again) > 100
+    assert left_at_each(account, lambda: account.store.put_back(account.backup, target), again, every=every) > 100
 
 
 def test_who_has_begun_to_go_back_ends_it_before_he_goes_forward_again(account: Account) -> None:

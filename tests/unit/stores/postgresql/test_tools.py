@@ -231,16 +231,36 @@ class TestDump:
 class TestRestore:
     ENV = {"PGDATABASE": "midtime_tmp_abcdef_accounts", "PGPASSWORD": "secret"}
 
-    def run(self, tmp_path: Path, body: str, *, owners: bool = True) -> None:
-        restore(clients(tmp_path / "bin", restore=body), tmp_path / "dump", jobs=3, owners=owners, env=self.ENV)
+    def run(self, tmp_path: Path, body: str, *, owners: bool = True, toc: str = TOC) -> str:
+        (tmp_path / "dump").mkdir()
+        (tmp_path / "toc").write_text(toc)
+        listing = f'if [ "$1" = -l ]; then cat {tmp_path}/toc; exit; fi'
+        return restore(clients(tmp_path / "bin", restore=f"{listing}\n{body}"), tmp_path / "dump", jobs=3, owners=owners, env=self.ENV)
 
     @pytest.mark.parametrize("owners", [True, False])
     def test_what_it_is_asked_for(self, tmp_path: Path, owners: bool) -> None:
         self.run(tmp_path, f'printf "%s\\n" "$@" > {tmp_path}/argv', owners=owners)
         asked = (tmp_path / "argv").read_text().split("\n")[:-1]
-        assert asked[:4] == ["--exit-on-error", "--no-password", "--jobs=3", "--dbname=midtime_tmp_abcdef_accounts"]
-        assert asked[4:] == ([] if owners else ["--no-owner", "--no-privileges"]) + [str(tmp_path / "dump")]
+        rights = [] if owners else ["--no-owner", "--no-privileges"]
+        options = ["--no-password", "--dbname=midtime_tmp_abcdef_accounts", *rights, "--exit-on-error", "--jobs=3"]
+        assert asked == [*options, str(tmp_path / "dump")]
         assert "secret" not in " ".join(asked)
+
+    @pytest.mark.parametrize("code", [0, 1])
+    def test_what_a_superuser_may_create_comes_last_and_may_fail(self, tmp_path: Path, code: int) -> None:
+        """An extension's table of that name is no event trigger."""
+        special = [
+            "3461; 0 0 COMMENT - EXTENSION hstore ",
+            "3462; 3466 16500 EVENT TRIGGER - service_log rdsadmin",
+            "3463; 6104 16501 PUBLICATION - everything postgres",
+        ]
+        plain = ["3464; 3079 16385 EXTENSION - hstore ", "3465; 1259 16386 TABLE bank EVENT TRIGGER - postgres"]
+        body = f"""for each in "$@"; do case "$each" in --use-list=*) cp "${{each#--use-list=}}" {tmp_path}/;; esac; done
+            case "$*" in *superuser.list*) echo "pg_restore: error: permission denied" >&2; exit {code};; *--exit-on-error*) ;; *) exit 1;; esac"""
+        said = self.run(tmp_path, body, toc=TOC + "\n".join([*special, *plain]) + "\n")
+        assert ("permission denied" in said) == bool(code)
+        assert (tmp_path / "superuser.list").read_text().splitlines() == special
+        assert (tmp_path / "everybody.list").read_text().splitlines() == [*TOC.splitlines(), *plain]
 
     @pytest.mark.parametrize("end", ["exit 1", "kill -9 $$"])
     def test_failed(self, tmp_path: Path, end: str) -> None:

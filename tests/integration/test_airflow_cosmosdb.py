@@ -1,0 +1,262 @@
+"""A Cosmos DB account and a PostgreSQL under a real ScalarDB Server: marked while the bank moves money, drilled and restored by a real Airflow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from midtime.model.instants import from_rfc3339
+from midtime.model.restore_point import RestorePoint, State
+from midtime.stores.cosmosdb.targets import IN_PLACE
+from tests.integration.airflow_reading import where
+from tests.integration.airflow_restores import marks, money
+from tests.integration.cosmosdb_airflow import BEHIND, NAME, QUICK, Lake, lake_of
+from tests.integration.fixtures import Installation, installation_of
+from tests.integration.test_airflow_faults import kill_worker
+from tests.integration.windows import ENDED
+from tests.stack.processes import poll
+from tests.stack.stack import AZURE_ACCOUNT, BESIDE_AZURE, IN_AZURE, Stack
+
+pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(900)]  # an Airflow of its own is started
+BACKUP, RESTORE, DRILL = (f"{NAME}__{kind}" for kind in ("backup", "restore", "drill"))
+BESIDE, CONN_ID = "lake-restored", "lake_restored"
+READ = """
+import hashlib, sys
+from airflow.sdk import BaseHook
+found = BaseHook.get_connection(sys.argv[1])
+print(found.login, hashlib.sha256(found.password.encode()).hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Of this module's own: all of Airflow's processes take the double for Azure from their start."""
+    directory, folder = tmp_path_factory.mktemp("azure"), tmp_path_factory.mktemp("azure-installation")
+    (topologies := directory / "topologies").mkdir()
+    with Stack(directory, topologies_dir=topologies) as stack:
+        yield installation_of(stack, folder, **stack.bank_cosmosdb.environment())
+
+
+@pytest.fixture(scope="module")
+def lake(installation: Installation) -> Iterator[Lake]:
+    with lake_of(installation) as made:
+        yield made
+
+
+@dataclass
+class BackedUp:
+    """A run of the backup whose backups in Azure do not reach its midtime yet; the drill that it will start stands at its report."""
+
+    run_id: str
+    point: RestorePoint
+    drill_stands: Path
+
+
+@pytest.fixture(scope="module")
+def backed_up(lake: Lake) -> Iterator[BackedUp]:
+    """What is committed after arming and before the pause carries the mark 1, what comes afterwards the mark 2."""
+    installation = lake.installation
+    drill_stands, armed = (installation.stop_at(NAME, place) for place in ("report", "pausing"))
+    lake.bank.start(threads=2, think=0.1)
+    try:
+        run_id = installation.airflow.trigger(BACKUP)
+        installation.reached(armed, timeout=240)
+        lake.mark(1)
+        lake.server.settings(lag=BEHIND)
+        armed.unlink()
+        installation.airflow.wait_task(BACKUP, run_id, "unpause", lambda state: state in ENDED, timeout=120)
+        lake.mark(2)
+    finally:
+        armed.unlink(missing_ok=True)
+        lake.bank.stop()
+    published = poll("a published restore point", lambda: lake.catalog.newest(1) or None, 120)[0]
+    assert published.restore_point
+    yield BackedUp(run_id, published.restore_point, drill_stands)
+    drill_stands.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def restorable(lake: Lake, backed_up: BackedUp) -> BackedUp:
+    """The same, when Azure's backups have reached its midtime; its drill is under way."""
+    lake.server.settings(lag=QUICK)
+    lake.installation.succeeded(BACKUP, backed_up.run_id)
+    return backed_up
+
+
+@pytest.fixture(scope="module")
+def drilled(lake: Lake, restorable: BackedUp) -> BackedUp:
+    """The same, with nobody at work on it any more."""
+    restorable.drill_stands.unlink(missing_ok=True)
+    drill = poll("the drill that the asset starts", lambda: lake.installation.airflow.runs(DRILL) or None, 60)[0]
+    lake.installation.succeeded(DRILL, drill["dag_run_id"], timeout=420)
+    return restorable
+
+
+def test_it_waits_until_it_can_be_restored(lake: Lake, backed_up: BackedUp) -> None:
+    """Without a worker, and nothing is drilled before; the log says which containers are waited for."""
+    airflow, point = lake.installation.airflow, backed_up.point
+    poll("a wait", lambda: airflow.task_states(BACKUP, backed_up.run_id).get("restorable") == "deferred" or None, 120)
+    marked = point.store(IN_AZURE).details["containers"]
+    assert {f"{IN_AZURE}/{name}" for name in ("acct", "mark", "midtime_fence")} < set(marked)
+    assert {"coordinator/state", "scalardb/metadata"} < set(marked)
+    said = airflow.task_log(BACKUP, backed_up.run_id, "restorable")
+    assert f"{len(marked)} of {len(marked)} containers do not reach {airflow.xcom(BACKUP, backed_up.run_id, 'midtime', 'midtime')}" in said
+    (listed,) = json.loads(lake.installation.midtime("list", NAME, "--json"))
+    assert (listed["id"], listed["state"]) == (point.id, State.MARKED)
+    assert airflow.runs(DRILL) == []
+    assert from_rfc3339(airflow.xcom(BACKUP, backed_up.run_id, "midtime", "midtime")) == point.midtime
+
+
+def test_the_drill_that_the_asset_starts(lake: Lake, restorable: BackedUp) -> None:
+    """Good, and before its account is deleted the sum in it is exact; the mark of before the pause is in it, no later one."""
+    airflow = lake.installation.airflow
+    lake.installation.reached(restorable.drill_stands, timeout=240)
+    run_id = airflow.runs(DRILL)[0]["dag_run_id"]
+    working = {target["store"]: target["working"] for target in airflow.xcom(DRILL, run_id, "plan")["targets"]}
+    assert working[IN_AZURE].startswith("lake-drill-")
+    assert working[IN_AZURE] in lake.server.accounts()
+    lake.note_keys()
+    restored = lake.copies(working[IN_AZURE], working[BESIDE_AZURE])
+    assert money(restored, IN_AZURE) == lake.bank.expected_total == lake.bank.total()
+    assert marks(restored) == [[1], [1]]
+    restorable.drill_stands.unlink()
+    lake.installation.succeeded(DRILL, run_id, timeout=420)
+    verified = airflow.xcom(DRILL, run_id, "verify")
+    assert verified["good"]
+    assert not [note for note in verified["records"]["notes"] if "fence" in note]
+    entry = lake.catalog.entry(restorable.point.id)
+    assert entry is not None
+    assert entry.state is State.DRILLED
+    assert working[IN_AZURE] not in lake.server.accounts()
+
+
+@pytest.fixture(scope="module")
+def beside(lake: Lake, drilled: BackedUp) -> str:
+    """The run of a restore under names of one's own."""
+    targets = {IN_AZURE: BESIDE, BESIDE_AZURE: "lake_beside"}
+    return lake.installation.run(RESTORE, {"restore_point": "latest", "targets": targets}, timeout=420)
+
+
+def test_beside(lake: Lake, drilled: BackedUp, beside: str) -> None:
+    """With the settings that the account had, and Strong; what is live is as it was, and the restore point still good."""
+    copies = lake.copies(BESIDE, "lake_beside")
+    assert money(copies, IN_AZURE) == lake.bank.expected_total
+    assert (marks(copies), marks(lake.places)) == ([[1], [1]], [[1, 2], [1, 2]])
+    live, restored = lake.settings(), lake.settings(BESIDE)
+    assert restored == live
+    assert restored["consistencyPolicy"]["defaultConsistencyLevel"] == "Strong"
+    assert [each["ipAddressOrRange"] for each in restored["ipRules"]] == ["127.0.0.1", "10.1.2.0/24"]
+    assert restored["throughput"][IN_AZURE] == 700
+    account = restored[f"{IN_AZURE}/acct"]
+    assert account["defaultTtl"] == 86400
+    assert [script["id"] for script in account["scripts"]] == ["mutate.js", "t", "f"]
+    assert [script["id"] for script in restored["coordinator/state"]["scripts"]] == ["mutate.js"]
+    assert lake.catalog.resolve("latest").id == drilled.point.id
+
+
+def test_handed_over(lake: Lake, beside: str) -> None:
+    """The new account's address and key are a connection of that Airflow, and nobody has seen the key."""
+    installation, key = lake.installation, lake.server.key(BESIDE)
+    assert f"midtime hand-over {NAME} {IN_AZURE} {BESIDE} --conn-id" in installation.airflow.task_log(RESTORE, beside, "place")
+    said = installation.midtime("hand-over", NAME, IN_AZURE, BESIDE, "--conn-id", CONN_ID)
+    assert lake.server.endpoint(BESIDE) in said
+    assert key not in said
+    shown = installation.airflow.call("GET", f"/connections/{CONN_ID}")
+    assert (shown["conn_type"], shown["login"]) == ("azure_cosmos", lake.server.endpoint(BESIDE))
+    assert key not in json.dumps(shown)
+    environment = {**installation.airflow.environment(), "_AIRFLOW_PROCESS_CONTEXT": "server"}
+    read = subprocess.run([sys.executable, "-c", READ, CONN_ID], env=environment, capture_output=True, text=True, check=True, timeout=60)
+    assert read.stdout.split()[-2:] == [lake.server.endpoint(BESIDE), hashlib.sha256(key.encode()).hexdigest()]
+
+
+def test_in_place_is_refused(lake: Lake, drilled: BackedUp) -> None:
+    """Before anything is asked or touched, of either store; the log says why, and what to do instead."""
+    airflow, before = lake.installation.airflow, (lake.settings(), lake.server.accounts(), marks(lake.places))
+    lake.server.forget_calls()
+    run_id = airflow.trigger(RESTORE, {"restore_point": drilled.point.id, "in_place": True})
+    assert airflow.wait_run(RESTORE, run_id) == "failed"
+    assert lake.server.calls()["control"] == []
+    said = airflow.task_log(RESTORE, run_id, "plan")
+    assert IN_PLACE in said
+    assert "docs/runbooks/cosmosdb-cut-over.md" in said
+    states = airflow.task_states(RESTORE, run_id)
+    assert (states.pop("plan"), states.pop("release")) == ("failed", "success")
+    assert set(states.values()) == {"upstream_failed"}
+    assert lake.switch.done == []
+    assert (lake.settings(), lake.server.accounts(), marks(lake.places)) == before
+    entry = lake.catalog.entry(drilled.point.id)
+    assert entry is not None
+    assert entry.state is State.DRILLED
+
+
+@pytest.mark.fault(
+    "kill -9 of a restore of a Cosmos DB account, and of its way into place, each with its worker",
+    "The next try goes on; the account is asked for once, and is as it was marked.",
+)
+def test_whoever_dies(lake: Lake, drilled: BackedUp) -> None:
+    """Each in the middle of a call that the service carried out, and whose answer nobody has heard."""
+    installation, server = lake.installation, lake.server
+    server.forget_calls()
+    server.faults({"kind": "hang", "operations": ["DatabaseAccounts_CreateOrUpdate"], "times": 1, "after": True})
+    targets = {IN_AZURE: "lake-survived", BESIDE_AZURE: "lake_survived"}
+    run_id = installation.airflow.trigger(RESTORE, {"restore_point": drilled.point.id, "targets": targets})
+    server.wait_hit(240)
+    kill_worker(lake.pid(f"restore_{IN_AZURE}"))
+    server.faults({"kind": "hang", "operations": ["SqlResources_CreateUpdateSqlContainer"], "times": 1, "after": True})
+    server.wait_hit(240)
+    kill_worker(lake.pid("place"))
+    server.faults()
+    installation.succeeded(RESTORE, run_id, timeout=400)
+    asked = [call for call in server.calls()["control"] if call["operation"] == "DatabaseAccounts_CreateOrUpdate"]
+    assert len(asked) == 1
+    assert lake.settings("lake-survived") == lake.settings()
+    copies = lake.copies("lake-survived", "lake_survived")
+    assert (money(copies, IN_AZURE), marks(copies)) == (lake.bank.expected_total, [[1], [1]])
+
+
+def test_life_goes_on_after_it(lake: Lake, drilled: BackedUp) -> None:
+    """The bank moves money, and the next backup is as good as the first was."""
+    lake.bank.start(threads=2, think=0.1)
+    commits = lake.bank.commits
+    try:
+        poll("commits", lambda: lake.bank.commits > commits + 10 or None, 60)
+        lake.installation.run(BACKUP, timeout=420)
+    finally:
+        lake.bank.stop()
+    assert lake.bank.total() == lake.bank.expected_total
+    point = lake.catalog.resolve("latest")
+    assert point.id != drilled.point.id
+    drill = poll("the next drill", lambda: lake.installation.airflow.runs(DRILL)[:-1] or None, 60)[0]
+    lake.installation.succeeded(DRILL, drill["dag_run_id"], timeout=420)
+    entry = lake.catalog.entry(point.id)
+    assert entry is not None
+    assert entry.state is State.DRILLED
+
+
+def test_a_history_that_breaks_off(lake: Lake, drilled: BackedUp) -> None:
+    """``restorable`` ends at once, and names the container; the restore point stays as it is, and is used by nobody."""
+    installation, airflow = lake.installation, lake.installation.airflow
+    newest = lake.catalog.newest(1)[0].id
+    lake.server.settings(lag=BEHIND)
+    run_id = airflow.trigger(BACKUP)
+    airflow.wait_task(BACKUP, run_id, "restorable", lambda state: state == "deferred", timeout=240)
+    lake.server.arm.sql_resources.begin_delete_sql_container(lake.server.GROUP, AZURE_ACCOUNT, IN_AZURE, "mark").result()
+    assert airflow.wait_run(BACKUP, run_id, timeout=120) == "failed"
+    assert f"{IN_AZURE}/mark was deleted" in airflow.failure_report(BACKUP, run_id)
+    first, second = json.loads(installation.midtime("list", NAME, "--json"))[:2]
+    assert (first["state"], second["id"]) == (State.MARKED, newest)
+    assert lake.catalog.resolve("latest").id == newest
+
+
+def test_no_secret_anywhere(lake: Lake, beside: str, drilled: BackedUp) -> None:
+    """Whatever the tests above have done. Where the account's name is found, its key is not, nor the login's secret, nor any token."""
+    assert {"xcom", "log"} < where(lake.installation, re.escape(AZURE_ACCOUNT))
+    assert {what: found for what, pattern in lake.secrets.items() if (found := where(lake.installation, pattern))} == {}
