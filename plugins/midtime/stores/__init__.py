@@ -22,6 +22,8 @@ ENGINES = {
     ("cassandra", "snapshot"): "midtime.stores.cassandra.store:CassandraStore",
     ("dynamodb", "pitr"): "midtime.stores.dynamodb.store:DynamodbStore",
     ("cosmosdb", "pitr"): "midtime.stores.cosmosdb.store:CosmosdbStore",
+    ("rds", "pitr"): "midtime.stores.rds.store:RdsStore",
+    ("aurora", "pitr"): "midtime.stores.rds.store:RdsStore",
 }
 """(engine, method) -> module:class."""
 

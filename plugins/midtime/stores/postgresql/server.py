@@ -56,20 +56,7 @@ class PostgresqlServer(CopiedStore):
 
     def _check_namespaces(self) -> str:
         with self._connect() as session:
-            found = {schema for (schema,) in session.execute("SELECT nspname FROM pg_namespace")}
-            wanted = self.topology.all_namespaces(self.name)
-            missing = [each for each in wanted if each not in found]
-            if missing:
-                raise StoreAccessError(
-                    f"{self._where(session)} has no schema {', '.join(missing)}",
-                    fix="correct namespaces, coordinators or metadata_namespace of the topology",
-                )
-            for namespace in self.topology.coordinator_namespaces(self.name):
-                if not PostgresCoordinator(session, self.name, namespace).exists():
-                    raise StoreAccessError(
-                        f"{self._where(session)} has no Coordinator table {namespace}.state", fix="correct scalardb.coordinators"
-                    )
-            return ", ".join(wanted)
+            return check_namespaces(session, self.topology, self.name)
 
     def _check_privileges(self) -> str:
         with self._connect() as session:
@@ -104,7 +91,30 @@ class PostgresqlServer(CopiedStore):
         return int(row[0]) if row else 0
 
     def _where(self, session: Session) -> str:
-        return f"{session.info.host}:{session.info.port}/{session.info.dbname}"
+        return where(session)
+
+
+def where(session: Session) -> str:
+    """For messages."""
+    return f"{session.info.host}:{session.info.port}/{session.info.dbname}"
+
+
+def check_namespaces(session: Session, topology: Topology, store: str) -> str:
+    """Each namespace is a schema, and the Coordinator's has its table.
+
+    :raises StoreAccessError: one is missing
+    """
+    found = {schema for (schema,) in session.execute("SELECT nspname FROM pg_namespace")}
+    wanted = topology.all_namespaces(store)
+    if missing := [each for each in wanted if each not in found]:
+        raise StoreAccessError(
+            f"{where(session)} has no schema {', '.join(missing)}",
+            fix="correct namespaces, coordinators or metadata_namespace of the topology",
+        )
+    for namespace in topology.coordinator_namespaces(store):
+        if not PostgresCoordinator(session, store, namespace).exists():
+            raise StoreAccessError(f"{where(session)} has no Coordinator table {namespace}.state", fix="correct scalardb.coordinators")
+    return ", ".join(wanted)
 
 
 def fit_name(name: str, end: str = "") -> str:
