@@ -14,10 +14,11 @@ from midtime.model.topology.cloud import Aurora
 from midtime.stores.base import Question
 from midtime.stores.naming import airflow_connection
 from midtime.stores.rds.clients import RdsClients
-from midtime.stores.rds.dialects import dialect_of
+from midtime.stores.rds.dialects import SPOKEN, dialect_of
 from midtime.stores.rds.history import History, history_at
 from midtime.stores.rds.reading import read
 from midtime.stores.rds.servers import READY, Server, flavour_of
+from midtime.stores.rds.unread import require_nothing_to_judge
 
 ENGINES = {
     ("rds", "mysql"): ("mysql", "mariadb"),
@@ -47,13 +48,12 @@ class BackupChecks:
         yield "is at rest", self._at_rest
         yield "keeps a history", self._kept_history
         yield "may be marked", self._readable
-        if spec.data_conn_id or self.topology.needs_pause:
+        if spec.dialect in SPOKEN:
+            yield "can be verified", lambda: require_nothing_to_judge(self.topology, self.aws)
+        else:
             yield "is what the data connection means", self._same
-            dialect, conn_id = (
-                (None, "") if spec.data_conn_id is None or spec.dialect not in ("mysql", "postgresql") else dialect_of(self.aws)
-            )
-            if dialect:
-                yield from dialect.questions(self.topology, spec, conn_id)
+            dialect, conn_id = dialect_of(self.aws)
+            yield from dialect.questions(self.topology, spec, conn_id)
 
     @property
     def _server(self) -> Server:

@@ -49,8 +49,7 @@ def dialect_of(aws: RdsClients) -> tuple[Dialect, str]:
     spec = aws.spec
     if spec.dialect not in _MODULES:
         raise StoreAccessError(
-            f"store {aws.store}: Midtime has no driver for {SPOKEN[spec.dialect]}: it can neither read its clock nor what was restored",
-            fix="it can be marked and restored alone; verify it by hand",
+            f"store {aws.store}: Midtime has no driver for {SPOKEN[spec.dialect]}", fix="it takes no part in a pause; see docs/rds.md"
         )
     if spec.data_conn_id is None:
         raise StoreAccessError(

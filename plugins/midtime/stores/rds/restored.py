@@ -11,10 +11,11 @@ from midtime.model.topology import Topology
 from midtime.stores.base import RestoredSet, Target
 from midtime.stores.rds.clients import RdsClients
 from midtime.stores.rds.comparing import setting_differences
-from midtime.stores.rds.dialects import dialect_of
+from midtime.stores.rds.dialects import SPOKEN, dialect_of
 from midtime.stores.rds.notes import Notes
 from midtime.stores.rds.servers import flavour_of
 from midtime.stores.rds.standing import is_placed, require_ours
+from midtime.stores.rds.unread import Unread
 
 
 @contextmanager
@@ -24,7 +25,6 @@ def open_restored(topology: Topology, aws: RdsClients, backup: StoreBackup, targ
     :raises RestoreFailedError: it is not all there
     :raises StoreAccessError: nothing can read it
     """
-    dialect, _ = dialect_of(aws)
     flavour, notes = flavour_of(aws.spec), Notes(topology, target)
     if not (note := notes.copy()):
         raise RestoreFailedError(f"store {aws.store}: nothing was restored as {target.working}", fix="start a new run")
@@ -34,8 +34,13 @@ def open_restored(topology: Topology, aws: RdsClients, backup: StoreBackup, targ
     require_ours(aws, note, notes.progress(), found)
     if not found.ready:
         raise RestoreFailedError(f"store {aws.store}: {flavour.noun} {note.name} is {found.status}", fix="run it again")
-    at = (found.address, found.port)
-    with dialect.restored(
-        topology, backup, aws.spec, at, lambda: list(setting_differences(aws, note, found, placed=is_placed(found)))
-    ) as restored:
+
+    def differences() -> list[str]:
+        return list(setting_differences(aws, note, found, placed=is_placed(found)))
+
+    if aws.spec.dialect in SPOKEN:
+        yield Unread(aws, differences)
+        return
+    dialect, _ = dialect_of(aws)
+    with dialect.restored(topology, backup, aws.spec, (found.address, found.port), differences) as restored:
         yield restored

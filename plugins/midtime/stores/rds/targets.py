@@ -16,7 +16,7 @@ from midtime.stores.base import WILL_BE, Question, Target
 from midtime.stores.naming import fit, working_name
 from midtime.stores.rds.classes import smallest_class
 from midtime.stores.rds.clients import RdsClients
-from midtime.stores.rds.dialects import dialect_of
+from midtime.stores.rds.dialects import SPOKEN, dialect_of
 from midtime.stores.rds.history import History, history_at, history_of, spread_of
 from midtime.stores.rds.marking import require_fit
 from midtime.stores.rds.notes import Notes
@@ -24,6 +24,7 @@ from midtime.stores.rds.reading import read
 from midtime.stores.rds.servers import INSTANCES, flavour_of
 from midtime.stores.rds.settings import MarkedServer
 from midtime.stores.rds.standing import require_ours
+from midtime.stores.rds.unread import require_nothing_to_judge
 
 LONGEST = 60
 """Characters of a name: Amazon takes 63, of which an instance of a cluster needs some."""
@@ -137,8 +138,8 @@ class RestoreChecks:
         return f"new {self.flavour.noun} `{name}` in {self.aws.spec.region}"
 
     def _verified(self) -> str:
-        if self.aws.spec.dialect in ("oracle", "sqlserver"):
-            return "not by Midtime: it has no driver for it; read it yourself before products do"
+        if self.aws.spec.dialect in SPOKEN:
+            return require_nothing_to_judge(self.topology, self.aws)
         return f"by the login of {dialect_of(self.aws)[1]}, with the users of the instant: it must have had its password then"
 
     def _settings(self) -> str:
