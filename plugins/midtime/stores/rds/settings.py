@@ -20,7 +20,7 @@ _AS_SAID = (
     "MaxAllocatedStorage", "MonitoringInterval", "MonitoringRoleArn", "MultiAZ", "NetworkType", "PerformanceInsightsKMSKeyId",
     "PerformanceInsightsRetentionPeriod", "PreferredBackupWindow", "PreferredMaintenanceWindow", "PubliclyAccessible", "StorageType",
     "DedicatedLogVolume", "DatabaseInsightsMode", "CACertificateIdentifier", "ProcessorFeatures", "DBInstanceClass", "PromotionTier",
-    "ServerlessV2ScalingConfiguration", "BacktrackWindow",
+    "ServerlessV2ScalingConfiguration",
 )  # fmt: skip
 """Called the same in an answer as in a request."""
 _OTHERWISE = {
@@ -77,6 +77,7 @@ def settings_of(said: Mapping[str, Any]) -> dict[str, Any]:
         "DBParameterGroupName": _first(said.get("DBParameterGroups"), "DBParameterGroupName"),
         "OptionGroupName": _first(said.get("OptionGroupMemberships"), "OptionGroupName"),
         "Port": said.get("Port") or (said["Endpoint"].get("Port") if isinstance(said.get("Endpoint"), Mapping) else None),
+        "BacktrackWindow": said.get("BacktrackWindow") or None,  # Aurora PostgreSQL has none, and takes no request for it
         **_domain(said),
         **_speed(said),
     }
