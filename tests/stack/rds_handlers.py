@@ -146,7 +146,9 @@ class Databases(RDSResponse):
         if (name := self.params["TargetDBInstanceIdentifier"]) in self.backend.databases:
             raise DBInstanceAlreadyExists
         self._room("InstanceQuotaExceeded")
-        asked = {key: value for key, value in self.params.items() if not str(value).startswith("default:")}  # groups that moto does not have
+        asked = {
+            key: value for key, value in self.params.items() if not str(value).startswith("default:")
+        }  # groups that moto does not have
         made: Any = self.backend.restore_db_instance_to_point_in_time(name_of(source), name, asked)
         self._like(made)
         self._adopt(made, "restore")
@@ -177,7 +179,7 @@ class Databases(RDSResponse):
         """Moto copies the source, and takes no for nothing said."""
         asked = dict(self.params.items())
         for key, value in DEFAULTS.items():
-            if hasattr(made, key) and not asked.get(key):
+            if not asked.get(key) and (isinstance(made, DBInstance) or key == "deletion_protection"):
                 setattr(made, key, value)
         if "backup_retention_period" in asked:
             made.backup_retention_period = asked["backup_retention_period"]
