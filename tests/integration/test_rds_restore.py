@@ -66,7 +66,11 @@ def test_what_is_placed_stays_as_it_was(shop: RdsShop) -> None:
     keys = ("DeletionProtection", "BackupRetentionPeriod", "MultiAZ", "MonitoringInterval", "PreferredBackupWindow", "StorageType")
     assert {key: now.get(key) for key in keys} == {key: was.get(key) for key in keys}
     assert {"Key": "team", "Value": "shop"} in now["TagList"]
-    poll("the change to be done", lambda: shop.copy("shop-new").get("DBInstanceStatus", "available") == "available" or None, 20)
+
+
+def test_what_is_put_back_goes(shop: RdsShop) -> None:
+    target = shop.restore(shop.target(to="shop-new"))
+    shop.store.place(shop.backup, target)
     shop.store.put_back(shop.backup, target)
     discarded(shop, target)
 

@@ -17,7 +17,7 @@ from midtime.stores.rds.clients import RdsClients
 from midtime.stores.rds.dialects import SPOKEN, dialect_of
 from midtime.stores.rds.history import History, history_at
 from midtime.stores.rds.reading import read
-from midtime.stores.rds.servers import READY, Server, flavour_of
+from midtime.stores.rds.servers import Server, flavour_of
 from midtime.stores.rds.unread import require_nothing_to_judge
 
 ENGINES = {
@@ -29,8 +29,6 @@ ENGINES = {
     ("aurora", "postgresql"): ("aurora-postgresql",),
 }
 """What Amazon calls a dialect; a hyphen at the end stands for any edition."""
-WORKED_ON = READY | {"backing-up", "modifying", "maintenance", "upgrading"}
-"""Also while somebody changes it, its history goes on."""
 
 
 class BackupChecks:
@@ -82,7 +80,7 @@ class BackupChecks:
     def _at_rest(self) -> str:
         """Not while it comes, goes or is broken."""
         status = self._server.status
-        if status not in WORKED_ON and not status.startswith("configuring-"):
+        if not self._server.serves:
             raise StoreStatementError(
                 f"store {self.aws.store}: {self.flavour.noun} {self.name} is {status}",
                 fix="wait until it is available, or see why it is not",

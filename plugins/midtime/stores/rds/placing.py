@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 from midtime.errors import RestoreFailedError, StoreError, StoreUnreachableError
 from midtime.model.instants import utc_now
 from midtime.model.topology import Topology
 from midtime.stores import looks
-from midtime.stores.base import Target
+from midtime.stores.base import Target, Waiting
 from midtime.stores.naming import COPY_TAG, PLACED
 from midtime.stores.rds.clients import RdsClients
 from midtime.stores.rds.comparing import setting_differences
@@ -32,14 +33,25 @@ def place(topology: Topology, aws: RdsClients, target: Target) -> None:
     """
     if target.final == target.working:
         return
+    began = utc_now()
+    looks.to_the_end(lambda: _protect(topology, aws, target, began), log.info)
     note, found = _known(topology, aws, target)
-    if note.marked.settings.get("DeletionProtection") and not found.said.get("DeletionProtection"):
-        flavour_of(aws.spec).modify(aws, found.name, DeletionProtection=True)
     _tag(aws, found, PLACED + note.working)
     note, found = _known(topology, aws, target)
     for said in setting_differences(aws, note, found, placed=False):
         log.warning("Not as in the mark: %s", said)
     log.info("%s %s is at %s:%s", flavour_of(aws.spec).noun.capitalize(), found.name, found.address, found.port)
+
+
+def _protect(topology: Topology, aws: RdsClients, target: Target, began: datetime) -> Waiting | None:
+    """Ask for it as soon as it takes changes: right after a restore it may be at its first backup."""
+    note, found = _known(topology, aws, target)
+    if not note.marked.settings.get("DeletionProtection") or found.said.get("DeletionProtection"):
+        return None
+    if not found.ready:
+        return looks.waiting(aws.store, f"{found.name} is {found.status}", began, aws.spec.restore_timeout)
+    flavour_of(aws.spec).modify(aws, found.name, DeletionProtection=True)
+    return None
 
 
 def put_back(topology: Topology, aws: RdsClients, target: Target) -> None:

@@ -32,7 +32,7 @@ def open_restored(topology: Topology, aws: RdsClients, backup: StoreBackup, targ
     if found is None:
         raise RestoreFailedError(f"store {aws.store}: {flavour.noun} {note.name} is gone", fix="start a new run")
     require_ours(aws, note, notes.progress(), found)
-    if not found.ready:
+    if not found.serves:
         raise RestoreFailedError(f"store {aws.store}: {flavour.noun} {note.name} is {found.status}", fix="run it again")
 
     def differences() -> list[str]:

@@ -19,6 +19,8 @@ from midtime.stores.rds.refusals import NO_BACKUPS, NOT_THERE
 
 READY = frozenset({"available", "storage-optimization", "storage-initialization", "storage-config-upgrade"})
 """Serves queries and takes changes."""
+_WORKED_ON = READY | {"backing-up", "modifying", "maintenance", "upgrading"}
+"""Serves queries, and its history goes on, while somebody changes it, be it the service: right after a restore it makes a first backup."""
 FAILED = frozenset({
     "failed", "restore-error", "storage-full", "incompatible-restore", "incompatible-network", "incompatible-option-group",
     "incompatible-parameters", "incompatible-credentials", "incompatible-create", "insufficient-capacity",
@@ -52,8 +54,13 @@ class Server:
 
     @property
     def ready(self) -> bool:
-        """Serves queries."""
+        """Serves queries, and takes changes."""
         return self.status in READY
+
+    @property
+    def serves(self) -> bool:
+        """Serves queries, whatever is being done with it."""
+        return self.status in _WORKED_ON or self.status.startswith("configuring-")
 
     @property
     def account(self) -> str:

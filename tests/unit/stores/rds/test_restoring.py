@@ -77,6 +77,15 @@ def test_beside_it_stays_as_it_was_marked(account: Account) -> None:
     assert not [key for key in now.tags if key.startswith("aws:")]
 
 
+def test_placing_waits_for_the_first_backup(account: Account) -> None:
+    """Which the service makes right after a restore, and takes no change meanwhile."""
+    target = account.restore(account.target(to="bank-new"))
+    copy_of(account, "bank-new").busy_until = account.memory.now + 300
+    account.store.place(account.backup, target)
+    assert copy_of(account, "bank-new").said["DeletionProtection"]
+    assert account.memory.now < 3000
+
+
 def test_a_cluster_gets_its_instances_back(aurora: Account) -> None:
     aurora.restore(aurora.target(to="bank-new"))
     made = [aurora.memory.instances[f"bank-new-{number}"].said for number in (1, 2)]
