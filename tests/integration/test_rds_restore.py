@@ -151,13 +151,14 @@ def test_renamed_between_mark_and_restore(server: RDS, tmp_path: Path) -> None:
         discarded(shop, target)
 
 
-def test_discarded_while_it_is_made(server: RDS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_discarded_while_it_is_made(server: RDS, tmp_path: Path) -> None:
     """Amazon does not delete what is being created; the sweeper comes again."""
     with shop_of(server, tmp_path, "rds", restore=3.0) as shop:
         target = shop.target(to="shop-new")
         assert shop.store.restore(shop.backup, shop.shelf, target, print)
-        monkeypatch.setattr("midtime.stores.rds.placing.REMOVED_WITHIN", 1.0)
-        with pytest.raises(StoreUnreachableError, match=r"cannot be removed yet: it is creating .*InvalidDBInstanceState"):
-            shop.store.discard(target)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("midtime.stores.rds.placing.REMOVED_WITHIN", 1.0)
+            with pytest.raises(StoreUnreachableError, match=r"cannot be removed yet: it is creating .*InvalidDBInstanceState"):
+                shop.store.discard(target)
         poll("it to be there", lambda: server.status("shop-new") == "available" or None, 20)
         discarded(shop, target)

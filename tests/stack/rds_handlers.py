@@ -73,6 +73,7 @@ def _latest(thing: Any) -> Any:
 for kind in (DBInstance, DBCluster):
     kind.endpoint = property(_address)  # type: ignore[assignment,method-assign]
     kind.latest_restorable_time = property(_latest)  # type: ignore[assignment,method-assign]
+    kind.save_automated_backup = lambda self: None  # type: ignore[method-assign]  # moto's are by name, and ours by resource id
 
 
 class Databases(RDSResponse):

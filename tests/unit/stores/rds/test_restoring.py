@@ -263,6 +263,10 @@ def test_a_full_quota_is_waited_for(account: Account) -> None:
     assert "does not go on now" in first.detail
     assert "QuotaExceeded" in first.detail
     account.memory.quota = 50
+    account.memory.sleep(5)
+    second = account.look(target)
+    assert second
+    assert second.detail.endswith("restore asked for"), "what was refused is not waited for"
     account.restore(target)
     assert account.copies() == new_names(account, target.working, drill=True)
 
