@@ -153,12 +153,13 @@ def test_renamed_between_mark_and_restore(server: RDS, tmp_path: Path) -> None:
 
 def test_discarded_while_it_is_made(server: RDS, tmp_path: Path) -> None:
     """Amazon does not delete what is being created; the sweeper comes again."""
-    with shop_of(server, tmp_path, "rds", restore=3.0) as shop:
+    with shop_of(server, tmp_path, "rds", awaited=True) as shop:
         target = shop.target(to="shop-new")
         assert shop.store.restore(shop.backup, shop.shelf, target, print)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("midtime.stores.rds.placing.REMOVED_WITHIN", 1.0)
             with pytest.raises(StoreUnreachableError, match=r"cannot be removed yet: it is creating .*InvalidDBInstanceState"):
                 shop.store.discard(target)
+        server.settings(endpoints={"shop-new": ["127.0.0.1", 5432]})
         poll("it to be there", lambda: server.status("shop-new") == "available" or None, 20)
         discarded(shop, target)
