@@ -187,6 +187,16 @@ def test_done_and_not_said(account: Account) -> None:
     account.store.discard(target)
 
 
+def test_discarded_before_it_is_to_be_seen(account: Account) -> None:
+    """Whoever asked for it may have died a moment ago: what is not there yet is waited for."""
+    account.memory.hidden = 30.0
+    target = account.target(to="bank-new")
+    assert account.look(target)
+    account.store.discard(target)
+    account.memory.sleep(100)
+    assert account.copies() == {}
+
+
 def test_asked_for_and_unseen_for_long(account: Account) -> None:
     """The name is taken then, by the first request."""
     account.memory.hidden = 300.0
