@@ -34,6 +34,9 @@ OFFERED = [
 ]  # fmt: skip
 
 
+RESTORES = ("restore_db_instance_to_point_in_time", "restore_db_cluster_to_point_in_time")
+
+
 def topology(kind: str, destination: str = "file:///nowhere", drill: Mapping[str, Any] | None = None, **store: Any) -> Topology:
     common = {
         "name": "points",
@@ -127,3 +130,17 @@ class Account:
             path.unlink()
         for path, content in files.items():
             path.write_bytes(content)
+
+
+def restored(account: Account) -> list[Any]:
+    return [asked for operation in RESTORES for asked in account.memory.requests(operation)]
+
+
+def new_names(account: Account, name: str, *, drill: bool = False) -> dict[str, str]:
+    if account.kind == "rds":
+        return {name: "then"}
+    return {name: "then", f"{name}-1": "member"} | ({} if drill else {f"{name}-2": "member"})
+
+
+def copy_of(account: Account, name: str) -> Any:
+    return (account.memory.instances if account.kind == "rds" else account.memory.clusters)[name]
