@@ -26,6 +26,8 @@ ENGINES = {
     ("cosmosdb", "pitr"): "midtime.stores.cosmosdb.store:CosmosdbStore",
     ("azure_postgresql", "pitr"): "midtime.stores.azure_database.store:AzureDatabaseStore",
     ("azure_mysql", "pitr"): "midtime.stores.azure_database.store:AzureDatabaseStore",
+    ("rds", "pitr"): "midtime.stores.rds.store:RdsStore",
+    ("aurora", "pitr"): "midtime.stores.rds.store:RdsStore",
 }
 """(engine, method) -> module:class. ``dump`` of a managed service is its dialect's, see :func:`_kind`."""
 

@@ -11,11 +11,11 @@ from midtime.model.durations import format_duration
 from midtime.model.instants import to_rfc3339, utc_now
 from midtime.model.topology import Topology
 from midtime.stores.azure_database.azure import Azure
-from midtime.stores.azure_database.data import Data, same_host
 from midtime.stores.azure_database.describing import describe
 from midtime.stores.azure_database.rights import TO_MARK, require_rights
 from midtime.stores.azure_database.servers import READY, Server, read_server
 from midtime.stores.base import Question
+from midtime.stores.managed_sql.data import Data, same_host
 
 REPLICAS = frozenset({"AsyncReplica", "GeoAsyncReplica", "Replica"})
 

@@ -10,11 +10,11 @@ from midtime.model.durations import format_duration
 from midtime.model.instants import to_rfc3339
 from midtime.model.restore_point import StoreBackup
 from midtime.stores.azure_database.azure import Azure
-from midtime.stores.azure_database.data import Data
 from midtime.stores.azure_database.describing import describe
 from midtime.stores.azure_database.servers import Server, read_server, reason
 from midtime.stores.azure_database.settings import MarkedServer
 from midtime.stores.base import Say, Shelf
+from midtime.stores.managed_sql.data import Data
 from midtime.stores.marks import claim, keep, require_fit
 
 LOST = "see who deleted, made anew or changed the server; then run the backup again"

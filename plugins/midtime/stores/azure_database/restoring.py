@@ -25,7 +25,6 @@ from midtime.stores.azure.standing import SOURCE_TAG, TOPOLOGY_TAG
 from midtime.stores.azure_database.azure import Azure
 from midtime.stores.azure_database.comparing import read_copy
 from midtime.stores.azure_database.control import body
-from midtime.stores.azure_database.data import Data
 from midtime.stores.azure_database.notes import Copy, Notes
 from midtime.stores.azure_database.putting import network_changes, parameter_changes, restart_changes, rule_changes, server_changes
 from midtime.stores.azure_database.servers import READY
@@ -33,6 +32,7 @@ from midtime.stores.azure_database.settings import MarkedServer
 from midtime.stores.azure_database.standing import Standing, require_ours, standing, unsettled
 from midtime.stores.azure_database.targets import place_of, require_free, require_source, tier_of
 from midtime.stores.base import Say, Shelf, Target, Waiting
+from midtime.stores.managed_sql.data import Data
 from midtime.stores.naming import COPY_TAG
 
 ONE = 1
@@ -208,7 +208,7 @@ class Restoring:
         if self.data is None:
             return ""
         try:
-            self.data.reach(found.address)
+            self.data.reach((found.address, None))
         except (StoreAccessError, StoreUnreachableError) as error:
             if utc_now() - (self._progress.rules_at or utc_now()) > OPENS_WITHIN and isinstance(error, StoreAccessError):
                 raise

@@ -15,12 +15,13 @@ from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores.azure_database import marking, placing, restoring, targets
 from midtime.stores.azure_database.azure import Azure, Spec
 from midtime.stores.azure_database.checks import BackupChecks
-from midtime.stores.azure_database.data import Data, data_of
 from midtime.stores.azure_database.restorable import restorable
-from midtime.stores.azure_database.restored import RestoredServer, open_restored
+from midtime.stores.azure_database.restored import open_restored
 from midtime.stores.base import Question, Restorable, Say, Shelf, Target, Waiting
 from midtime.stores.fences import FenceWriter
 from midtime.stores.managed import ManagedStore
+from midtime.stores.managed_sql.data import Data, data_of
+from midtime.stores.managed_sql.restored import RestoredServer
 
 
 class AzureDatabaseStore(ManagedStore):

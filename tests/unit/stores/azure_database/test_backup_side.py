@@ -10,10 +10,10 @@ import pytest
 from midtime.errors import NotRestorableError, StoreAccessError, StoreError
 from midtime.model.instants import to_rfc3339
 from midtime.stores import notes
-from midtime.stores.azure_database.data import same_host
 from midtime.stores.azure_database.settings import MarkedServer
 from midtime.stores.azure_database.targets import tier_of
 from midtime.stores.base import ask
+from midtime.stores.managed_sql.data import same_host
 from tests.unit.stores.azure.service import START
 from tests.unit.stores.azure_database.memory import LIVE
 from tests.unit.stores.azure_database.restores import PARAMETERS, Subscription

@@ -10,8 +10,8 @@ from midtime.clocks import read_sql
 from midtime.errors import StoreStatementError
 from midtime.model.clock_readings import ClockReading
 from midtime.model.restore_point import StoreBackup
-from midtime.stores.azure_database.data import Data
 from midtime.stores.fences import SECONDS, Fence
+from midtime.stores.managed_sql.data import At, Data
 from midtime.stores.naming import airflow_connection
 from midtime.stores.postgresql import content
 from midtime.stores.postgresql.connections import Session, connect
@@ -58,16 +58,16 @@ class PostgresqlData(Data):
             session.execute(f"SET statement_timeout = {1000 * SECONDS}".encode())
             yield fence_of(session, self.conn_id, self.namespaces)
 
-    def reach(self, address: str) -> None:
+    def reach(self, at: At) -> None:
         """One query."""
-        with connect(self.conn_id, self.wished, host=address) as session:
+        with connect(self.conn_id, self.wished, host=at) as session:
             session.execute("SELECT 1")
 
     @contextmanager
-    def restored(self, backup: StoreBackup, address: str) -> Iterator[RestoredPostgresql]:
+    def restored(self, backup: StoreBackup, at: At) -> Iterator[RestoredPostgresql]:
         """Two sessions: records are streamed on one of their own."""
         database = str(backup.details.get("database") or "") or self.wished
-        with connect(self.conn_id, database, host=address) as session, connect(self.conn_id, database, host=address) as streaming:
+        with connect(self.conn_id, database, host=at) as session, connect(self.conn_id, database, host=at) as streaming:
             content.prepare(session)
             content.prepare(streaming)
             yield RestoredPostgresql(self.topology, backup, session, streaming)

@@ -16,13 +16,17 @@ from midtime.stores.naming import airflow_connection
 if TYPE_CHECKING:
     from midtime.model.clock_readings import ClockReading
     from midtime.model.restore_point import StoreBackup
-    from midtime.stores.azure_database.azure import Spec
+    from midtime.model.topology.cloud import AnyCloudDatabase
     from midtime.stores.base import RestoredSet
 
 DIALECTS = {
-    "postgresql": "midtime.stores.azure_database.postgresql:PostgresqlData",
-    "mysql": "midtime.stores.azure_database.mysql:MysqlData",
+    "postgresql": "midtime.stores.managed_sql.postgresql:PostgresqlData",
+    "mysql": "midtime.stores.managed_sql.mysql:MysqlData",
 }
+
+
+At = tuple[str, int | None]
+"""Where a restored server is: its address, and its port if that is not the live one's."""
 
 
 class Data(ABC):
@@ -59,14 +63,14 @@ class Data(ABC):
         """A session that writes fence rows."""
 
     @abstractmethod
-    def reach(self, address: str) -> None:
+    def reach(self, at: At) -> None:
         """Whether a restored server lets us in.
 
         :raises StoreError: it does not
         """
 
     @abstractmethod
-    def restored(self, backup: StoreBackup, address: str) -> AbstractContextManager[RestoredSet]:
+    def restored(self, backup: StoreBackup, at: At) -> AbstractContextManager[RestoredSet]:
         """The same database on a restored server."""
 
     @property
@@ -80,11 +84,11 @@ class Data(ABC):
         return connection.host or "localhost"
 
 
-def data_of(topology: Topology, store: str, spec: Spec) -> Data | None:
+def data_of(topology: Topology, store: str, spec: AnyCloudDatabase) -> Data | None:
     """The data of a store, if it has a connection to them."""
     if spec.data_conn_id is None:
         return None
-    module, _, name = DIALECTS[spec.dialect].partition(":")
+    module, _, name = DIALECTS[spec.speaks].partition(":")
     made: Data = getattr(import_module(module), name)(topology, store, spec.data_conn_id, spec.database)
     return made
 
