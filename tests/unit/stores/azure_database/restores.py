@@ -20,6 +20,7 @@ from midtime.stores.azure_database import checks, notes, placing, restorable, re
 from midtime.stores.azure_database.azure import Azure, Spec
 from midtime.stores.azure_database.store import AzureDatabaseStore
 from midtime.stores.base import Check, Shelf, Target, Waiting, ask
+from midtime.stores.managed_sql.data import At
 from tests.unit.builders import LEDGER
 from tests.unit.builders import topology as build
 from tests.unit.stores.azure.service import START
@@ -58,10 +59,10 @@ class NoData:
 
     def __init__(self) -> None:
         self.refuses: Exception | None = None
-        self.reached: list[str] = []
+        self.reached: list[At] = []
 
-    def reach(self, address: str) -> None:
-        self.reached.append(address)
+    def reach(self, at: At) -> None:
+        self.reached.append(at)
         if self.refuses:
             raise self.refuses
 

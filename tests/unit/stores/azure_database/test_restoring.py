@@ -20,7 +20,7 @@ def test_beside(subscription: Subscription, keeps_nothing: bool) -> None:
     memory.keeps_nothing = keeps_nothing
     target = subscription.restore(subscription.target(to="claims-new"))
     require_whole(subscription, target)
-    assert subscription.data.reached == ["claims-new.example"]
+    assert subscription.data.reached == [("claims-new.example", None)]
     (asked,) = memory.bodies
     assert asked["properties"][memory.instant] == to_rfc3339(subscription.backup.midtime)
     assert asked["properties"]["sourceServerResourceId"].endswith(f"/{LIVE}")
