@@ -12,11 +12,9 @@ from midtime.errors import (
     StoreUnreachableError,
 )  # fmt: skip
 from midtime.stores.naming import COPY_TAG
+from tests.unit.every_day import EACH
 from tests.unit.stores.cosmosdb.restores import Subscription, require_whole
 from tests.unit.stores.cosmosdb.service import LIVE, refusal
-
-EACH = pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.long)])
-"""Every third call; with the long proofs all of them."""
 
 
 @pytest.mark.parametrize("answer_lost", [False, True])
