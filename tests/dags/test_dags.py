@@ -73,15 +73,19 @@ def test_the_dags_of_one_topology(dags: dict[str, Any]) -> None:
     assert sorted(dags) == sorted([*of_topologies, "midtime__retention", "midtime__sweep"])
 
 
+CHAIN_OF_A_DUMP = {
+    "preflight": ["dump_accounts"],
+    "dump_accounts": ["midtime", "publish"],
+    "midtime": ["publish"],
+    "publish": ["done", "release"],
+    "release": [],
+    "done": [],
+}
+"""The chain of one database that is dumped."""
+
+
 def test_the_chain_of_a_backup(dags: dict[str, Any]) -> None:
-    assert edges(dags["bank__backup"]) == {
-        "preflight": ["dump_accounts"],
-        "dump_accounts": ["midtime", "publish"],
-        "midtime": ["publish"],
-        "publish": ["done", "release"],
-        "release": [],
-        "done": [],
-    }
+    assert edges(dags["bank__backup"]) == CHAIN_OF_A_DUMP
 
 
 def test_the_chain_of_a_backup_in_a_window(dags: dict[str, Any]) -> None:

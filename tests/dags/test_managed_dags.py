@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from midtime.dag_parts import LOOKS
-from tests.dags.test_dags import FILES, dags_of, edges, heavy_modules
+from tests.dags.test_dags import CHAIN_OF_A_DUMP, FILES, dags_of, edges, heavy_modules
 
 CLOUD = """
 name: cloud
@@ -118,14 +118,7 @@ def test_a_managed_database_alone_is_marked_without_a_pause(dags: dict[str, Any]
 
 
 def test_a_managed_database_that_is_dumped_needs_no_pause_and_no_mark(dags: dict[str, Any]) -> None:
-    assert edges(dags["dumped__backup"]) == {
-        "preflight": ["dump_accounts"],
-        "dump_accounts": ["midtime", "publish"],
-        "midtime": ["publish"],
-        "publish": ["done", "release"],
-        "release": [],
-        "done": [],
-    }
+    assert edges(dags["dumped__backup"]) == CHAIN_OF_A_DUMP
     assert [asset.name for asset in dags["dumped__backup"].task_dict["publish"].outlets] == ["dumped__restore_points"]  # at once restorable
     assert {"dumped__restore", "dumped__drill"} <= dags.keys()
 

@@ -6,44 +6,32 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from midtime.catalog import Catalog
-from midtime.model.topology import Topology
 from tests.integration.airflow_restores import Switch
 from tests.integration.cosmosdb_setting import NETWORK, settings_of
 from tests.integration.fixtures import Installation
-from tests.stack.bank import Bank
+from tests.integration.managed_airflow import QUICK, Managed, written
 from tests.stack.cosmosdb import PATH, CosmosDB
 from tests.stack.scalardb import Place
 from tests.stack.stack import AZURE_ACCOUNT, BESIDE_AZURE, IN_AZURE
 
 NAME = "lake"
-BEHIND, QUICK = 900.0, 0.5
-"""Seconds by which the backups lag: nothing of a restore point is restorable, or all of it is at once."""
 TOKEN = "token-[0-9a-f]{24}"
 """Of the double's tokens, all of them."""
 
 
 @dataclass
-class Lake:
-    """What is backed up, marked and restored."""
+class Lake(Managed):
+    """Of this service."""
 
-    installation: Installation
-    topology: Topology
-    places: dict[str, Place]
-    bank: Bank
-    switch: Switch
+    NAME: ClassVar[str] = NAME
     keys: dict[str, str] = field(default_factory=dict)
     """Of every account that was seen, by its name; some are gone by now."""
 
     @property
     def server(self) -> CosmosDB:
         return self.installation.stack.bank_cosmosdb
-
-    @property
-    def catalog(self) -> Catalog:
-        return self.installation.catalog(self.topology)
 
     def mark(self, number: int) -> None:
         """Write beside ScalarDB."""
@@ -62,10 +50,6 @@ class Lake:
         containers = {name: sorted(str(each.name) for each in sql.list_sql_containers(*where, name)) for name in databases}
         throughput = {name: _units(sql.get_sql_database_throughput(*where, name)) for name in databases}
         return {"throughput": throughput, **settings_of(self.server, account, containers)}
-
-    def pid(self, task: str) -> int:
-        """The process of a task that runs (``faults.py`` writes it down)."""
-        return int((self.installation.folder / "faults" / f"{NAME}.{task}.pid").read_text())
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -92,17 +76,7 @@ def lake_of(installation: Installation) -> Iterator[Lake]:
     for conn_id, connection in {**connections, f"{IN_AZURE}_data": server.data_conn(AZURE_ACCOUNT, key=True)}.items():
         installation.airflow.add_connection(conn_id, connection)
     with Switch({"stop": scalardb.stop, "start": scalardb.start}) as switch, _prepared(server, places):
-        product = {"kind": "scalardb-server", "endpoints": {"static": [scalardb.address]}, "stop": switch.command("stop")}
-        keys = {
-            "destination": f"file://{installation.folder}/restore-points",
-            "products": [{**product, "start": switch.command("start")}],
-            "scalardb": {"coordinators": [{"store": IN_AZURE}]},
-            "stores": [place.store(namespace) for namespace, place in places.items()],
-            "pause": {"drain": "5s", "deadline": "30s"},
-            "drill": {"targets": {IN_AZURE: {"name": "lake-drill"}}},
-        }
-        topology = installation.write(NAME, keys)
-        installation.wait_for(topology)
+        topology = written(installation, NAME, places, scalardb, switch, {"name": "lake-drill"})
         yield Lake(installation, topology, places, bank, switch)
 
 

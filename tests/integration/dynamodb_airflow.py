@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from midtime.catalog import Catalog
-from midtime.model.topology import Topology
 from tests.integration.airflow_restores import Switch
 from tests.integration.dynamodb_tables import make, put, settings_of
 from tests.integration.fixtures import Installation
-from tests.stack.bank import Bank
+from tests.integration.managed_airflow import Managed, written
 from tests.stack.dynamodb import DynamoDB
 from tests.stack.postgres import Postgres
 from tests.stack.scalardb import Place
@@ -21,19 +19,13 @@ from tests.stack.stack import BESIDE_DYNAMO, IN_DYNAMO
 NAME = "sea"
 ACCOUNTS, MARKS, FENCE = (f"{IN_DYNAMO}.{table}" for table in ("acct", "mark", "midtime_fence"))
 TOKEN = "the-session-token-of-a-role"
-BEHIND, QUICK = 900.0, 0.5
-"""Seconds by which the histories lag: nothing of a backup is restorable, or all of it is at once."""
 
 
 @dataclass
-class Sea:
-    """What is backed up, marked and restored."""
+class Sea(Managed):
+    """Of this service."""
 
-    installation: Installation
-    topology: Topology
-    places: dict[str, Place]
-    bank: Bank
-    switch: Switch
+    NAME: ClassVar[str] = NAME
 
     @property
     def server(self) -> DynamoDB:
@@ -42,10 +34,6 @@ class Sea:
     @property
     def postgres(self) -> Postgres:
         return self.installation.stack.postgres
-
-    @property
-    def catalog(self) -> Catalog:
-        return self.installation.catalog(self.topology)
 
     @property
     def tables(self) -> list[str]:
@@ -70,10 +58,6 @@ class Sea:
         tags = self.server.tables.list_tags_of_resource(ResourceArn=arn)["Tags"]
         return {tag["Key"]: tag["Value"] for tag in tags if not tag["Key"].startswith("midtime:")}
 
-    def pid(self, task: str) -> int:
-        """The process of a task that runs (``faults.py`` writes it down)."""
-        return int((self.installation.folder / "faults" / f"{NAME}.{task}.pid").read_text())
-
 
 @contextmanager
 def sea_of(installation: Installation) -> Iterator[Sea]:
@@ -84,17 +68,7 @@ def sea_of(installation: Installation) -> Iterator[Sea]:
     for namespace, connection in connections.items():
         installation.airflow.add_connection(f"{namespace}_db", connection)
     with Switch({"stop": server.stop, "start": server.start}) as switch, _prepared(stack.dynamodb, places):
-        product = {"kind": "scalardb-server", "endpoints": {"static": [server.address]}, "stop": switch.command("stop")}
-        keys = {
-            "destination": f"file://{installation.folder}/restore-points",
-            "products": [{**product, "start": switch.command("start")}],
-            "scalardb": {"coordinators": [{"store": IN_DYNAMO}]},
-            "stores": [place.store(namespace) for namespace, place in places.items()],
-            "pause": {"drain": "5s", "deadline": "30s"},
-            "drill": {"targets": {IN_DYNAMO: {"prefix": "drill_"}}},
-        }
-        topology = installation.write(NAME, keys)
-        installation.wait_for(topology)
+        topology = written(installation, NAME, places, server, switch, {"prefix": "drill_"})
         yield Sea(installation, topology, places, bank, switch)
 
 

@@ -8,20 +8,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from midtime.model.instants import from_rfc3339
-from midtime.model.restore_point import RestorePoint, State
+from midtime.model.restore_point import State
 from midtime.stores.cosmosdb.targets import IN_PLACE
 from tests.integration.airflow_reading import where
 from tests.integration.airflow_restores import marks, money
-from tests.integration.cosmosdb_airflow import BEHIND, NAME, QUICK, Lake, lake_of
+from tests.integration.cosmosdb_airflow import NAME, Lake, lake_of
 from tests.integration.fixtures import Installation, installation_of
+from tests.integration.managed_airflow import BEHIND, BackedUp
 from tests.integration.test_airflow_faults import kill_worker
-from tests.integration.windows import ENDED
 from tests.stack.processes import poll
 from tests.stack.stack import AZURE_ACCOUNT, BESIDE_AZURE, IN_AZURE, Stack
 
@@ -51,53 +49,20 @@ def lake(installation: Installation) -> Iterator[Lake]:
         yield made
 
 
-@dataclass
-class BackedUp:
-    """A run of the backup whose backups in Azure do not reach its midtime yet; the drill that it will start stands at its report."""
-
-    run_id: str
-    point: RestorePoint
-    drill_stands: Path
-
-
 @pytest.fixture(scope="module")
 def backed_up(lake: Lake) -> Iterator[BackedUp]:
-    """What is committed after arming and before the pause carries the mark 1, what comes afterwards the mark 2."""
-    installation = lake.installation
-    drill_stands, armed = (installation.stop_at(NAME, place) for place in ("report", "pausing"))
-    lake.bank.start(threads=2, think=0.1)
-    try:
-        run_id = installation.airflow.trigger(BACKUP)
-        installation.reached(armed, timeout=240)
-        lake.mark(1)
-        lake.server.settings(lag=BEHIND)
-        armed.unlink()
-        installation.airflow.wait_task(BACKUP, run_id, "unpause", lambda state: state in ENDED, timeout=120)
-        lake.mark(2)
-    finally:
-        armed.unlink(missing_ok=True)
-        lake.bank.stop()
-    published = poll("a published restore point", lambda: lake.catalog.newest(1) or None, 120)[0]
-    assert published.restore_point
-    yield BackedUp(run_id, published.restore_point, drill_stands)
-    drill_stands.unlink(missing_ok=True)
+    with lake.backed_up() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def restorable(lake: Lake, backed_up: BackedUp) -> BackedUp:
-    """The same, when Azure's backups have reached its midtime; its drill is under way."""
-    lake.server.settings(lag=QUICK)
-    lake.installation.succeeded(BACKUP, backed_up.run_id)
-    return backed_up
+    return lake.restorable(backed_up)
 
 
 @pytest.fixture(scope="module")
 def drilled(lake: Lake, restorable: BackedUp) -> BackedUp:
-    """The same, with nobody at work on it any more."""
-    restorable.drill_stands.unlink(missing_ok=True)
-    drill = poll("the drill that the asset starts", lambda: lake.installation.airflow.runs(DRILL) or None, 60)[0]
-    lake.installation.succeeded(DRILL, drill["dag_run_id"], timeout=420)
-    return restorable
+    return lake.drilled(restorable, timeout=420)
 
 
 def test_it_waits_until_it_can_be_restored(lake: Lake, backed_up: BackedUp) -> None:

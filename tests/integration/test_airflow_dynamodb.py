@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from midtime.model.instants import from_rfc3339
-from midtime.model.restore_point import RestorePoint, State
+from midtime.model.restore_point import State
 from tests.integration.airflow_reading import where
 from tests.integration.airflow_restores import approve, asked, marks, money
-from tests.integration.dynamodb_airflow import ACCOUNTS, BEHIND, FENCE, MARKS, NAME, QUICK, TOKEN, Sea, sea_of
+from tests.integration.dynamodb_airflow import ACCOUNTS, FENCE, MARKS, NAME, TOKEN, Sea, sea_of
 from tests.integration.fixtures import Installation
+from tests.integration.managed_airflow import BEHIND, BackedUp
 from tests.integration.test_airflow_faults import kill_worker
 from tests.integration.windows import ENDED
 from tests.stack.dynamodb import DynamoDB
@@ -34,55 +33,20 @@ def sea(installation: Installation) -> Iterator[Sea]:
         yield made
 
 
-@dataclass
-class BackedUp:
-    """A run of the backup whose histories do not reach its midtime yet; the drill that it will start stands at its report."""
-
-    run_id: str
-    point: RestorePoint
-    drill_stands: Path
-
-
 @pytest.fixture(scope="module")
 def backed_up(sea: Sea) -> Iterator[BackedUp]:
-    """What is committed after arming and before the pause carries the mark 1, what comes afterwards the mark 2."""
-    installation = sea.installation
-    drill_stands, armed = (installation.stop_at(NAME, place) for place in ("report", "pausing"))
-    sea.bank.start(threads=2, think=0.1)
-    try:
-        run_id = installation.airflow.trigger(BACKUP)
-        installation.reached(armed, timeout=240)
-        sea.mark(1)
-        sea.server.settings(lag=BEHIND)
-        armed.unlink()
-        installation.airflow.wait_task(BACKUP, run_id, "unpause", lambda state: state in ENDED, timeout=120)
-        sea.mark(2)
-    finally:
-        armed.unlink(missing_ok=True)
-        sea.bank.stop()
-    installation.airflow.wait_task(BACKUP, run_id, "publish", lambda state: state in ENDED, timeout=120)
-    published = sea.catalog.newest(1)
-    assert published, installation.airflow.failure_report(BACKUP, run_id)
-    assert published[0].restore_point
-    yield BackedUp(run_id, published[0].restore_point, drill_stands)
-    drill_stands.unlink(missing_ok=True)
+    with sea.backed_up() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def restorable(sea: Sea, backed_up: BackedUp) -> BackedUp:
-    """The same, when the histories have reached its midtime; its drill is under way."""
-    sea.server.settings(lag=QUICK)
-    sea.installation.succeeded(BACKUP, backed_up.run_id)
-    return backed_up
+    return sea.restorable(backed_up)
 
 
 @pytest.fixture(scope="module")
 def drilled(sea: Sea, restorable: BackedUp) -> BackedUp:
-    """The same, with nobody at work on it any more."""
-    restorable.drill_stands.unlink(missing_ok=True)
-    drill = poll("the drill that the asset starts", lambda: sea.installation.airflow.runs(DRILL) or None, 60)[0]
-    sea.installation.succeeded(DRILL, drill["dag_run_id"])
-    return restorable
+    return sea.drilled(restorable, timeout=180)
 
 
 def test_it_waits_until_it_can_be_restored(sea: Sea, backed_up: BackedUp) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +10,7 @@ from midtime.model.topology.targets import Target as TargetWish
 from midtime.verify.verdict import Outcome
 from tests.integration.cosmosdb_sets import Set
 from tests.integration.cosmosdb_setting import login
-from tests.stack.bank import Bank, tables_of
+from tests.stack.bank import Bank, require_moving, tables_of
 from tests.stack.stack import COSMOS_ACCOUNT, IN_COSMOS, Stack
 
 pytestmark = [pytest.mark.integration, pytest.mark.long]
@@ -45,15 +44,9 @@ def test_it_goes_on_without_a_repair(stack: Stack, scalardb_set: Set, cosmos_ban
     store.place(part, target)
     before = {each["id"] for each in server.items(COPY, "coordinator", "state")}
     scalardb = stack.scalardb_over_cosmos(COPY)
-    bank = Bank(scalardb.address, cosmos_bank.size, tables_of([IN_COSMOS]))
     try:
-        bank.start(threads=1)
-        time.sleep(2)
-        bank.stop()
-        assert bank.commits
-        assert bank.total() == bank.expected_total
+        require_moving(scalardb.address, cosmos_bank.size, tables_of([IN_COSMOS]))
         assert before < {each["id"] for each in server.items(COPY, "coordinator", "state")}
     finally:
-        bank.close()
         scalardb.close()
         server.arm.database_accounts.begin_delete(server.GROUP, COPY).result()

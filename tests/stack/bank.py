@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -212,3 +212,13 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def require_moving(address: str, size: int, tables: Sequence[str]) -> None:
+    """Money moves between accounts that are there already, and none of it is lost."""
+    with closing(Bank(address, size, tables)) as bank:
+        bank.start(threads=1)
+        time.sleep(2)
+        bank.stop()
+        assert bank.commits
+        assert bank.total() == bank.expected_total

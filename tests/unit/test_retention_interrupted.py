@@ -14,6 +14,7 @@ from midtime.model.restore_point import State
 from midtime.retention import RETENTION_LEASE, Retention
 from tests.unit import retention_examples as examples
 from tests.unit.builders import days_later, drill_report
+from tests.unit.every_day import ON_DISK
 from tests.unit.fakes import FakeStore
 from tests.unit.retention_examples import add, look_whole, retain, with_artifacts
 from tests.unit.steps import Killed, at_operation, kill
@@ -83,10 +84,6 @@ class TestExpired:
         """A drill that ran when it was marked by somebody who then died."""
         marked.add_drill_report(drill_report(days_later(2)))
         assert days_later(2).id in retain(marked, days=200).kept
-
-
-ON_DISK = pytest.mark.parametrize("any_catalog", ["file", pytest.param("memory", marks=pytest.mark.long)], indirect=True)
-"""The same in memory takes three times as long, and is left to the long proofs."""
 
 
 @ON_DISK

@@ -17,6 +17,7 @@ from midtime.restoring import Plan
 from midtime.retention import RETENTION_LEASE
 from tests.unit import retention_examples as examples
 from tests.unit.builders import days_later
+from tests.unit.every_day import ON_DISK
 from tests.unit.fakes import FakeStore
 from tests.unit.retention_examples import add, look_whole, planned, reserved, retain
 from tests.unit.steps import Stepper, at_operation, stepped
@@ -44,10 +45,6 @@ def settled(catalog: Catalog, plan: Plan, got_it: bool) -> None:
     if lease:
         catalog.leases.release(plan.lease, lease.holder)
     assert OLD in retain(catalog).removed or OLD not in catalog.folders(), "nothing keeps it for ever"
-
-
-ON_DISK = pytest.mark.parametrize("any_catalog", ["file", pytest.param("memory", marks=pytest.mark.long)], indirect=True)
-"""The same in memory takes three times as long, and is left to the long proofs."""
 
 
 class TestOneInTheMiddleOfTheOther:

@@ -92,6 +92,14 @@ def require_fit(store: str, instant: datetime, reasons: Iterable[tuple[str, str]
         raise NotRestorableError(f"store {store} cannot be restored to {to_rfc3339(instant)}: {'; '.join(bad[:SHOWN])}{more}", fix=fix)
 
 
+def unmarked(names: Iterable[str]) -> list[str]:
+    """What a restore lacks of that which ScalarDB had at the instant, one sentence each.
+
+    :param names: that ScalarDB's restored metadata have, and the mark has not
+    """
+    return [f"{name}: missing, though ScalarDB's metadata of that instant name it: dropped before the mark" for name in names]
+
+
 def differences(what: str, marked: Spoken, now: Spoken) -> list[str]:
     """What is different now, one sentence each. Empty where all was put back.
 

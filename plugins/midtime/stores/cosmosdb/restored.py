@@ -22,6 +22,7 @@ from midtime.stores.cosmosdb.notes import Copy, Notes
 from midtime.stores.cosmosdb.records import CosmosdbCoordinator, CosmosdbRecords, Shape, shapes
 from midtime.stores.cosmosdb.standing import require_ours, standing
 from midtime.stores.fences import Place
+from midtime.stores.marks import unmarked
 from midtime.stores.scalardb_records import Table
 from midtime.verify.records import FENCE_TABLE
 
@@ -42,7 +43,7 @@ class RestoredAccount:
         """Containers, keys, indexes, stored procedures and consistency that are not as they must be."""
         return [
             *schema_differences(self.azure, self.note, self.copied),
-            *(f"{name}: missing, though ScalarDB's metadata of that instant name it: dropped before the mark" for name in self._unmarked()),
+            *unmarked(self._unmarked()),
         ]
 
     def _unmarked(self) -> Iterator[str]:

@@ -100,7 +100,7 @@ class Restoring:
         if left := self.putting.make(account_changes(self.azure, self.note, found)):
             self._say(rules_at=utc_now())
             return self.waiting(left)
-        if not self._settled and (left := self._afterwards()):
+        if not self._settled(progress) and (left := self._afterwards()):
             return self.waiting(left)
         if left := self._indexing():
             return self.waiting(left)
@@ -193,11 +193,9 @@ class Restoring:
         self._say(settled=True, by_command=bool(self.azure.spec.repair), there=True)
         return ""
 
-    @property
-    def _settled(self) -> bool:
+    def _settled(self, progress: Progress | None) -> bool:
         """And nobody has taken the command out of the topology since, or put one in."""
-        progress = self._progress
-        return progress.settled and progress.by_command == bool(self.azure.spec.repair)
+        return bool(progress and progress.settled and progress.by_command == bool(self.azure.spec.repair))
 
     def _whole(self) -> Copied:
         copied = read_copy(self.azure, self.note)

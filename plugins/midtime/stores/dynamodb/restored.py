@@ -19,6 +19,7 @@ from midtime.stores.dynamodb.records import DynamodbCoordinator, DynamodbRecords
 from midtime.stores.dynamodb.scanning import get_items, plain
 from midtime.stores.dynamodb.tables import METADATA
 from midtime.stores.fences import Place
+from midtime.stores.marks import unmarked
 from midtime.stores.scalardb_records import Table
 from midtime.verify.records import FENCE_TABLE
 
@@ -42,7 +43,7 @@ class RestoredTables:
         found = [said for marked in self.notes.marked.tables for said in self._differences(marked.name)]
         return [
             *found,
-            *(f"{name}: missing, though ScalarDB's metadata of that instant name it: dropped before the mark" for name in self._unmarked()),
+            *unmarked(self._unmarked()),
         ]
 
     def _unmarked(self) -> Iterator[str]:

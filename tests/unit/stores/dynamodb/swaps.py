@@ -44,10 +44,6 @@ def live(account: Account) -> dict[str, str]:
     return {name: content for name, content in account.contents().items() if name in NAMES}
 
 
-EACH = pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.long)])
-"""Every third call; with the long proofs all of them."""
-
-
 def left_at_each(account: Account, begin: Callable[[], None], check: Callable[[int], None], *, every: int = 1) -> int:
     """Begin again and again from the same state, to be left at the first call, at the second, ...
 

@@ -8,10 +8,10 @@ from midtime.errors import LeaseHeldError
 from midtime.stores import looks
 from midtime.stores.dynamodb import swapping
 from midtime.stores.dynamodb.notes import Notes
+from tests.unit.every_day import EACH
 from tests.unit.stores.dynamodb.memory import RICH
 from tests.unit.stores.dynamodb.restores import RICH_TABLE, Account
 from tests.unit.stores.dynamodb.swaps import (
-    EACH,
     LIVE,
     SCALED,
     THEN,
