@@ -1,13 +1,14 @@
 """
 # Backup of one relational database
 
-One dump in a single transaction. **No pause**: one snapshot sees every namespace, the Coordinator and ScalarDB's metadata at one instant.
+One dump in a single transaction, or one mark. **No pause**: one snapshot sees every namespace, the Coordinator and ScalarDB's metadata at one instant.
 
 1. `preflight` asks everything that could spoil the backup, before anything is touched, and takes the topology's lease.
-2. `dump_<store>` fixes the instant, dumps from that snapshot, proves the dump complete and stores it, hashed.
-3. `midtime` returns the snapshot's instant.
+2. `dump_<store>` fixes the instant, dumps from that snapshot, proves the dump complete and stores it, hashed. Of a managed service
+   (RDS, Aurora, Azure Database) with `method: pitr`, `mark_<store>` notes all that a restore to the second at which the run was due will need.
+3. `midtime` returns that instant.
 4. `publish` writes the manifest: only now the restore point can be seen, and drills that wait for it start. With `method: pitr`,
-   `restorable` waits until the archive has reached the midtime; drills start then.
+   `restorable` waits until the archive or the service has reached the midtime; drills start then.
 5. `release` gives the lease back, whatever happened.
 
 When it failed: the first red task's log says what to do. Nothing half-made is left; just run it again.
@@ -20,6 +21,7 @@ from airflow.sdk import DAG
 
 from midtime.dag_parts import LOOKS, backup_arguments, restore_points, topologies
 from midtime.operators.dump import DumpOperator
+from midtime.operators.mark import LoneMarkOperator
 from midtime.operators.midtime import MidtimeOperator
 from midtime.operators.preflight import PreflightOperator
 from midtime.operators.publish import PublishOperator
@@ -30,12 +32,17 @@ for topology in topologies("backup", shape="single_rdb"):
     store = topology.stores[0].name
     with DAG(**backup_arguments(topology, __doc__)) as dag:
         preflight = PreflightOperator(task_id="preflight", topology=topology)
-        dump = DumpOperator(task_id=f"dump_{store}", topology=topology, store=store)
-        midtime = MidtimeOperator(task_id="midtime", topology=topology, captures=[dump.output])
+        dumped = topology.stores[0].captured
+        backup = (
+            DumpOperator(task_id=f"dump_{store}", topology=topology, store=store)
+            if dumped
+            else LoneMarkOperator(task_id=f"mark_{store}", topology=topology, store=store)
+        )
+        midtime = MidtimeOperator(task_id="midtime", topology=topology, captures=[backup.output])
         publish = PublishOperator(
             task_id="publish",
             topology=topology,
-            captures=[dump.output],
+            captures=[backup.output],
             midtime=midtime.output,
             asset=None if topology.point_in_time else restore_points(topology),
         )
@@ -47,4 +54,4 @@ for topology in topologies("backup", shape="single_rdb"):
             publish >> RestorableOperator(
                 task_id="restorable", topology=topology, restore_point=publish.output, asset=restore_points(topology), retries=LOOKS
             ) >> done  # fmt: skip
-        preflight >> dump >> midtime >> publish >> [release.as_teardown(on_failure_fail_dagrun=True), done]
+        preflight >> backup >> midtime >> publish >> [release.as_teardown(on_failure_fail_dagrun=True), done]

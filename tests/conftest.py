@@ -18,7 +18,16 @@ for _name in [name for name in os.environ if name.startswith(("AIRFLOW_CONN_", "
 
 # Airflow's processes mostly wait for each other, and so do its tests; doubles of clouds wait for their clocks: beside them, another worker of
 # pytest-xdist has the databases.
-_CLOUDS = ("test_cosmosdb", "cosmosdb_stack", "test_dynamodb", "test_kubernetes", "test_object_store")
+_CLOUDS = (
+    "azure_database",
+    "test_azure_database",
+    "test_cosmosdb",
+    "cosmosdb_stack",
+    "test_dynamodb",
+    "test_kubernetes",
+    "test_object_store",
+    "test_rds",
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist's own reads the groups

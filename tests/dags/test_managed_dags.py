@@ -42,6 +42,12 @@ destination: file:///tmp/restore-points
 stores:
   - {name: accounts, engine: aurora, method: dump, dialect: mysql, region: eu-west-1, cluster: c, data_conn_id: accounts_db, namespaces: [bank]}
 """
+ALONE = """
+name: alone
+destination: file:///tmp/restore-points
+stores:
+  - {name: accounts, engine: aurora, dialect: mysql, region: eu-west-1, cluster: c, data_conn_id: accounts_db, namespaces: [bank]}
+"""
 DUMPED_TWICE = """
 name: dumped-twice
 destination: file:///tmp/restore-points
@@ -59,6 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "cloud.yaml").write_text(CLOUD)
     (made / "both.yaml").write_text(BOTH)
     (made / "dumped.yaml").write_text(DUMPED)
+    (made / "alone.yaml").write_text(ALONE)
     (made / "dumped-twice.yaml").write_text(DUMPED_TWICE)
     return made
 
@@ -94,6 +101,20 @@ def test_the_chain_of_a_mixture(dags: dict[str, Any]) -> None:
     assert found["midtime"] == ["mark_points", "publish"]
     assert found["mark_points"] == ["publish", "release"]
     assert dag.task_dict["pause"].captures == ["dump_accounts", "dump_loans"]
+
+
+def test_a_managed_database_alone_is_marked_without_a_pause(dags: dict[str, Any]) -> None:
+    dag = dags["alone__backup"]
+    assert edges(dag) == {
+        "preflight": ["mark_accounts"],
+        "mark_accounts": ["midtime", "publish"],
+        "midtime": ["publish"],
+        "publish": ["done", "release", "restorable"],
+        "restorable": ["done"],
+        "release": [],
+        "done": [],
+    }
+    assert dag.task_dict["publish"].outlets == []
 
 
 def test_a_managed_database_that_is_dumped_needs_no_pause_and_no_mark(dags: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from midtime.stores import looks
-from midtime.stores.cosmosdb import placing
+from midtime.stores.azure import removing
 from tests.integration.marked_shop import SHORTLY, MarkedShop
 from tests.stack.cosmosdb import CosmosDB
 
@@ -118,7 +118,7 @@ def login(server: CosmosDB, account: str = LIVE) -> Iterator[pytest.MonkeyPatch]
             json.dumps({"conn_type": "azure_cosmos", "login": server.endpoint(account), "password": server.key(account)}),
         )
         patch.setattr(looks, "sleep", lambda seconds: time.sleep(min(seconds, SHORTLY)))
-        patch.setattr(placing, "LOOK", SHORTLY)
+        patch.setattr(removing, "LOOK", SHORTLY)
         yield patch
 
 

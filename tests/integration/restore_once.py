@@ -32,7 +32,7 @@ def killed(
         "topology": topology.model_dump(mode="json", exclude_defaults=True), "verb": verb, "target": target.to_dict(),
         "backup": backup.model_dump(mode="json"), "point": point,
     }  # fmt: skip
-    environment = {**os.environ, "MIDTIME_TEST_ONCE": json.dumps(said), "PYTHONPATH": f"{REPOSITORY}/plugins:{REPOSITORY}"}
+    environment = {**os.environ, "MIDTIME_TEST_ONCE": json.dumps(said), "PYTHONPATH": os.pathsep.join(_paths())}
     process = subprocess.Popen([sys.executable, "-m", "tests.integration.restore_once"], env=environment, cwd=REPOSITORY)
     try:
         poll("an end", lambda: process.poll() is not None or double.hits() or None, 120, every=0.05)
@@ -42,6 +42,11 @@ def killed(
         process.wait()
         double.faults()
     return came
+
+
+def _paths() -> list[str]:
+    """This working copy first, then whatever this process has."""
+    return [f"{REPOSITORY}/plugins", str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
 
 
 def main() -> None:

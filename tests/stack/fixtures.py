@@ -11,6 +11,7 @@ import pytest
 
 from tests.stack import mysql
 from tests.stack.airflow import LocalAirflow
+from tests.stack.azure_database import AzureDatabase
 from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank
 from tests.stack.cassandra import CassandraCluster
@@ -88,6 +89,12 @@ def spare_dynamodb(stack: Stack) -> Iterator[DynamoDB]:
 def cosmosdb_server(stack: Stack) -> CosmosDB:
     """The same for Azure Cosmos DB; its docstring and that of ``azure_arm`` say how it is reached."""
     return stack.cosmosdb
+
+
+@pytest.fixture(scope="session")
+def azure_database_server(stack: Stack) -> AzureDatabase:
+    """The same for Azure's flexible servers."""
+    return stack.azure_database
 
 
 @pytest.fixture(scope="session")

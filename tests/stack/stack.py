@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tests.stack.airflow import LocalAirflow
+from tests.stack.azure_database import AzureDatabase
 from tests.stack.azurite import Azurite
 from tests.stack.bank import Bank, tables_of
 from tests.stack.cassandra import CassandraCluster
@@ -122,6 +123,11 @@ class Stack:
     def cosmosdb(self) -> CosmosDB:
         """An Azure whose Cosmos DB accounts are restored to a second."""
         return self._started(CosmosDB(self.processes), CosmosDB.start)
+
+    @cached_property
+    def azure_database(self) -> AzureDatabase:
+        """An Azure whose flexible servers are restored to an instant."""
+        return self._started(AzureDatabase(self.processes, "azure-database"), AzureDatabase.start)
 
     @cached_property
     def metadata(self) -> Postgres:

@@ -147,7 +147,8 @@ class TestBackup:
         with pytest.raises(CatalogError, match="destination: lease file"):
             require(backup_checks(topology(), catalog))
 
-    def test_an_engine_that_is_not_there_yet(self, catalog: Catalog) -> None:
+    def test_an_engine_that_is_not_there_yet(self, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delitem(stores.ENGINES, ("aurora", "pitr"))
         bank = topology(
             stores=[
                 {"name": "points", "engine": "aurora", "dialect": "mysql", "region": "eu-west-1", "cluster": "c", "data_conn_id": "db"}

@@ -1,9 +1,9 @@
-"""The mark of one managed store: the claim that its service can restore it to the instant that the window left."""
+"""The mark of one managed store: the claim that its service can restore it to an instant, the window's or, of a single database, the run's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from midtime.catalog.restore_points import BACKUP_LEASE
@@ -17,6 +17,43 @@ from midtime.window_clocks import choice_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+
+def _mark(task: StoreOperator, context: Context, midtime: datetime, instant: datetime, details: Mapping[str, Any]) -> dict[str, Any]:
+    """Mark, note the part.
+
+    :param midtime: of the restore point
+    :param instant: of the store
+    :param details: what the part says beside what the store says
+    """
+    run = run_name(context)
+    point = restore_point_id(midtime, run)
+    with task.catalog.leases.held(BACKUP_LEASE, run):
+        task.catalog.begin(point)
+        shelf = Shelf(task.catalog.folder(point), task.store)
+        backup = open_managed(task.topology, task.store).mark(instant, shelf, task.progress)
+        task.catalog.add_part(point, backup.model_copy(update={"details": {**backup.details, **details}}))
+    task.log.info("Marked %s at %s for restore point %s", task.store, to_rfc3339(instant), point)
+    return {"restore_point": point, "store": task.store, "midtime": to_rfc3339(instant)}
+
+
+class LoneMarkOperator(StoreOperator):
+    """
+    Mark a single database, without a pause: its service restores it to one instant of its own, at which no transaction is half done.
+
+    Any instant that can be restored will do, so it is the run's own: the one at which it was due. A retry marks the same.
+
+    :param store: the store's name in the topology
+    :return: ``{restore_point, store, midtime}``
+    """
+
+    time_limit = TopologyOperator.time_limit
+
+    def work(self, context: Context) -> dict[str, Any]:
+        """Mark, note the part."""
+        due: datetime = context["dag_run"].run_after
+        instant = due.astimezone(UTC).replace(microsecond=0)  # what every service can be asked for
+        return _mark(self, context, instant, instant, {})
 
 
 class MarkOperator(StoreOperator):
@@ -42,21 +79,9 @@ class MarkOperator(StoreOperator):
 
     def work(self, context: Context) -> dict[str, Any]:
         """Mark, note the part."""
-        run, instant = run_name(context), self._instant()
-        point = restore_point_id(from_rfc3339(self.midtime), run)
-        with self.catalog.leases.held(BACKUP_LEASE, run):
-            self.catalog.begin(point)
-            shelf = Shelf(self.catalog.folder(point), self.store)
-            backup = open_managed(self.topology, self.store).mark(instant, shelf, self.progress)
-            self.catalog.add_part(point, backup.model_copy(update={"details": {**backup.details, **self._details()}}))
-        self.log.info("Marked %s at %s for restore point %s", self.store, to_rfc3339(instant), point)
-        return {
-            "restore_point": point,
-            "store": self.store,
-            "midtime": to_rfc3339(instant),
-            "window": self.window["id"],
-            "capture": self.window["id"],
-        }
+        instant = self._instant()
+        marked = _mark(self, context, from_rfc3339(self.midtime), instant, self._details())
+        return {**marked, "window": self.window["id"], "capture": self.window["id"]}
 
     def _instant(self) -> datetime:
         """On the store's clock. Coordinators' stores have theirs no later than the others', by the way in which they are chosen.

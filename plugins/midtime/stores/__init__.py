@@ -24,6 +24,10 @@ ENGINES = {
     ("cassandra", "snapshot"): "midtime.stores.cassandra.store:CassandraStore",
     ("dynamodb", "pitr"): "midtime.stores.dynamodb.store:DynamodbStore",
     ("cosmosdb", "pitr"): "midtime.stores.cosmosdb.store:CosmosdbStore",
+    ("azure_postgresql", "pitr"): "midtime.stores.azure_database.store:AzureDatabaseStore",
+    ("azure_mysql", "pitr"): "midtime.stores.azure_database.store:AzureDatabaseStore",
+    ("rds", "pitr"): "midtime.stores.rds.store:RdsStore",
+    ("aurora", "pitr"): "midtime.stores.rds.store:RdsStore",
 }
 """(engine, method) -> module:class. ``dump`` of a managed service is its dialect's, see :func:`_kind`."""
 
@@ -31,7 +35,7 @@ ENGINES = {
 def open_store(topology: Topology, name: str) -> Store:
     """The store of that name. Opens no connection.
 
-    :raises RequestError: this version of Midtime cannot work with it
+    :raises RequestError: the topology has none of that name
     """
     try:
         spec = topology.store(name)
@@ -40,13 +44,7 @@ def open_store(topology: Topology, name: str) -> Store:
             f"{topology.name} has no store {name!r} any more",
             fix="put it back into the topology file; it has " + ", ".join(store.name for store in topology.stores),
         ) from None
-    try:
-        module, _, attribute = ENGINES[_kind(spec)].partition(":")
-    except KeyError:
-        raise RequestError(
-            f"store {name!r} of {topology.name}: engine {spec.engine}, method {spec.method} is not supported yet",
-            fix="supported are " + ", ".join(f"{engine} ({method})" for engine, method in ENGINES),
-        ) from None
+    module, _, attribute = ENGINES[_kind(spec)].partition(":")
     store: Store = getattr(import_module(module), attribute)(topology, name)
     return store
 
@@ -59,7 +57,7 @@ def _kind(spec: AnyStore) -> tuple[str, str]:
 def open_copied(topology: Topology, name: str) -> CopiedStore:
     """The same of a store whose data we copy.
 
-    :raises RequestError: it is no such store, or this version of Midtime cannot work with it
+    :raises RequestError: it is no such store
     """
     from midtime.stores.copied import CopiedStore
 
@@ -73,7 +71,7 @@ def open_copied(topology: Topology, name: str) -> CopiedStore:
 def open_managed(topology: Topology, name: str) -> ManagedStore:
     """The same of a store that a service restores to an instant of its own clock.
 
-    :raises RequestError: it is no such store, or this version of Midtime cannot work with it
+    :raises RequestError: it is no such store
     """
     from midtime.stores.managed import ManagedStore
 

@@ -12,7 +12,7 @@ from midtime.catalog import objects
 from midtime.errors import ManifestError, NotRestorableError
 from midtime.model.instants import to_rfc3339
 from midtime.model.restore_point import RESTORABLE_UNTIL, Artifact, Instant, Sealed, StoreBackup
-from midtime.model.topology.cloud import Cosmosdb, Dynamodb
+from midtime.model.topology.cloud import AnyCloudDatabase, Cosmosdb, Dynamodb
 from midtime.model.words import SHOWN
 from midtime.stores.base import Shelf
 
@@ -49,7 +49,7 @@ def keep(shelf: Shelf, mark: AnyMark) -> tuple[AnyMark, Artifact]:
 
 
 def claim(
-    spec: Dynamodb | Cosmosdb,
+    spec: Dynamodb | Cosmosdb | AnyCloudDatabase,
     mark: Mark,
     artifact: Artifact,
     *,

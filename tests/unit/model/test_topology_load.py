@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from midtime.errors import TopologyError
 from midtime.model.topology import load_named, load_topologies, load_topology, topologies_folder
+from midtime.model.topology.cloud import CloudDatabase
 from midtime.model.topology.document import MAX_BYTES
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "include/topologies/examples"
@@ -75,6 +76,17 @@ class TestGoodFiles:
         assert {topology.shape for topology in topologies} == {"single_rdb", "multi_storage", "cassandra_cluster"}
         assert {store.engine for topology in topologies for store in topology.stores} == {
             *("postgresql", "mysql", "sqlite", "cassandra", "dynamodb", "cosmosdb", "rds", "aurora", "azure_postgresql", "azure_mysql")
+        }
+
+    def test_every_managed_database_has_an_example(self) -> None:
+        topologies, _ = load_topologies(EXAMPLES)
+        stores = [
+            store for topology in topologies for store in topology.stores if isinstance(store, CloudDatabase) and store.method == "pitr"
+        ]
+        assert {(store.engine, store.speaks) for store in stores} == {
+            *(("rds", dialect) for dialect in ("mysql", "postgresql", "oracle", "sqlserver")),
+            *(("aurora", dialect) for dialect in ("mysql", "postgresql")),
+            *((f"azure_{dialect}", dialect) for dialect in ("mysql", "postgresql")),
         }
 
     def test_byte_order_mark_and_line_ends(self, tmp_path: Path) -> None:

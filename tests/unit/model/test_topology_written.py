@@ -94,7 +94,7 @@ def test_each_once() -> None:
             "azure",
             {"backup_azure": "wasb", "azure_default": "azure", "files_pg": "postgres", "payouts_mysql": "mysql", "claims_ssh": "ssh"},
         ),
-        ("rds", {"aws_default": "aws"}),
+        ("rds-sqlserver", {"aws_default": "aws"}),
         ("aurora-dump", {"backup_s3": "aws", "wallet_mysql": "mysql", "drill_mysql": "mysql"}),
         ("azure-dump", {"backup_azure": "wasb", "policies_pg": "postgres", "drill_pg": "postgres"}),
         ("sqlite", {}),
@@ -106,7 +106,7 @@ def test_the_connections_of_the_examples(example: str, connections: dict[str, st
     assert needed(load_topology(EXAMPLES[0].with_name(f"{example}.yaml"))) == connections
 
 
-@pytest.mark.parametrize(("example", "store"), [("dynamodb", "tables"), ("rds", "main"), ("cosmosdb", "tickets")])
+@pytest.mark.parametrize(("example", "store"), [("dynamodb", "tables"), ("rds-sqlserver", "invoices"), ("cosmosdb", "tickets")])
 def test_a_name_in_the_cloud_is_no_connection(example: str, store: str) -> None:
     original = load_topology(EXAMPLES[0].with_name(f"{example}.yaml"))
     body = original.model_dump(mode="json", exclude_defaults=True) | {"drill": {"targets": {store: "a_name"}}}

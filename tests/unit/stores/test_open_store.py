@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from midtime import stores
 from midtime.errors import RequestError
 from midtime.model.topology import Target as TargetWish
+from midtime.model.topology.cloud import CloudDatabase
+from midtime.model.topology.model import AnyStore
 from midtime.stores import ENGINES, open_copied, open_managed, open_store
 from midtime.stores.base import Check, Target, ask
 from midtime.stores.copied import CopiedStore
@@ -32,15 +36,11 @@ def test_every_line_of_the_table_exists(key: tuple[str, str]) -> None:
     assert issubclass(getattr(import_module(module), name), stores.base.Store)
 
 
-def test_an_engine_that_is_not_there_yet() -> None:
-    bank = topology(
-        stores=[{"name": "points", "engine": "aurora", "dialect": "mysql", "region": "eu-west-1", "cluster": "c", "data_conn_id": "db"}],
-        products=[LEDGER],
-        scalardb={"coordinators": [{"store": "points"}]},
-    )
-    with pytest.raises(RequestError, match="engine aurora, method pitr is not supported yet") as caught:
-        open_store(bank, "points")
-    assert "postgresql (dump)" in caught.value.fix
+@pytest.mark.parametrize("spec", get_args(AnyStore), ids=lambda spec: spec.__name__)
+def test_whatever_a_topology_may_name_has_a_store(spec: type[AnyStore]) -> None:
+    (engine,), methods = (get_args(spec.model_fields[key].annotation) for key in ("engine", "method"))
+    dumped = {"dump"} if issubclass(spec, CloudDatabase) else set()  # as its dialect's: below
+    assert {(engine, method) for method in set(methods) - dumped} == {key for key in ENGINES if key[0] == engine}
 
 
 SUBSCRIPTION = {"subscription_id": "00000000-0000-0000-0000-000000000000", "resource_group": "g", "server": "s"}

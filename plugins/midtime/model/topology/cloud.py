@@ -182,6 +182,11 @@ class AzureDatabase(CloudDatabase):
     resource_group: Text = Field(description="Resource group of the server.")
     server: Text = Field(description="Name of the flexible server.")
 
+    @property
+    def wished(self) -> str:
+        """A server of its own."""
+        return "the new server's name"
+
 
 class AzurePostgresql(AzureDatabase):
     """Azure Database for PostgreSQL, flexible server."""

@@ -45,10 +45,10 @@ class Target(Section):
         default=None, description="Class of the new instances (RDS, Aurora). Default: the smallest allowed."
     )
     subnet_group: Text | None = Field(default=None, description="DB subnet group (RDS, Aurora). Default: the source's.")
-    clone: Flag | None = Field(default=None, description="Clone copy-on-write instead of a full restore (Aurora).")
+    clone: Flag | None = Field(default=None, description="Refused: Aurora clones a cluster as it is now, and takes no instant with it.")
     resource_group: Text | None = Field(default=None, description="Resource group (Cosmos DB, Azure). Default: the source's.")
     location: Text | None = Field(default=None, description="Azure location (Cosmos DB). Default: the source's.")
-    sku: Text | None = Field(default=None, description="SKU of the new server (Azure). Default: the smallest allowed.")
+    sku: Text | None = Field(default=None, description="SKU of the new server (Azure). Default: the source's.")
 
     @model_validator(mode="before")
     @classmethod

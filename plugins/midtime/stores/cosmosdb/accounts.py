@@ -11,8 +11,8 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.cosmosdb.models import RestorableDatabaseAccountGetResult
 
 from midtime.model.instants import to_rfc3339
+from midtime.stores.azure.refusals import azure_errors, code_of
 from midtime.stores.cosmosdb.azure import Azure
-from midtime.stores.cosmosdb.refusals import azure_errors, code_of
 
 TIERS = {"Continuous7Days": 7, "Continuous30Days": 30}
 """Days that continuous backup reaches back; an account that names no tier has the longer one."""

@@ -9,9 +9,10 @@ from azure.mgmt.cosmosdb import models
 
 from midtime.errors import StoreStatementError, StoreUnreachableError
 from midtime.model.instants import to_rfc3339, utc_now
-from midtime.stores.cosmosdb.azure import Azure, result_of
+from midtime.stores.azure.clients import result_of
+from midtime.stores.azure.refusals import azure_errors
+from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.containers import Container
-from midtime.stores.cosmosdb.refusals import azure_errors
 
 PATIENCE = 60.0
 """Seconds for one answer."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from midtime.clocks import read_http_date
 from midtime.model.clock_readings import ClockReading
+from midtime.stores.azure.refusals import azure_errors
 from midtime.stores.cosmosdb.azure import Azure
-from midtime.stores.cosmosdb.refusals import azure_errors
 
 LIMIT = 2.0
 """Seconds for one answer."""

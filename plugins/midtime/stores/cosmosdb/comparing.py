@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from midtime.stores.azure.standing import OWN_TAGS
 from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.copied import Copied, settings_of
 from midtime.stores.cosmosdb.notes import Copy
 from midtime.stores.cosmosdb.settings import AccountSettings, ContainerSettings, spoken_account, spoken_container
 from midtime.stores.marks import differences
 
-OWN_TAGS = "midtime:"
 _TTL = "defaultTtl"
 
 

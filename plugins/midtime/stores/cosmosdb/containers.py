@@ -13,8 +13,8 @@ from midtime.errors import StoreAccessError
 from midtime.model.instants import to_rfc3339
 from midtime.model.topology import Topology
 from midtime.model.words import counted, listed
+from midtime.stores.azure.refusals import azure_errors
 from midtime.stores.cosmosdb.azure import Azure
-from midtime.stores.cosmosdb.refusals import azure_errors
 from midtime.stores.fences import fence_table
 from midtime.verify.records import FENCE_TABLE
 

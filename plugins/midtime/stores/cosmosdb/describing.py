@@ -7,10 +7,10 @@ from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
+from midtime.stores.azure.refusals import azure_errors
 from midtime.stores.cosmosdb.accounts import Account
 from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.containers import Container
-from midtime.stores.cosmosdb.refusals import azure_errors
 from midtime.stores.cosmosdb.settings import AccountSettings, ContainerSettings, DatabaseSettings, Throughput
 from midtime.stores.each import of_each
 

@@ -10,10 +10,11 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from midtime.errors import StoreAccessError, StoreUnreachableError
 from midtime.model.instants import utc_now
+from midtime.stores.azure.clients import result_of
+from midtime.stores.azure.refusals import azure_errors
 from midtime.stores.cosmosdb.accounts import Account
-from midtime.stores.cosmosdb.azure import Azure, result_of
+from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.describing import describe_databases
-from midtime.stores.cosmosdb.refusals import azure_errors
 from midtime.stores.fences import KEPT_BY_SERVICES, Place
 
 KEY = "/window_id"

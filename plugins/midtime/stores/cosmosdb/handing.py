@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from midtime.errors import RequestError
 from midtime.model.topology import Topology
+from midtime.stores.azure.refusals import azure_errors
+from midtime.stores.azure.standing import TOPOLOGY_TAG
 from midtime.stores.base import Reached
 from midtime.stores.cosmosdb.azure import Azure
-from midtime.stores.cosmosdb.refusals import azure_errors
-from midtime.stores.cosmosdb.restoring import TOPOLOGY_TAG
 from midtime.stores.cosmosdb.standing import Standing
 
 CONN_TYPE = "azure_cosmos"

@@ -8,8 +8,8 @@ from typing import Any
 from azure.cosmos import CosmosClient
 
 from midtime.model.words import counted
+from midtime.stores.azure.refusals import azure_errors
 from midtime.stores.cosmosdb.notes import Copy
-from midtime.stores.cosmosdb.refusals import azure_errors
 from midtime.stores.each import of_each
 
 PROGRESS = "x-ms-documentdb-collection-index-transformation-progress"

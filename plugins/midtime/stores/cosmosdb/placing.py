@@ -5,28 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 
-from midtime.errors import RestoreFailedError, StoreUnreachableError
+from midtime.errors import RestoreFailedError
 from midtime.model.instants import utc_now
 from midtime.model.topology import Topology
 from midtime.stores import looks
+from midtime.stores.azure import operations
+from midtime.stores.azure.putting import Change, Putting
+from midtime.stores.azure.removing import DELETING, on_its_way, remove
 from midtime.stores.base import Target, Waiting
-from midtime.stores.cosmosdb import operations
 from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.comparing import setting_differences
 from midtime.stores.cosmosdb.copied import read_copy
 from midtime.stores.cosmosdb.notes import Copy, Notes
-from midtime.stores.cosmosdb.putting import Change, Putting, tag_changes, ttl_changes
-from midtime.stores.cosmosdb.restoring import UNSEEN
+from midtime.stores.cosmosdb.putting import tag_changes, ttl_changes
 from midtime.stores.cosmosdb.standing import Standing, standing, unsettled
 from midtime.stores.looks import waiting
 from midtime.stores.naming import PLACED
 
 log = logging.getLogger(__name__)
-
-REMOVED_WITHIN, DELETED_WITHIN = 240.0, 1800.0
-"""Seconds in which an account can be deleted, and is then gone; what takes longer is the sweeper's."""
-DELETING = "it is being deleted"
-LOOK = 5.0
 
 
 def place(topology: Topology, azure: Azure, target: Target) -> None:
@@ -62,15 +58,7 @@ def discard(topology: Topology, azure: Azure, target: Target) -> None:
     notes = Notes(topology, target)
     if not (note := notes.copy()):
         return
-    deleting, waiting_for = DELETED_WITHIN, REMOVED_WITHIN
-    while why := _leaving(azure, notes, note):
-        deleting, waiting_for = (deleting - LOOK, waiting_for) if why == DELETING else (deleting, waiting_for - LOOK)
-        if min(deleting, waiting_for) < 0:
-            raise StoreUnreachableError(
-                f"store {azure.store}: account {note.account} cannot be removed yet: {why}",
-                fix="nothing, if it is being restored or deleted: midtime__sweep tries again every minute; remove a lock that is on it",
-            )
-        looks.sleep(LOOK)
+    remove(azure, f"account {note.account}", lambda: _leaving(azure, notes, note))
     notes.end()
 
 
@@ -78,22 +66,13 @@ def _leaving(azure: Azure, notes: Notes, note: Copy) -> str:
     """One step towards its end: why it is there yet; empty once it is gone, or was never ours to remove."""
     found = standing(azure, note.resource_group, note.account)
     if not found.said:
-        return _on_its_way(azure, notes)
+        return on_its_way(azure, notes)
     if not found.copies(note) or found.placed:
         return ""
     if found.state == "Deleting":
         return DELETING
     call = azure.arm.database_accounts.begin_delete
     return operations.begin(azure, f"deletion of {note.account}", call, note.resource_group, note.account)[1] or DELETING
-
-
-def _on_its_way(azure: Azure, notes: Notes) -> str:
-    """Whether the service makes it yet, though it is not to be seen: whoever asked for it may have died a moment ago."""
-    if not (progress := notes.progress()) or progress.there:
-        return ""
-    if progress.operations:
-        return "it is being made" if any(operations.look(azure, each).running for each in progress.operations) else ""
-    return "it was asked for a moment ago" if utc_now() - progress.at < UNSEEN else ""
 
 
 def _known(topology: Topology, azure: Azure, target: Target) -> Copy:

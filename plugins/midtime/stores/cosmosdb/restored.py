@@ -12,6 +12,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from midtime.errors import RequestError, RestoreFailedError
 from midtime.model.restore_point import TableContent
 from midtime.model.topology import Topology
+from midtime.stores.azure.refusals import azure_errors
 from midtime.stores.base import Target
 from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.comparing import schema_differences, setting_differences
@@ -19,7 +20,6 @@ from midtime.stores.cosmosdb.containers import METADATA
 from midtime.stores.cosmosdb.copied import Copied, read_copy
 from midtime.stores.cosmosdb.notes import Copy, Notes
 from midtime.stores.cosmosdb.records import CosmosdbCoordinator, CosmosdbRecords, Shape, shapes
-from midtime.stores.cosmosdb.refusals import azure_errors
 from midtime.stores.cosmosdb.standing import require_ours, standing
 from midtime.stores.fences import Place
 from midtime.stores.marks import unmarked

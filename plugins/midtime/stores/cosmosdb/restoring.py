@@ -20,21 +20,23 @@ from midtime.model.topology import Topology
 from midtime.model.words import counted, listed
 from midtime.stores import looks
 from midtime.stores import notes as run_notes
+from midtime.stores.azure import operations
+from midtime.stores.azure.notes import Progress
+from midtime.stores.azure.putting import Putting
+from midtime.stores.azure.removing import UNSEEN
+from midtime.stores.azure.standing import SOURCE_TAG, TOPOLOGY_TAG
 from midtime.stores.base import Say, Shelf, Target, Waiting
-from midtime.stores.cosmosdb import indexing, operations, repairing
+from midtime.stores.cosmosdb import indexing, repairing
 from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.copied import Copied, read_copy
-from midtime.stores.cosmosdb.notes import Copy, Notes, Progress
-from midtime.stores.cosmosdb.putting import Putting, account_changes, is_open, script_changes, throughput_changes
+from midtime.stores.cosmosdb.notes import Copy, Notes
+from midtime.stores.cosmosdb.putting import account_changes, is_open, script_changes, throughput_changes
 from midtime.stores.cosmosdb.settings import MarkedAccount
 from midtime.stores.cosmosdb.sources import Source, require_restorable
 from midtime.stores.cosmosdb.standing import require_ours, standing, unsettled
 from midtime.stores.cosmosdb.targets import place_of, require_free
 from midtime.stores.naming import COPY_TAG
 
-TOPOLOGY_TAG, SOURCE_TAG = "midtime:topology", "midtime:restored"
-UNSEEN = timedelta(minutes=2)
-"""For so long an account that was asked for may not be seen yet."""
 OPENS_WITHIN = timedelta(minutes=15)
 """After its network rules have changed, an account may refuse for so long whom they let in."""
 

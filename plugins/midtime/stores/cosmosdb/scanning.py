@@ -9,7 +9,7 @@ from typing import Any
 
 from azure.cosmos import ContainerProxy
 
-from midtime.stores.cosmosdb.refusals import azure_errors
+from midtime.stores.azure.refusals import azure_errors
 from midtime.stores.each import AT_ONCE
 
 PAGE = 1_000

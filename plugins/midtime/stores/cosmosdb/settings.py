@@ -5,11 +5,11 @@ ARM's own words are kept as they are: whoever puts a setting back hands them ove
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from midtime.model.restore_point import Instant, Record
+from midtime.stores.azure.spoken import leaves, short
 from midtime.stores.marks import Mark, Spoken
 
 
@@ -113,39 +113,26 @@ class MarkedAccount(Mark):
 
 def spoken_container(container: ContainerSettings) -> Spoken:
     """Names and ids aside."""
-    yield from _leaves("", container.resource)
+    yield from leaves("", container.resource)
     if container.throughput:
         yield "throughput", str(container.throughput)
     for name, body in sorted(container.procedures.items()):
-        yield f"stored procedure {name}", _short(body)
+        yield f"stored procedure {name}", short(body)
     for trigger in sorted(container.triggers, key=lambda each: str(each.get("id"))):
-        yield f"trigger {trigger.get('id')}", _short(trigger)
+        yield f"trigger {trigger.get('id')}", short(trigger)
     for name, body in sorted(container.functions.items()):
-        yield f"function {name}", _short(body)
+        yield f"function {name}", short(body)
 
 
 def spoken_account(account: AccountSettings) -> Spoken:
     """Names and ids aside, for a copy has others; so have the scopes of roles."""
-    yield from _leaves("", account.properties)
+    yield from leaves("", account.properties)
     for tag, value in sorted(account.tags.items()):
         yield f"tag {tag}", repr(value)
     for role in sorted(account.roles, key=lambda each: str(each.get("roleName"))):
-        yield f"role {role.get('roleName')}", _short(role.get("permissions"))
+        yield f"role {role.get('roleName')}", short(role.get("permissions"))
     for principal in sorted({str(each.get("principalId")) for each in account.assignments}):
         yield f"role of {principal}", "; ".join(sorted(_role(each) for each in account.assignments if each.get("principalId") == principal))
-
-
-def _leaves(path: str, value: Any) -> Spoken:
-    """``indexingPolicy.indexingMode``: ``consistent``; lists are told whole."""
-    if isinstance(value, Mapping):
-        for key in sorted(value):
-            yield from _leaves(f"{path}.{key}" if path else key, value[key])
-    elif value not in (None, [], "", False):
-        yield path, _short(value)
-
-
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
 def _role(assignment: Mapping[str, Any]) -> str:

@@ -11,9 +11,9 @@ from azure.core.exceptions import ResourceNotFoundError
 from midtime.errors import NotRestorableError
 from midtime.model.instants import to_rfc3339
 from midtime.model.words import listed
+from midtime.stores.azure.refusals import azure_errors
 from midtime.stores.cosmosdb.accounts import Kept, kept_of
 from midtime.stores.cosmosdb.azure import Azure
-from midtime.stores.cosmosdb.refusals import azure_errors
 
 FIX = "see who deleted the account or its containers, or changed its backup policy; use a newer restore point"
 

@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from midtime.errors import TargetExistsError
+from midtime.stores.azure import standing as common
 from midtime.stores.cosmosdb.accounts import said_of
 from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.notes import Copy
-from midtime.stores.naming import COPY_TAG, PLACED
+from midtime.stores.naming import PLACED
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(common.Standing):
     """An account's name, and what is there under it."""
-
-    name: str
-    said: Mapping[str, Any]
-    """What ARM says; empty where nothing is there."""
-
-    @property
-    def properties(self) -> Mapping[str, Any]:
-        """Those of ARM's."""
-        found: Mapping[str, Any] = self.said.get("properties") or {}
-        return found
 
     @property
     def state(self) -> str:
         """``Creating``, ``Succeeded``, ``Updating``, ``Deleting``, ``Failed``; empty where nothing is there."""
         return str(self.properties.get("provisioningState") or "")
-
-    @property
-    def tags(self) -> dict[str, str]:
-        """The account's."""
-        return dict(self.said.get("tags") or {})
-
-    @property
-    def owner(self) -> str:
-        """What its tag says of whose it is."""
-        return self.tags.get(COPY_TAG, "")
-
-    @property
-    def placed(self) -> bool:
-        """Whether it is nobody's to remove any more."""
-        return self.owner.startswith(PLACED)
 
     @property
     def endpoint(self) -> str:

@@ -13,13 +13,13 @@ from midtime.model.topology import Topology
 from midtime.model.topology.cloud import Cosmosdb
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.model.words import counted
+from midtime.stores.azure.refusals import azure_errors
 from midtime.stores.base import WILL_BE, Question, Target
 from midtime.stores.cosmosdb.accounts import folded
 from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.backups import latest
 from midtime.stores.cosmosdb.containers import containers_of
 from midtime.stores.cosmosdb.notes import Notes
-from midtime.stores.cosmosdb.refusals import azure_errors
 from midtime.stores.cosmosdb.restorable import marked_account
 from midtime.stores.cosmosdb.rights import require_rights
 from midtime.stores.cosmosdb.sources import Source, require_restorable

@@ -1,76 +1,13 @@
-"""What Amazon means by a refusal: whether trying again can help, and what a person can do."""
+"""What DynamoDB means by a refusal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from midtime.errors import StoreAccessError
+from midtime.stores.aws.refusals import code_of, errors_of
+from midtime.stores.reasons import Reason
 
-from airflow.sdk.exceptions import AirflowNotFoundException
-from botocore import exceptions as boto
-
-from midtime.errors import StoreAccessError, StoreStatementError
-from midtime.stores.reasons import AWAY, OTHER, Reason
+__all__ = ["NOT_THERE", "aws_errors", "code_of"]
 
 NOT_THERE = frozenset({"ResourceNotFoundException", "TableNotFoundException"})
-_EXPIRED = Reason(
-    StoreAccessError,
-    "credentials have expired",
-    "renew what the store's connection logs in with (a role renews itself, a session token does not), then clear this task",
-)
-_DENIED = Reason(StoreAccessError, "access denied", "give the login of the store's connection the rights of docs/dynamodb.md")
 _MISSING = Reason(StoreAccessError, "not there", "correct the store's region, prefix and namespaces, and its connection's account")
-_THROTTLED = Reason(StoreStatementError, "throttled", "try again when the account's control plane is less busy")
-_CODES = {
-    _EXPIRED: "ExpiredToken ExpiredTokenException RequestExpired",
-    _DENIED: "AccessDenied AccessDeniedException UnrecognizedClientException InvalidClientTokenId InvalidSignatureException "
-    "SignatureDoesNotMatch IncompleteSignature MissingAuthenticationToken MissingAuthenticationTokenException NotAuthorized OptInRequired",
-    _MISSING: " ".join(NOT_THERE),
-    _THROTTLED: "Throttling ThrottlingException ProvisionedThroughputExceededException RequestLimitExceeded LimitExceededException "
-    "TooManyRequestsException SlowDown",
-    AWAY: "InternalServerError InternalFailure InternalServiceException InternalServiceFault ServiceUnavailable ServiceUnavailableException",
-}
-_BY_CODE = {code: reason for reason, codes in _CODES.items() for code in codes.split()}
-_NO_LOGIN = (
-    boto.NoCredentialsError,
-    boto.PartialCredentialsError,
-    boto.CredentialRetrievalError,
-    boto.TokenRetrievalError,
-    boto.UnauthorizedSSOTokenError,
-    boto.ProfileNotFound,
-)
-
-
-def code_of(error: boto.ClientError) -> str:
-    """The service's own word for it."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-@contextmanager
-def aws_errors(store: str) -> Iterator[None]:
-    """Turn what the SDK raises into one error of ours that names the store.
-
-    :raises StoreError: as :mod:`midtime.errors` has them; retryable where trying again can help
-    """
-    try:
-        yield
-    except boto.ClientError as refused:
-        error = _quotable(refused)
-        reason = _BY_CODE.get(code_of(error)) or (AWAY if _status(error) >= 500 else OTHER)
-        raise reason.error(store, error) from error
-    except _NO_LOGIN as error:
-        raise StoreAccessError(f"store {store}: no credentials ({error})", fix="correct the store's connection") from error
-    except boto.BotoCoreError as error:
-        raise AWAY.error(store, error) from error
-    except AirflowNotFoundException as error:
-        raise StoreAccessError(f"store {store}: {error}", fix="add the Airflow connection that the topology names") from error
-
-
-def _quotable(error: boto.ClientError) -> boto.ClientError:
-    """The first line: where a signature is wrong, the service quotes the request in those that follow, and with it the session's token."""
-    said = error.response.get("Error", {})
-    first, *more = str(said.get("Message", "")).splitlines() or [""]
-    return boto.ClientError({**error.response, "Error": {**said, "Message": first}}, error.operation_name) if more else error
-
-
-def _status(error: boto.ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
+aws_errors = errors_of("docs/dynamodb.md", {_MISSING: " ".join(NOT_THERE)})

@@ -124,15 +124,16 @@ class Session:
 
 
 @contextmanager
-def connect(conn_id: str, *, pure: bool = False) -> Iterator[Session]:
+def connect(conn_id: str, *, pure: bool = False, host: tuple[str, int | None] | None = None) -> Iterator[Session]:
     """A session. Whatever the driver raises inside the block comes out as one of our errors.
 
     :param conn_id: Airflow connection of type ``mysql``; its schema is not entered: it may be what was lost
+    :param host: another server that takes the same login, with the same TLS: its address, and its port if that is another one
     :param pure: by the driver's implementation in Python, which speaks all of the protocol; for statements either does
     :raises StoreAccessError: no such connection, or the server refuses us
     :raises StoreUnreachableError: the server does not answer (any more)
     """
-    session = _open(conn_id, pure=pure)
+    session = _open(conn_id, pure=pure, host=host)
     try:
         with session_errors(session, conn_id):
             prepare(session)
@@ -151,7 +152,7 @@ def session_errors(session: Session, conn_id: str) -> Iterator[None]:
         raise store_error(f"{session.where} (connection {conn_id!r})", conn_id, error) from error
 
 
-def _open(conn_id: str, *, pure: bool) -> Session:
+def _open(conn_id: str, *, pure: bool, host: tuple[str, int | None] | None) -> Session:
     from airflow.providers.mysql.hooks.mysql import MySqlHook
 
     connection = airflow_connection(conn_id)
@@ -160,6 +161,8 @@ def _open(conn_id: str, *, pure: bool) -> Session:
             f"there is no Airflow connection {conn_id!r}", fix=f"airflow connections add {conn_id} --conn-type mysql ..."
         )
     changed = _for_the_driver(connection)
+    if host:
+        changed.host, changed.port = host[0], host[1] or changed.port
     if changed.extra_dejson.get("iam"):
         changed.password, changed.port = MySqlHook(mysql_conn_id=conn_id, connection=changed).get_iam_token(changed)
     login = _login(changed)

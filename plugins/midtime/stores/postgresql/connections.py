@@ -32,16 +32,19 @@ _REFUSED = re.compile(
 
 
 @contextmanager
-def connect(conn_id: str, database: str | None = None, *, at: tuple[str, int] | None = None) -> Iterator[Session]:
+def connect(
+    conn_id: str, database: str | None = None, *, at: tuple[str, int] | None = None, host: tuple[str, int | None] | None = None
+) -> Iterator[Session]:
     """An autocommit session. Whatever PostgreSQL raises inside the block comes out as one of our errors.
 
     :param conn_id: Airflow connection of type ``postgres``
     :param database: another database than the connection's
     :param at: another server than the connection's: the folder of its socket, and its port
+    :param host: another server that takes the same login, with the same TLS: its address, and its port if that is another one
     :raises StoreAccessError: no such connection, or the server refuses us
     :raises StoreUnreachableError: the server does not answer (any more)
     """
-    with _open(conn_id, database, at) as session, session_errors(session, conn_id):
+    with _open(conn_id, database, at, host) as session, session_errors(session, conn_id):
         _without_timeouts(session)
         yield session
 
@@ -55,7 +58,7 @@ def session_errors(session: Session, conn_id: str) -> Iterator[None]:
         raise _session_error(f"{session.info.host}:{session.info.port}/{session.info.dbname}", conn_id, error) from error
 
 
-def _open(conn_id: str, database: str | None, at: tuple[str, int] | None) -> Session:
+def _open(conn_id: str, database: str | None, at: tuple[str, int] | None, host: tuple[str, int | None] | None) -> Session:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     connection = airflow_connection(conn_id)
@@ -64,6 +67,8 @@ def _open(conn_id: str, database: str | None, at: tuple[str, int] | None) -> Ses
             f"there is no Airflow connection {conn_id!r}", fix=f"airflow connections add {conn_id} --conn-type postgres ..."
         )
     connection = _with_defaults(connection) if at is None else _moved(connection, *at)
+    if host:
+        connection.host, connection.port = host[0], host[1] or connection.port
     hook = PostgresHook(postgres_conn_id=conn_id, connection=connection, database=database)
     try:
         session: Any = hook.get_conn()

@@ -57,8 +57,8 @@ class PostgresqlServer(CopiedStore):
         with self._connect() as session:
             version = session.info.server_version
             if version < OLDEST_SERVER:
-                raise StoreAccessError(f"{self._where(session)} is PostgreSQL {version // 10000}", fix="14 is the oldest that is supported")
-            return f"{self._where(session)}, PostgreSQL {version_text(session)}"
+                raise StoreAccessError(f"{where(session)} is PostgreSQL {version // 10000}", fix="14 is the oldest that is supported")
+            return f"{where(session)}, PostgreSQL {version_text(session)}"
 
     def _check_encrypted(self) -> str:
         with self._connect() as session:
@@ -66,20 +66,7 @@ class PostgresqlServer(CopiedStore):
 
     def _check_namespaces(self) -> str:
         with self._connect() as session:
-            found = {schema for (schema,) in session.execute("SELECT nspname FROM pg_namespace")}
-            wanted = self.topology.all_namespaces(self.name)
-            missing = [each for each in wanted if each not in found]
-            if missing:
-                raise StoreAccessError(
-                    f"{self._where(session)} has no schema {', '.join(missing)}",
-                    fix="correct namespaces, coordinators or metadata_namespace of the topology",
-                )
-            for namespace in self.topology.coordinator_namespaces(self.name):
-                if not PostgresCoordinator(session, self.name, namespace).exists():
-                    raise StoreAccessError(
-                        f"{self._where(session)} has no Coordinator table {namespace}.state", fix="correct scalardb.coordinators"
-                    )
-            return ", ".join(wanted)
+            return check_namespaces(session, self.topology, self.name)
 
     def _check_privileges(self) -> str:
         with self._connect() as session:
@@ -114,8 +101,28 @@ class PostgresqlServer(CopiedStore):
         row = session.execute("SELECT pg_database_size(current_database())").fetchone()
         return int(row[0]) if row else 0
 
-    def _where(self, session: Session) -> str:
-        return f"{session.info.host}:{session.info.port}/{session.info.dbname}"
+
+def check_namespaces(session: Session, topology: Topology, store: str) -> str:
+    """Whether the database has every schema and Coordinator that the topology names.
+
+    :raises StoreAccessError: it has not
+    """
+    found = {schema for (schema,) in session.execute("SELECT nspname FROM pg_namespace")}
+    wanted = topology.all_namespaces(store)
+    if missing := [each for each in wanted if each not in found]:
+        raise StoreAccessError(
+            f"{where(session)} has no schema {', '.join(missing)}",
+            fix="correct namespaces, coordinators or metadata_namespace of the topology",
+        )
+    for namespace in topology.coordinator_namespaces(store):
+        if not PostgresCoordinator(session, store, namespace).exists():
+            raise StoreAccessError(f"{where(session)} has no Coordinator table {namespace}.state", fix="correct scalardb.coordinators")
+    return ", ".join(wanted)
+
+
+def where(session: Session) -> str:
+    """For messages."""
+    return f"{session.info.host}:{session.info.port}/{session.info.dbname}"
 
 
 def fit_name(name: str, end: str = "") -> str:

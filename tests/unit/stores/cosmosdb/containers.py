@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from tests.unit.stores.cosmosdb.service import START, Container, Service, refusal
+from tests.unit.stores.azure.service import START, refusal
+from tests.unit.stores.cosmosdb.service import Container, Service
 
 
 class Containers(Service):

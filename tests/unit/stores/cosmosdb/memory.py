@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from tests.unit.stores.azure.service import refusal
 from tests.unit.stores.cosmosdb.containers import Containers
-from tests.unit.stores.cosmosdb.service import GROUP, KEY, OPEN, SUBSCRIPTION, Account, Container, refusal
+from tests.unit.stores.cosmosdb.service import GROUP, KEY, OPEN, SUBSCRIPTION, Account, Container
 
 
 class Memory(Containers):

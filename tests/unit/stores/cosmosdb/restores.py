@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -17,16 +17,18 @@ from midtime.model.topology import Topology
 from midtime.model.topology.cloud import Cosmosdb
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores import looks
+from midtime.stores.azure import putting, removing
 from midtime.stores.base import Shelf, Target, Waiting, ask
-from midtime.stores.cosmosdb import backups, describing, indexing, notes, placing, putting, restorable, restored, restoring
+from midtime.stores.cosmosdb import backups, describing, indexing, notes, placing, restorable, restored, restoring
 from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.records import Shape
 from midtime.stores.cosmosdb.store import CosmosdbStore
 from midtime.stores.scalardb_records import Table
 from tests.unit.builders import LEDGER
 from tests.unit.builders import topology as build
+from tests.unit.stores.azure.service import START
 from tests.unit.stores.cosmosdb.memory import Memory
-from tests.unit.stores.cosmosdb.service import CLOSED, GROUP, LIVE, PROCEDURE, START, SUBSCRIPTION, Account, Container, LeftError, refusal
+from tests.unit.stores.cosmosdb.service import CLOSED, GROUP, LIVE, PROCEDURE, SUBSCRIPTION, Account, Container
 
 POINT, RUN = "20261121T020007Z-3fa9c1", "abc123"
 NAMES = ("bank/accounts", "bank/midtime_fence", "coordinator/state", "scalardb/metadata")
@@ -77,7 +79,7 @@ class Subscription:
 
     def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(looks, "sleep", self.memory.sleep)
-        for module in (looks, notes, placing, putting, restoring, backups):
+        for module in (looks, notes, placing, putting, removing, restoring, backups):
             monkeypatch.setattr(module, "utc_now", lambda: self.memory.moment(self.memory.now))
         for module in (describing, indexing, restorable):
             monkeypatch.setattr(module, "of_each", lambda things, ask: [ask(each) for each in things])
@@ -149,29 +151,13 @@ class Subscription:
     def copy(self, target: Target) -> Account:
         return self.memory.accounts[target.final]
 
-    @contextmanager
-    def refusing(self, status: int, message: str = "no", code: str = "", *, of: str = "") -> Iterator[None]:
-        """The service refuses one kind of call, or all of them."""
+    def refusing(self, *said: Any, **of: str) -> AbstractContextManager[None]:
+        """As the service does."""
+        return self.memory.refusing(*said, **of)
 
-        def refuse(operation: str) -> None:
-            if of in ("", operation):
-                raise refusal(status, message, code)
-
-        self.memory.before_each = refuse
-        yield
-        self.memory.before_each = lambda operation: None
-
-    @contextmanager
-    def leaving(self, number: int) -> Iterator[Callable[[], bool]]:
-        """The process is gone at a call, counted from now; answers afterwards whether it came so far."""
-        came: list[bool] = []
-        self.memory.leave_at = self.memory.counts.total() + number
-        try:
-            yield lambda: bool(came)
-        except LeftError:
-            came.append(True)
-        finally:
-            self.memory.leave_at = None
+    def leaving(self, number: int) -> AbstractContextManager[Callable[[], bool]]:
+        """The same."""
+        return self.memory.leaving(number)
 
 
 ENDS = {"publicNetworkAccess": "Enabled", "ipRules": CLOSED["ipRules"], "consistencyPolicy": {"defaultConsistencyLevel": "Strong"}}

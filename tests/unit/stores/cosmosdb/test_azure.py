@@ -12,7 +12,8 @@ from azure.identity import ClientSecretCredential, DefaultAzureCredential
 
 from midtime.errors import StoreAccessError
 from midtime.model.topology.cloud import Cosmosdb
-from midtime.stores.cosmosdb.azure import LONGEST, Azure, _Pace
+from midtime.stores.azure.clients import LONGEST, _Pace
+from midtime.stores.cosmosdb.azure import Azure
 
 SPEC = {
     "name": "tickets", "engine": "cosmosdb", "conn_id": "control", "data_conn_id": "data", "resource_group": "bank", "account": "bank-prod",

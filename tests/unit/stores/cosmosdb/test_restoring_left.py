@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 
-from midtime.errors import (
-    RestoreFailedError,
-    StoreUnreachableError,
-)  # fmt: skip
+from midtime.errors import RestoreFailedError, StoreUnreachableError
 from midtime.stores.naming import COPY_TAG
 from tests.unit.every_day import EACH
+from tests.unit.stores.azure.service import refusal
 from tests.unit.stores.cosmosdb.restores import Subscription, require_whole
-from tests.unit.stores.cosmosdb.service import LIVE, refusal
+from tests.unit.stores.cosmosdb.service import LIVE
 
 
 @pytest.mark.parametrize("answer_lost", [False, True])

@@ -12,8 +12,9 @@ from midtime.errors import (
     StoreAccessError,
     StoreStatementError,
 )  # fmt: skip
+from tests.unit.stores.azure.service import refusal
 from tests.unit.stores.cosmosdb.restores import Subscription, require_whole
-from tests.unit.stores.cosmosdb.service import LIVE, OPEN, refusal
+from tests.unit.stores.cosmosdb.service import LIVE, OPEN
 
 
 def test_a_restore_that_is_refused_leaves_nothing_to_wait_for(subscription: Subscription) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from midtime.stores.cosmosdb.rights import NEEDED, TO_MAKE_THE_FENCE, may
+from midtime.stores.azure.rights import may
+from midtime.stores.cosmosdb.rights import NEEDED, TO_MAKE_THE_FENCE
 
 READ = "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/read"
 ASK = "Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/retrieveContinuousBackupInformation/action"

@@ -22,7 +22,7 @@ from azure.identity import CredentialUnavailableError
 from azure.mgmt.core.exceptions import ARMErrorFormat
 
 from midtime.errors import StoreAccessError, StoreError, StoreStatementError, StoreUnreachableError
-from midtime.stores.cosmosdb.refusals import LONGEST_WORD, azure_errors
+from midtime.stores.azure.refusals import LONGEST_WORD, azure_errors
 
 
 def arm(status: int, code: str, message: str = "said the service", kind: type[HttpResponseError] = HttpResponseError) -> HttpResponseError:

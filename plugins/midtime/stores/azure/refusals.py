@@ -29,10 +29,17 @@ _KEY = Reason(
     "key refused",
     "put the account's endpoint and its present read-write key into the connection `data_conn_id`; the account must take keys, and this worker's address",
 )
-_DENIED = Reason(StoreAccessError, "access denied", "give the login of the connection `conn_id` the rights of docs/cosmosdb.md")
-_MISSING = Reason(StoreAccessError, "not there", "correct the store's subscription_id, resource_group, account and namespaces")
-_BUSY = Reason(StoreStatementError, "in use by another operation", "wait until nobody changes the account any more, then try again")
-_THROTTLED = Reason(StoreStatementError, "throttled", "try again when the subscription, or the account, is less busy")
+_DENIED = Reason(
+    StoreAccessError, "access denied", "give the login of the connection `conn_id` the rights that the service's page in docs/ lists"
+)
+_MISSING = Reason(StoreAccessError, "not there", "correct the store's subscription_id, resource_group, account or server, and namespaces")
+_BUSY = Reason(StoreStatementError, "in use by another operation", "wait until nobody changes it any more, then try again")
+_THROTTLED = Reason(StoreStatementError, "throttled", "try again when the subscription, or the service, is less busy")
+_QUOTA = Reason(
+    StoreAccessError,
+    "no quota, or no capacity, for it",
+    "ask for more quota, remove what nobody needs, or choose another `sku` or region; then start a new run",
+)
 _BY_STATUS = {
     401: _LOGIN,
     403: _DENIED,
@@ -47,6 +54,7 @@ _BY_STATUS = {
 }
 _BY_CODE = {
     _EXPIRED: ("ExpiredAuthenticationToken", "AADSTS7000222", "AADSTS700082", "AADSTS700024"),
+    _QUOTA: ("QuotaExceeded", "SkuNotAvailable", "exceeding approved", "exceeds the quota"),
     _MISSING: ("SubscriptionNotFound", "ResourceGroupNotFound", "ResourceNotFound", "InvalidSubscriptionId"),
 }
 

@@ -13,10 +13,10 @@ from azure.core.rest import HttpRequest
 from azure.mgmt.cosmosdb import CosmosDBManagementClient
 
 from midtime.errors import StoreAccessError, StoreError, StoreStatementError
-from midtime.stores.cosmosdb.azure import Azure
-from midtime.stores.cosmosdb.notes import Operation
-from midtime.stores.cosmosdb.operations import Look, begin, look
-from tests.unit.stores.cosmosdb.service import Response, refusal
+from midtime.stores.azure.clients import Clients
+from midtime.stores.azure.notes import Operation
+from midtime.stores.azure.operations import Look, begin, look
+from tests.unit.stores.azure.service import Response, refusal
 
 PATH = "/subscriptions/s/operationsStatus/1?api-version=2"
 
@@ -128,5 +128,5 @@ def test_a_note_sends_no_token_elsewhere(path: str) -> None:
     heard = Overheard()
     arm = CosmosDBManagementClient(cast(Any, Login()), "s", transport=heard)
     with pytest.raises(InterruptedError):
-        look(cast(Azure, SimpleNamespace(store="points", arm=arm)), Operation(what="x", path=path))
+        look(cast(Clients, SimpleNamespace(store="points", arm=arm)), Operation(what="x", path=path))
     assert all(url.startswith("https://management.azure.com/") for url in heard.urls)

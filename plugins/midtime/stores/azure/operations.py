@@ -11,12 +11,12 @@ from azure.core.exceptions import AzureError
 from azure.core.rest import HttpRequest
 
 from midtime.errors import StoreError, StoreUnreachableError
-from midtime.stores.cosmosdb.azure import Azure
-from midtime.stores.cosmosdb.notes import Operation
-from midtime.stores.cosmosdb.refusals import azure_errors, said_by, status_of
+from midtime.stores.azure.clients import Clients
+from midtime.stores.azure.notes import Operation
+from midtime.stores.azure.refusals import azure_errors, said_by, status_of
 
 LATER = frozenset({408, 409, 410, 412, 423, 429, 449})
-"""What is no failure: another operation holds the account, or the service is busy. The next look tells what came of it."""
+"""What is no failure: another operation holds the resource, or the service is busy. The next look tells what came of it."""
 _LINKS = ("Azure-AsyncOperation", "Operation-Location", "Location")
 _OVER = frozenset({"succeeded", "failed", "canceled", "cancelled"})
 
@@ -30,7 +30,7 @@ class Look:
     """The service's own words."""
 
 
-def begin(azure: Azure, what: str, call: Callable[..., Any], *arguments: Any) -> tuple[Operation | None, str]:
+def begin(azure: Clients, what: str, call: Callable[..., Any], *arguments: Any) -> tuple[Operation | None, str]:
     """Ask for something, and do not wait for it.
 
     :param call: a ``begin_…`` of the SDK
@@ -59,7 +59,7 @@ def later(error: StoreError) -> bool:
     return isinstance(cause, AzureError) and (status_of(cause) in LATER or status_of(cause) >= 500)
 
 
-def look(azure: Azure, operation: Operation) -> Look:
+def look(azure: Clients, operation: Operation) -> Look:
     """One question. What the service has forgotten, or does not tell, is over: what it was about says what came of it."""
     if not operation.path:
         return Look()

@@ -1,0 +1,1 @@
+"""What the stores in Amazon's cloud share: how they log in, and what a refusal means."""

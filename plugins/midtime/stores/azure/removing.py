@@ -1,0 +1,46 @@
+"""The end of a copy that Azure keeps: asked for, waited for, and not forgotten where it is only on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from midtime.errors import StoreUnreachableError
+from midtime.model.instants import utc_now
+from midtime.stores import looks
+from midtime.stores.azure import operations
+from midtime.stores.azure.clients import Clients
+from midtime.stores.azure.notes import ProgressNotes
+
+REMOVED_WITHIN, DELETED_WITHIN = 240.0, 1800.0
+"""Seconds in which a copy can be deleted, and is then gone; what takes longer is the sweeper's."""
+DELETING = "it is being deleted"
+LOOK = 5.0
+UNSEEN = timedelta(minutes=2)
+"""For so long a copy that was asked for may not be seen yet."""
+
+
+def remove(azure: Clients, what: str, leaving: Callable[[], str]) -> None:
+    """Until nothing of ours is left.
+
+    :param leaving: one step towards its end: why it is there yet; empty once it is gone, or was never ours to remove
+    :raises StoreUnreachableError: it cannot go yet
+    """
+    deleting, waiting_for = DELETED_WITHIN, REMOVED_WITHIN
+    while why := leaving():
+        deleting, waiting_for = (deleting - LOOK, waiting_for) if why == DELETING else (deleting, waiting_for - LOOK)
+        if min(deleting, waiting_for) < 0:
+            raise StoreUnreachableError(
+                f"store {azure.store}: {what} cannot be removed yet: {why}",
+                fix="nothing, if it is being restored or deleted: midtime__sweep tries again every minute; remove a lock that is on it",
+            )
+        looks.sleep(LOOK)
+
+
+def on_its_way(azure: Clients, notes: ProgressNotes) -> str:
+    """Whether the service makes it yet, though it is not to be seen: whoever asked for it may have died a moment ago."""
+    if not (progress := notes.progress()) or progress.there:
+        return ""
+    if progress.operations:
+        return "it is being made" if any(operations.look(azure, each).running for each in progress.operations) else ""
+    return "it was asked for a moment ago" if utc_now() - progress.at < UNSEEN else ""

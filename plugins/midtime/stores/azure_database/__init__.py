@@ -1,0 +1,1 @@
+"""Azure Database for PostgreSQL and for MySQL (flexible servers), restored by the service itself into a new server."""

@@ -1,0 +1,165 @@
+"""RDS and Aurora over HTTP, by Amazon's own SDK and Airflow's hooks: drilled, placed, put back, whoever is killed when, whatever the service says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from midtime.errors import RestoreFailedError, StoreAccessError, StoreUnreachableError
+from midtime.preflight import require
+from midtime.stores.base import Target, ask
+from tests.integration.rds_setting import KINDS, LIVE, RdsShop, shop_of
+from tests.stack.processes import Processes, poll
+from tests.stack.rds import RDS
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RDS]:
+    processes = Processes(tmp_path_factory.mktemp("rds"))
+    double = RDS(processes)
+    try:
+        yield double.start()
+    finally:
+        double.close()
+        processes.stop()
+
+
+@pytest.fixture(params=KINDS)
+def shop(request: pytest.FixtureRequest, server: RDS, tmp_path: Path) -> Iterator[RdsShop]:
+    with shop_of(server, tmp_path, request.param) as made:
+        yield made
+
+
+def names(shop: RdsShop, name: str, members: int) -> set[str]:
+    return {name} | ({f"{name}-{number}" for number in range(1, members + 1)} if shop.kind == "aurora" else set())
+
+
+def discarded(shop: RdsShop, target: Target) -> None:
+    shop.store.discard(target)
+    assert shop.made() == set()
+
+
+def test_a_drill_comes_and_goes(shop: RdsShop) -> None:
+    target = shop.target(drill=True)
+    said = {check.question: check.detail for check in require(ask("shop", shop.store.restore_questions(target, shop.backup)))}
+    assert target.working in said["will be"]
+    shop.restore(target)
+    assert shop.made() == names(shop, target.working, 1)
+    holder = shop.server.instance(target.working + ("-1" if shop.kind == "aurora" else ""))
+    assert holder["DBInstanceClass"] == "db.t3.micro"
+    assert not shop.copy(target.working)["MultiAZ"]
+    discarded(shop, target)
+    poll("all of it to be gone", lambda: not shop.copy(target.working) or None, 20)
+
+
+def test_what_is_placed_stays_as_it_was(shop: RdsShop) -> None:
+    target = shop.restore(shop.target(to="shop-new"))
+    assert not shop.copy("shop-new")["DeletionProtection"]
+    shop.store.place(shop.backup, target)
+    shop.store.discard(target)
+    assert shop.made() == names(shop, "shop-new", 2)
+    was, now = shop.copy(LIVE), shop.copy("shop-new")
+    keys = ("DeletionProtection", "BackupRetentionPeriod", "MultiAZ", "MonitoringInterval", "PreferredBackupWindow", "StorageType")
+    assert {key: now.get(key) for key in keys} == {key: was.get(key) for key in keys}
+    assert {"Key": "team", "Value": "shop"} in now["TagList"]
+
+
+def test_what_is_put_back_goes(shop: RdsShop) -> None:
+    target = shop.restore(shop.target(to="shop-new"))
+    shop.store.place(shop.backup, target)
+    shop.store.put_back(shop.backup, target)
+    discarded(shop, target)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_killed_and_gone_on_with(shop: RdsShop, after: int) -> None:
+    """In the request itself, which arrives or does not, and in what follows."""
+    target = shop.target(to="shop-new")
+    if not shop.killed("restore", target, after * 3 + 2):
+        return
+    shop.restore(target)
+    assert shop.made() == names(shop, "shop-new", 2)
+    assert len(shop.restores()) == 1
+    discarded(shop, target)
+
+
+def test_an_answer_that_is_lost(shop: RdsShop) -> None:
+    operations = ["RestoreDBInstanceToPointInTime", "RestoreDBClusterToPointInTime", "CreateDBInstance"]
+    shop.server.faults(
+        {"kind": "error", "operations": operations, "after": True, "every": 2},
+        {"kind": "drop", "operations": operations, "after": True, "times": 1},
+    )
+    target = shop.restore(shop.target(to="shop-new"))
+    shop.server.faults()
+    assert shop.made() == names(shop, "shop-new", 2)
+    assert len(shop.restores()) == 1
+    discarded(shop, target)
+
+
+def test_a_busy_service_and_a_full_quota(shop: RdsShop) -> None:
+    shop.server.faults(
+        {"kind": "throttling", "operations": ["*"], "every": 5, "times": 4},
+        {"kind": "quota", "operations": ["RestoreDBInstanceToPointInTime", "RestoreDBClusterToPointInTime", "CreateDBInstance"], "times": 2},
+    )  # fmt: skip
+    said: list[str] = []
+    target = shop.target(drill=True)
+    store = shop.store
+    while waiting := store.restore(shop.backup, shop.shelf, target, print):
+        said.append(waiting.detail)
+        assert len(said) < 200
+    shop.server.faults()
+    assert any("InstanceQuotaExceeded" in each for each in said)
+    assert len(shop.restores()) == 1
+    discarded(shop, target)
+
+
+@pytest.mark.parametrize("state", ["incompatible-restore", "storage-full", "failed"])
+def test_a_restore_that_fails_in_the_services_words(shop: RdsShop, state: str) -> None:
+    shop.server.settings(becomes=state)
+    target = shop.target(to="shop-new")
+    with pytest.raises(RestoreFailedError, match=f"ended as {state}: shop-new was put into {state}"):
+        shop.restore(target)
+    assert len(shop.restores()) == 1
+    discarded(shop, target)
+
+
+@pytest.mark.parametrize(("fault", "words"), [("expired", "credentials have expired"), ("key", "KMS key"), ("denied", "access denied")])
+def test_what_nobody_waits_for(shop: RdsShop, fault: str, words: str) -> None:
+    operations = ["RestoreDBInstanceToPointInTime", "RestoreDBClusterToPointInTime"] if fault == "key" else ["*"]
+    target = shop.target(to="shop-new")
+    shop.server.faults({"kind": fault, "operations": operations})
+    with pytest.raises(StoreAccessError, match=words):
+        shop.restore(target)
+    shop.server.faults()
+    shop.restore(target)
+    assert len(shop.restores()) == 1
+    discarded(shop, target)
+
+
+def test_renamed_between_mark_and_restore(server: RDS, tmp_path: Path) -> None:
+    with shop_of(server, tmp_path, "rds") as shop:
+        server.client.modify_db_instance(DBInstanceIdentifier=LIVE, NewDBInstanceIdentifier=f"{LIVE}-old", ApplyImmediately=True)
+        server.make_instance(LIVE, BackupRetentionPeriod=7)
+        said = shop.store.restorable(shop.backup)
+        assert said.ready
+        assert f"called {LIVE}-old now" in said.detail
+        target = shop.restore(shop.target(drill=True))
+        discarded(shop, target)
+
+
+def test_discarded_while_it_is_made(server: RDS, tmp_path: Path) -> None:
+    """Amazon does not delete what is being created; the sweeper comes again."""
+    with shop_of(server, tmp_path, "rds", awaited=True) as shop:
+        target = shop.target(to="shop-new")
+        assert shop.store.restore(shop.backup, shop.shelf, target, print)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("midtime.stores.rds.placing.REMOVED_WITHIN", 1.0)
+            with pytest.raises(StoreUnreachableError, match=r"cannot be removed yet: it is creating .*InvalidDBInstanceState"):
+                shop.store.discard(target)
+        server.settings(endpoints={"shop-new": ["127.0.0.1", 5432]})
+        poll("it to be there", lambda: server.status("shop-new") == "available" or None, 20)
+        discarded(shop, target)

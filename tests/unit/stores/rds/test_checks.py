@@ -1,0 +1,187 @@
+"""The preflight of a backup, and what is not as it was marked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from midtime.errors import NotRestorableError, StoreAccessError, StoreError, StoreStatementError
+from midtime.stores.managed_sql import data
+from midtime.stores.managed_sql.postgresql import PostgresqlData
+from midtime.stores.rds.comparing import setting_differences
+from midtime.stores.rds.notes import Notes
+from midtime.stores.rds.servers import flavour_of
+from tests.unit.stores.rds.restores import LIVE, Account
+
+ADDRESS = {"rds": f"{LIVE}.x.eu-west-1.rds.amazonaws.com", "aurora": f"{LIVE}.cluster-x.eu-west-1.rds.amazonaws.com"}
+
+
+@pytest.fixture(autouse=True)
+def database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says itself is asked of real servers."""
+    monkeypatch.setattr(PostgresqlData, "check", lambda _: "PostgreSQL 16.3")
+    monkeypatch.setattr(data.socket, "getaddrinfo", lambda host, _: [(0, 0, 0, "", (f"address of {host}", 0))])
+
+
+def leads_to(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_POINTS_DB", json.dumps({"conn_type": "postgres", "host": host, "login": "a", "password": "b"}))
+
+
+def test_all_is_well(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    leads_to(monkeypatch, ADDRESS[account.kind].upper())
+    said = account.answers()
+    assert list(said) == [
+        "is reachable",
+        "is at rest",
+        "keeps a history",
+        "may be marked",
+        "is what the data connection means",
+        "has every namespace",
+    ]
+    assert said["keeps a history"].startswith("7 days, up to 2026-11-21T02:15:00Z")
+    assert "`retention.keep_days` is 30" in said["keeps a history"]
+    assert not {operation for operation, _ in account.memory.asked if not operation.startswith("describe")}
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ({"BackupRetentionPeriod": 0}, StoreAccessError, "keeps no automated backups"),
+        ({"Engine": "mysql"}, StoreAccessError, "is mysql, not postgresql"),
+        ({"DBClusterIdentifier": "c"}, StoreAccessError, "belongs to cluster c"),
+    ],
+)
+def test_what_an_instance_must_be(rds: Account, said: dict[str, Any], kind: type[StoreError], words: str) -> None:
+    rds.memory.instances[LIVE].said |= said
+    with pytest.raises(kind, match=words) as caught:
+        rds.answers()
+    assert caught.value.fix
+
+
+def test_a_cluster_that_is_no_aurora(aurora: Account) -> None:
+    """Multi-AZ clusters of RDS are described by the same call."""
+    aurora.memory.clusters[LIVE].said["Engine"] = "postgres"
+    with pytest.raises(StoreAccessError, match="is postgres, not postgresql"):
+        aurora.answers()
+
+
+def test_nothing_of_that_name(account: Account) -> None:
+    account.memory.lose(LIVE, retained=True)
+    with pytest.raises(StoreAccessError, match=f"there is no .* {LIVE} in eu-west-1"):
+        account.answers()
+
+
+def test_a_history_that_has_not_begun(rds: Account) -> None:
+    rds.memory._latest = lambda _: None  # type: ignore[assignment,method-assign,return-value]
+    with pytest.raises(NotRestorableError, match="has not begun yet"):
+        rds.answers()
+
+
+@pytest.mark.parametrize("status", ["stopped", "storage-full", "inaccessible-encryption-credentials", "creating"])
+def test_not_at_rest(account: Account, status: str) -> None:
+    for things in (account.memory.instances, account.memory.clusters):
+        for each in things.values():
+            each.broken = status
+    with pytest.raises(StoreStatementError, match=f"is {status}"):
+        account.answers()
+
+
+@pytest.mark.parametrize("status", ["backing-up", "modifying", "configuring-enhanced-monitoring"])
+def test_work_on_it_is_no_obstacle(account: Account, monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    leads_to(monkeypatch, ADDRESS[account.kind])
+    for things in (account.memory.instances, account.memory.clusters):
+        for each in things.values():
+            each.broken = status
+    assert account.answers()["is at rest"] == f"it is {status}"
+
+
+@pytest.mark.parametrize("host", ["another.example.com", "r.cluster-ro-x.rds.amazonaws.com"])
+def test_a_data_connection_that_leads_elsewhere(aurora: Account, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """Also to a reader, though that has the writer's address while it is alone."""
+    leads_to(monkeypatch, host)
+    if host.startswith("r."):
+        monkeypatch.setattr(data.socket, "getaddrinfo", lambda *_: [(0, 0, 0, "", ("10.0.0.1", 0))])
+    with pytest.raises(StoreAccessError, match=f"leads to {host}") as caught:
+        aurora.answers()
+    assert ADDRESS["aurora"] in caught.value.fix
+
+
+def test_another_name_of_the_same_address(rds: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    leads_to(monkeypatch, "bank-db.internal")
+    monkeypatch.setattr(data.socket, "getaddrinfo", lambda *_: [(0, 0, 0, "", ("10.0.0.1", 0))])
+    assert rds.answers()["is what the data connection means"] == ADDRESS["rds"]
+
+
+class TestSqlServer:
+    def account(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manager: str) -> Account:
+        account = Account("rds", tmp_path, monkeypatch, dialect="sqlserver")
+        said = account.topology.scalardb.model_copy(update={"transaction_manager": manager})
+        account.topology = account.topology.model_copy(update={"scalardb": said})
+        account.memory.make(LIVE, "live", Engine="sqlserver-se")
+        return account.mark()
+
+    def test_records_that_nobody_could_judge(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        account = self.account(tmp_path, monkeypatch, "consensus-commit")
+        for target in (None, account.target()):
+            with pytest.raises(StoreAccessError, match="no driver for SQL Server yet"):
+                account.answers(target)
+
+    def test_where_there_are_none_it_is_said_that_it_was_not_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        account = self.account(tmp_path, monkeypatch, "single-crud-operation")
+        assert account.answers()["can be verified"].startswith("not by Midtime")
+        target = account.restore(account.target(drill=True))
+        with account.store.restored(account.backup, target) as restored:
+            assert restored.content() == ()
+            assert restored.setting_differences() == ["SQL Server: its data were not read, Midtime has no driver for it"]  # type: ignore[attr-defined]
+            with pytest.raises(StoreAccessError):
+                restored.records()
+
+
+class TestDifferences:
+    def told(self, account: Account, name: str = "bank-new") -> list[str]:
+        target = account.restore(account.target(to=name))
+        aws = account.store.aws
+        note, found = Notes(account.topology, target).copy(), flavour_of(aws.spec).find(aws, name)
+        assert note
+        assert found
+        return list(setting_differences(aws, note, found, placed=False))
+
+    def test_only_what_midtime_does_not_put_back(self, rds: Account) -> None:
+        assert self.told(rds) == ["instance bank-new: role arn:role/s3 was arn:role/s3 (s3Import), is not there"]
+
+    def test_custom_endpoints(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        account = Account("aurora", tmp_path, monkeypatch).fill()
+        account.memory.endpoints = [{"DBClusterEndpointIdentifier": "reports", "CustomEndpointType": "READER", "StaticMembers": ["a"]}]
+        account.mark()
+        assert "custom endpoint reports is not there: it was READER of a" in self.told(account)[-1]
+
+    def test_what_the_service_refuses_is_told_and_left(self, rds: Account) -> None:
+        plain = rds.memory.modify_db_instance
+
+        def refuse(**asked: Any) -> None:
+            if "MonitoringInterval" in asked:
+                from tests.unit.stores.rds.memory import refusal
+
+                raise refusal("InvalidParameterCombination")
+            plain(**asked)
+
+        rds.memory.modify_db_instance = refuse  # type: ignore[method-assign,assignment]
+        told = self.told(rds)
+        assert "instance bank-new: MonitoringInterval was 60, is not there" in told
+        assert rds.memory.counts["modify_db_instance"] == 1, "it is not asked for again"
+
+    def test_what_is_taken_and_does_not_show(self, rds: Account) -> None:
+        rds.memory.modify_db_instance = lambda **_: None  # type: ignore[method-assign,assignment]
+        assert "instance bank-new: MonitoringInterval was 60, is not there" in self.told(rds)
+        assert rds.memory.counts["modify_db_instance"] == 3
+
+    def test_nothing_of_a_drill(self, account: Account) -> None:
+        target = account.restore(account.target(drill=True))
+        aws = account.store.aws
+        note, found = Notes(account.topology, target).copy(), flavour_of(aws.spec).find(aws, target.final)
+        assert note
+        assert found
+        assert list(setting_differences(aws, note, found, placed=False)) == []
