@@ -38,6 +38,13 @@ class PostgresqlData(Data):
         connection = airflow_connection(self.conn_id)
         return self.wished or (connection and (connection.schema or connection.login)) or "postgres"
 
+    @property
+    def host(self) -> str:
+        """As libpq understands the connection: what its extras say wins, and an address most of all."""
+        connection = airflow_connection(self.conn_id)
+        extra = connection.extra_dejson if connection else {}
+        return str(extra.get("hostaddr") or extra.get("host") or super().host)
+
     def check(self) -> str:
         """Schemas and Coordinator; and that it is no replica, which keeps no history of its own."""
         with connect(self.conn_id, self.wished) as session:

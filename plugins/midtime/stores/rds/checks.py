@@ -28,6 +28,8 @@ ENGINES = {
     ("aurora", "postgresql"): ("aurora-postgresql",),
 }
 """What Amazon calls a dialect; a hyphen at the end stands for any edition."""
+REPLICA_OF = ("ReadReplicaSourceDBInstanceIdentifier", "ReadReplicaSourceDBClusterIdentifier", "ReplicationSourceIdentifier")
+"""Where Amazon says of what an instance, or a cluster, is a replica."""
 
 
 class BackupChecks:
@@ -67,6 +69,11 @@ class BackupChecks:
             raise StoreAccessError(
                 f"store {self.aws.store}: instance {self.name} belongs to cluster {cluster}, whose history is the cluster's",
                 fix=f"write `engine: aurora`, `cluster: {cluster}`",
+            )
+        if source := next((self._server.said[key] for key in REPLICA_OF if self._server.said.get(key)), None):
+            raise StoreAccessError(
+                f"store {self.aws.store}: {noun} {self.name} is a replica of {source}, and may not have yet what was committed there",
+                fix="name the primary",
             )
         wanted = ENGINES[spec.engine, spec.dialect]
         if not any(self._server.engine == each or (each.endswith("-") and self._server.engine.startswith(each)) for each in wanted):

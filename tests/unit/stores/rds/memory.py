@@ -302,6 +302,7 @@ class Memory:
 
     def modify_db_cluster(self, DBClusterIdentifier: str, ApplyImmediately: bool, **asked: Any) -> None:  # noqa: N803
         thing = self._settled(self.clusters, DBClusterIdentifier, "DBClusterNotFoundFault", "InvalidDBClusterStateFault")
+        assert "EnableHttpEndpoint" not in asked, "taken and ignored, but for Aurora Serverless v1"
         thing.said |= described(asked, cluster=True)
         thing.busy_until = self.now + 8
 

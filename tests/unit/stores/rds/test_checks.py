@@ -52,6 +52,8 @@ def test_all_is_well(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"BackupRetentionPeriod": 0}, StoreAccessError, "keeps no automated backups"),
         ({"Engine": "mysql"}, StoreAccessError, "is mysql, not postgresql"),
         ({"DBClusterIdentifier": "c"}, StoreAccessError, "belongs to cluster c"),
+        ({"ReadReplicaSourceDBInstanceIdentifier": "bank-main"}, StoreAccessError, "is a replica of bank-main"),
+        ({"ReadReplicaSourceDBClusterIdentifier": "bank-main"}, StoreAccessError, "is a replica of bank-main"),
     ],
 )
 def test_what_an_instance_must_be(rds: Account, said: dict[str, Any], kind: type[StoreError], words: str) -> None:
@@ -66,6 +68,13 @@ def test_a_cluster_that_is_no_aurora(aurora: Account) -> None:
     aurora.memory.clusters[LIVE].said["Engine"] = "postgres"
     with pytest.raises(StoreAccessError, match="is postgres, not postgresql"):
         aurora.answers()
+
+
+def test_a_cluster_that_is_a_replica(aurora: Account) -> None:
+    aurora.memory.clusters[LIVE].said["ReplicationSourceIdentifier"] = "arn:aws:rds:us-east-1:1:cluster:main"
+    with pytest.raises(StoreAccessError, match="is a replica of arn:aws:rds:us-east-1:1:cluster:main") as caught:
+        aurora.answers()
+    assert caught.value.fix
 
 
 def test_nothing_of_that_name(account: Account) -> None:

@@ -52,7 +52,7 @@ def test_beside_it_stays_as_it_was_marked(account: Account) -> None:
     account.store.discard(target)
     assert account.copies() == new_names(account, "bank-new")
     was, now = copy_of(account, LIVE), copy_of(account, "bank-new")
-    lost = {"Arn", "AssociatedRoles", "ReaderEndpoint"}
+    lost = {"Arn", "AssociatedRoles", "ReaderEndpoint", "HttpEndpointEnabled"}
     assert {key: now.said.get(key) for key in was.said if key not in lost} | {"VpcSecurityGroups": 0} == {
         key: value for key, value in was.said.items() if key not in lost
     } | {"VpcSecurityGroups": 0}
