@@ -21,7 +21,6 @@ from midtime.stores.azure.notes import Progress
 from midtime.stores.azure.putting import Putting
 from midtime.stores.azure.refusals import status_of
 from midtime.stores.azure.removing import UNSEEN
-from midtime.stores.azure.standing import SOURCE_TAG, TOPOLOGY_TAG
 from midtime.stores.azure_database.azure import Azure
 from midtime.stores.azure_database.comparing import read_copy
 from midtime.stores.azure_database.control import body
@@ -33,7 +32,7 @@ from midtime.stores.azure_database.standing import Standing, require_ours, stand
 from midtime.stores.azure_database.targets import place_of, require_free, require_source, tier_of
 from midtime.stores.base import Say, Shelf, Target, Waiting
 from midtime.stores.managed_sql.data import Data
-from midtime.stores.naming import COPY_TAG
+from midtime.stores.naming import COPY_TAG, SOURCE_TAG, TOPOLOGY_TAG
 
 ONE = 1
 """Changes at a time: a server is locked while one is made."""
