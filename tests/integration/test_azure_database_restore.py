@@ -155,6 +155,22 @@ class TestRefused:
         with pytest.raises(TargetExistsError, match="the name shop-new is taken"):
             shop.restore(shop.target(to="shop-new"))
 
+    def test_what_it_is_made_with_is_gone(self, azure_database_server: AzureDatabase, tmp_path: Path) -> None:
+        """Asked with the SDK's own client, before anything is asked for; what may not be looked up is no obstacle."""
+        group = f"/subscriptions/{AzureDatabase.SUBSCRIPTION}/resourceGroups/{AzureDatabase.GROUP}/providers"
+        subnet, zone = f"{group}/Microsoft.Network/virtualNetworks/net/subnets/db", f"{group}/Microsoft.Network/privateDnsZones/db.private"
+        identity = f"{group}/Microsoft.ManagedIdentity/userAssignedIdentities/reader"
+        with shop_of(azure_database_server, "postgresql", tmp_path) as shop:
+            shop.backup = shop.backup.model_copy(update={"details": {**shop.backup.details, "needs": [subnet, zone, identity]}})
+            question = "has what it is made with"
+            assert asked(shop, shop.target())[question] == "subnet db, private DNS zone db.private, identity reader"
+            shop.server.settings(permissions=[{"actions": ["*"], "notActions": ["Microsoft.Network/privateDnsZones/read"]}])
+            assert "db.private (may not be looked up)" in asked(shop, shop.target())[question]
+            shop.server.settings(gone=[subnet, identity])
+            with pytest.raises(StoreAccessError, match=f"is gone: subnet {subnet}, identity {identity}"):
+                asked(shop, shop.target())
+            assert begun(shop) == 0
+
     def test_the_operation_failed(self, shop: Shop) -> None:
         shop.server.faults({"kind": "failed", "operations": ["Servers_CreateOrUpdate"], "times": 1})
         target = shop.target(drill=True)

@@ -140,6 +140,28 @@ def test_what_nobody_waits_for(shop: RdsShop, fault: str, words: str) -> None:
     discarded(shop, target)
 
 
+def test_a_group_that_is_gone(server: RDS, tmp_path: Path) -> None:
+    """As moto words it, by each of the calls; asked before anything is asked for."""
+    tuned = {"Description": "d", "DBParameterGroupFamily": "postgres16"}
+    options = {"EngineName": "mysql", "MajorEngineVersion": "5.6", "OptionGroupDescription": "d"}
+    with shop_of(server, tmp_path, "rds") as shop:
+        server.client.create_db_parameter_group(DBParameterGroupName="tuned", **tuned)
+        server.client.create_db_cluster_parameter_group(DBClusterParameterGroupName="tuned-cluster", **tuned)
+        server.client.create_option_group(OptionGroupName="options", **options)
+        groups = {"DBParameterGroupName": ["tuned"], "DBClusterParameterGroupName": ["tuned-cluster"], "OptionGroupName": ["options"]}
+        shop.backup = shop.backup.model_copy(update={"details": {**shop.backup.details, "groups": groups}})
+        said = {check.question: check.detail for check in ask("shop", shop.store.restore_questions(shop.target(), shop.backup))}
+        assert said["has its groups"] == "parameter group tuned, cluster parameter group tuned-cluster, option group options"
+        server.client.delete_db_parameter_group(DBParameterGroupName="tuned")
+        server.client.delete_db_cluster_parameter_group(DBClusterParameterGroupName="tuned-cluster")
+        server.client.delete_option_group(OptionGroupName="options")
+        groups["DBSubnetGroupName"] = ["private"]
+        gone = "gone: parameter group tuned, cluster parameter group tuned-cluster, option group options, subnet group private"
+        with pytest.raises(StoreAccessError, match=gone):
+            require(ask("shop", shop.store.restore_questions(shop.target(), shop.backup)))
+        assert shop.restores() == []
+
+
 def test_renamed_between_mark_and_restore(server: RDS, tmp_path: Path) -> None:
     with shop_of(server, tmp_path, "rds") as shop:
         server.client.modify_db_instance(DBInstanceIdentifier=LIVE, NewDBInstanceIdentifier=f"{LIVE}-old", ApplyImmediately=True)
