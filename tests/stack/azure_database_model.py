@@ -56,6 +56,8 @@ class FlexibleSettings(ArmSettings):
     addresses: dict[str, str] = field(default_factory=dict)
     #: of restored servers, what Azure's documentation contradicts itself about: whether they have the firewall rules and parameters of their source
     inherits: bool = True
+    #: ids of resources of other providers that are not there any more
+    gone: list[str] = field(default_factory=list)
     #: parameters that no server takes
     refused: list[str] = field(default_factory=list)
     #: how far back backups reach at most, in seconds; by default as each server's retention says

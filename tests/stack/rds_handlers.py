@@ -32,13 +32,16 @@ class Timed:
     becomes: str = ""
     busy_until: float = 0.0
     gone_at: float | None = None
-    keeps_backups: bool = False
+    #: from then on it is at its first backup, for so long
+    backs_up: float = 0.0
 
     def status(self, name: str) -> str:
         if self.gone_at is not None:
             return "deleting"
         if WORLD.instant < self.ready_at or (self.awaited and name not in WORLD.settings.endpoints):
             return "creating"
+        if not self.becomes and WORLD.instant < self.ready_at + self.backs_up:
+            return "backing-up"
         return self.becomes or ("modifying" if WORLD.instant < self.busy_until else "available")
 
 
@@ -199,6 +202,7 @@ class Databases(RDSResponse):
             thing.earliest_restorable_time = moment(WORLD.instant - 86400)
         awaited = restored and WORLD.settings.awaited
         TIMED[id_of(thing)] = Timed(WORLD.later(what, name_of(thing)), awaited, WORLD.settings.becomes if restored else "")
+        TIMED[id_of(thing)].backs_up = WORLD.settings.seconds("back_up", name_of(thing)) if restored else 0.0
         thing.status = "creating"
 
     # changing

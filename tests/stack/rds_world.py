@@ -28,6 +28,8 @@ class Settings(ClockSettings):
     modify: Duration = 0.2
     delete: Duration = 0.3
     restore: Duration = 0.3
+    #: how long a restored one is at its first backup, once it is there
+    back_up: Duration = 0.0
     #: the state that a restore ends in, instead of ``available``
     becomes: str = ""
     #: by name: where an instance or a cluster is reached; a restored one is ``creating`` until it has such an address

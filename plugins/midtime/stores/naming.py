@@ -20,6 +20,8 @@ COPY_TAG = "midtime:copy"
 """Of what a managed service restores: says whose a copy is, and since it was placed that it is nobody's to remove."""
 PLACED = "placed "
 """What stands before the working name in the tag of a copy that was placed."""
+TOPOLOGY_TAG, SOURCE_TAG = "midtime:topology", "midtime:restored"
+"""Of a copy, too: for which topology it was made, and of what."""
 
 
 def airflow_connection(conn_id: str) -> Connection | None:

@@ -42,7 +42,10 @@ def place(topology: Topology, azure: Azure, target: Target) -> None:
     found = _ours(azure, note)
     for said in setting_differences(azure, note, found):
         log.warning("Not as in the mark: %s", said)
-    log.info("Server %s, %s: the logins and passwords are those of the instant", note.server, found.address)
+    log.info(
+        "Server %s, %s: the logins and passwords are those of the instant. `midtime hand-over %s %s %s --conn-id ...` makes a connection to it",
+        note.server, found.address, topology.name, target.store, note.server,
+    )  # fmt: skip
 
 
 def put_back(topology: Topology, azure: Azure, target: Target) -> None:

@@ -33,7 +33,7 @@ from midtime.stores.azure_database.standing import Standing, require_ours, stand
 from midtime.stores.azure_database.targets import place_of, require_free, require_source, tier_of
 from midtime.stores.base import Say, Shelf, Target, Waiting
 from midtime.stores.managed_sql.data import Data
-from midtime.stores.naming import COPY_TAG
+from midtime.stores.naming import COPY_TAG, SOURCE_TAG, TOPOLOGY_TAG
 
 ONE = 1
 """Changes at a time: a server is locked while one is made."""

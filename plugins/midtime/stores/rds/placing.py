@@ -40,7 +40,10 @@ def place(topology: Topology, aws: RdsClients, target: Target) -> None:
     note, found = _known(topology, aws, target)
     for said in setting_differences(aws, note, found, placed=False):
         log.warning("Not as in the mark: %s", said)
-    log.info("%s %s is at %s:%s", flavour_of(aws.spec).noun.capitalize(), found.name, found.address, found.port)
+    log.info(
+        "%s %s is at %s:%s. `midtime hand-over %s %s %s --conn-id ...` makes a connection to it",
+        flavour_of(aws.spec).noun.capitalize(), found.name, found.address, found.port, topology.name, target.store, found.name,
+    )  # fmt: skip
 
 
 def _protect(topology: Topology, aws: RdsClients, target: Target, began: datetime) -> Waiting | None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from midtime.errors import TargetExistsError
-from midtime.stores.naming import COPY_TAG, PLACED
+from midtime.stores.naming import COPY_TAG, PLACED, SOURCE_TAG, TOPOLOGY_TAG
 from midtime.stores.rds.clients import RdsClients
 from midtime.stores.rds.notes import Copy, Progress
 from midtime.stores.rds.servers import Server, flavour_of
-
-TOPOLOGY_TAG, SOURCE_TAG = "midtime:topology", "midtime:restored"
 
 
 def tags_of(note: Copy) -> dict[str, str]:

@@ -12,10 +12,10 @@ from midtime.model.clock_readings import ClockReading
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology.cloud import Aurora, Rds
 from midtime.model.topology.targets import Target as TargetWish
-from midtime.stores.base import Question, Restorable, RestoredSet, Say, Shelf, Target, Waiting
+from midtime.stores.base import Question, Reached, Restorable, RestoredSet, Say, Shelf, Target, Waiting
 from midtime.stores.fences import FenceWriter
 from midtime.stores.managed import ManagedStore
-from midtime.stores.rds import marking, placing, restoring, targets
+from midtime.stores.rds import handing, marking, placing, restoring, targets
 from midtime.stores.rds.checks import BackupChecks
 from midtime.stores.rds.clients import RdsClients
 from midtime.stores.rds.dialects import data_of
@@ -94,6 +94,10 @@ class RdsStore(ManagedStore):
     def discard(self, target: Target) -> None:
         """Remove what is provably this run's."""
         placing.discard(self.topology, self._aws_of(target), target)
+
+    def reached(self, name: str) -> Reached:
+        """The login of the live one, at the address of a copy that was placed."""
+        return handing.reached(self.topology, self.aws, name)
 
     def _aws_of(self, target: Target) -> RdsClients:
         return self.aws if target.conn_id == self.aws.spec.conn_id else targets.aws_of(self.topology, target)

@@ -17,6 +17,7 @@ from midtime.stores.naming import fit, working_name
 from midtime.stores.rds.classes import smallest_class
 from midtime.stores.rds.clients import RdsClients
 from midtime.stores.rds.dialects import SPOKEN, data_of
+from midtime.stores.rds.groups import NOTED, groups_of, require_groups
 from midtime.stores.rds.history import History, history_at, history_of, spread_of
 from midtime.stores.rds.marking import require_fit
 from midtime.stores.rds.notes import Notes
@@ -99,6 +100,7 @@ class RestoreChecks:
         yield "is what was marked", self._same
         yield "can be restored to the instant", self._can_be
         yield WILL_BE, self._will_be
+        yield "has its groups", self._groups
         yield "can be read afterwards", self._verified
         yield "gets its settings back", self._settings
 
@@ -137,6 +139,9 @@ class RestoreChecks:
             raise TargetExistsError(f"store {self.aws.store}: there is an instance {taken.name}", fix="choose another name")
         return f"new {self.flavour.noun} `{name}` in {self.aws.spec.region}"
 
+    def _groups(self) -> str:
+        return require_groups(self.aws, self.backup.details.get(NOTED) or {}, wish_of(self.topology, self.target).subnet_group)
+
     def _verified(self) -> str:
         if self.aws.spec.dialect in SPOKEN:
             return require_nothing_to_judge(self.topology, self.aws)
@@ -160,6 +165,7 @@ def drill_questions(topology: Topology, aws: RdsClients, target: Target) -> Iter
         if history.server is None:
             raise StoreAccessError(f"store {aws.store}: there is no {flavour.noun} {flavour.live(aws.spec)}", fix="correct the store")
         marked = read(aws, history.server, history, utc_now())
+        require_groups(aws, groups_of(marked), wish.subnet_group)
         return f"{flavour.noun} `{target.working}`, class {wish.instance_class or class_of(aws, marked)}"
 
     yield "can be drilled", drills

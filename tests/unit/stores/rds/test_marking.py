@@ -25,6 +25,7 @@ def test_an_instance_with_all_that_a_restore_loses(rds: Account) -> None:
     assert rds.backup.details == {
         "region": "eu-west-1", "account": "123456789012", "name": LIVE, "resource_id": said.resource_id, "settings": f"points/{FILE}",
         "restorable_until": rds.backup.details["restorable_until"],
+        "groups": {"DBSubnetGroupName": ["private"], "DBParameterGroupName": ["tuned"], "OptionGroupName": ["options"]},
     }  # fmt: skip
     assert rds.backup.restorable_until == rds.backup.midtime + timedelta(days=7)
     assert (said.name, said.engine, said.engine_version, said.days, said.allocated, said.encrypted) == (
