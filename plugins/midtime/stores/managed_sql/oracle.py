@@ -22,6 +22,7 @@ _PASSED = (
     "ssl_server_dn_match", "ssl_server_cert_dn", "wallet_location", "wallet_password", "https_proxy", "https_proxy_port", "config_dir",
 )  # fmt: skip
 """Extras of the connection that are the driver's own words."""
+_CODE = re.compile(r"(?:ORA|DPY)-\d+")
 
 
 class OracleSession(SchemaSession):
@@ -81,12 +82,13 @@ class OracleSession(SchemaSession):
 
     @classmethod
     def code(cls, error: Exception) -> str:
-        """``ORA-00942``; ``DPY-6005`` where the driver itself speaks, whatever the server's own number beside it."""
+        """``ORA-00942``; of what the driver says of a connection (``DPY-6005``) the cause, which it has in its words only."""
         said = error.args[0] if error.args else None
         code, text = str(getattr(said, "full_code", "")), str(said)
-        if code == "DPY-6005" and re.search(r"certificate|hostname mismatch|DN does not match|SSL|TLS", text, re.IGNORECASE):
-            return "certificate"
-        return code
+        if code != "DPY-6005":
+            return code
+        cause = _CODE.search(text, len(code))
+        return "certificate" if "SSL" in text or "certificate" in text else cause.group() if cause else code
 
     def cursor(self, *, streaming: bool = False) -> Any:
         """Rows come in batches."""

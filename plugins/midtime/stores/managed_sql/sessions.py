@@ -143,6 +143,10 @@ def connect(kind: type[SchemaSession], conn_id: str, database: str | None, at: A
         session = kind.open(connection, at, database)
     except raised as error:
         raise error_of(kind, where, conn_id, error) from error
+    except OSError as error:  # a name that nobody knows is the system's error, not the driver's
+        raise StoreUnreachableError(
+            f"{where} (connection {conn_id!r}) cannot be reached: {error}", fix="correct the connection's host, or the worker's network"
+        ) from error
     try:
         with errors_of(session):
             yield session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 TICK = timedelta(milliseconds=16)
 """``SYSUTCDATETIME()`` shows Windows' time, which goes on by up to 15.6 ms at once."""
+_OWN = re.compile(r"DB-Lib error message (\d+)")
+_SERVER_SAID = 20018
+"""FreeTDS: the server has refused. Its words may be lost in the driver."""
+_NOT_CONNECTED = 20009
+_NOT_THE_SERVER = ("DB-Lib error", "Unknown error", "Connection to the database failed")
+"""How the driver begins when it speaks itself."""
 _FORBIDDEN = {297, 300, 371}
 """No right to see the server's state."""
 
@@ -38,8 +45,7 @@ class SqlserverSession(SchemaSession):
     fence_columns = "window_id VARCHAR(32) NOT NULL, place VARCHAR(8) NOT NULL, written_at BIGINT NOT NULL, PRIMARY KEY (window_id, place)"
     access = frozenset({
         208, 229, 230, 262, 297, 300, 371, 916, 1088, 2760, 4060, 4062, 4064, 15151, 15247, 18401, 18450, 18451, 18452, 18456, 18457, 18470,
-        18486, 18487, 18488,
-        "encryption",
+        18486, 18487, 18488, _SERVER_SAID,
     })  # fmt: skip
     gone = frozenset({
         233, 596, 6005, 10053, 10054, 10060, 17142, 17143, 17148, 17187, 20002, 20003, 20004, 20006, 20008, 20009, 20013, 20017, 20047,
@@ -69,16 +75,15 @@ class SqlserverSession(SchemaSession):
         return error
 
     @classmethod
-    def code(cls, error: Exception) -> int | str:
-        """The server's number, or FreeTDS's own; both come alone or in a pair with their words."""
+    def code(cls, error: Exception) -> int:
+        """The server's number; FreeTDS's own where its words come first, for then the number may be another connection's, of before."""
         said = error.args[0] if error.args else 0
-        number = said[0] if isinstance(said, tuple) and said else said
-        text = str(error).lower()
-        if "login failed" in text:
-            return 18456  # what FreeTDS says of the closed connection may come last
-        if number == 20002 and ("encrypt" in text or "tls" in text or "ssl" in text):
-            return "encryption"
-        return number if isinstance(number, int) else 0
+        number, words = said if isinstance(said, tuple) else (said, error.args[-1] if error.args else "")
+        text = words.decode(errors="replace") if isinstance(words, bytes) else str(words)
+        if text and not text.startswith(_NOT_THE_SERVER):
+            return number if isinstance(number, int) else 0
+        own = [int(found) for found in _OWN.findall(text)] or [_NOT_CONNECTED]
+        return _SERVER_SAID if _SERVER_SAID in own else own[0]
 
     def quoted(self, *names: str) -> str:
         """In brackets."""
