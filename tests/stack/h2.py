@@ -90,6 +90,7 @@ class World:
     forbidden: str = ""
     """What no statement may have in it."""
     statements: list[str] = field(default_factory=list)
+    opened: list[Connection] = field(default_factory=list)
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
@@ -108,7 +109,8 @@ class World:
 
     def connect(self) -> Connection:
         url = f"jdbc:h2:mem:{self.name};MODE={self.mode}"
-        return Connection(self, _driver().connect(url, jpype.java.util.Properties()))
+        self.opened.append(Connection(self, _driver().connect(url, jpype.java.util.Properties())))
+        return self.opened[-1]
 
     def close(self) -> None:
         self._kept.close()

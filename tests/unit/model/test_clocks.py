@@ -223,7 +223,8 @@ class TestChoice:
 
     def test_what_may_land_early_needs_a_second_more_at_the_start(self) -> None:
         """Oracle and SQL Server: what a restore to T brings back lies between a second before it and its tail."""
-        start, early = START, {"early": SECOND, "before": reading(0, 0, START)}
+        start = START.replace(microsecond=0)
+        early = {"early": SECOND, "before": reading(0, 0, start)}
         enough = Window(start, start + 2 * SECOND)
         choice = choose(enough, [store(0, 0, end=enough.end, **early)])
         assert choice.instants["points"] == start + SECOND

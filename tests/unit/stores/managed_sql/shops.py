@@ -83,10 +83,9 @@ class Shop:
 
 
 @contextmanager
-def shop_of(dialect: str, folder: Path) -> Iterator[Shop]:
-    with pytest.MonkeyPatch.context() as patch:
-        shop = Shop(dialect, folder, patch)
-        try:
-            yield shop
-        finally:
-            shop.world.close()
+def shop_of(dialect: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    shop = Shop(dialect, folder, monkeypatch)
+    try:
+        yield shop
+    finally:
+        shop.world.close()
