@@ -37,7 +37,7 @@ class WindowClocks:
         coordinators = {store.name for store in self.topology.coordinator_stores()}
         names = [store.name for store in self.topology.stores if not store.captured]
         self.clocks = [
-            StoreClock(name, reading, resolution=store.resolution, fleet=store.fleet, coordinator=name in coordinators)
+            StoreClock(name, reading, resolution=store.resolution, fleet=store.fleet, coordinator=name in coordinators, early=store.early)
             for name, (store, reading) in zip(names, self._read(names), strict=True)
         ]
         said = self.topology.pause
@@ -91,6 +91,7 @@ class WindowClocks:
                 "resolution_seconds": clock.resolution.total_seconds(),
                 "fleet": clock.fleet,
                 "coordinator": clock.coordinator,
+                "early_seconds": clock.early.total_seconds(),
             }
             for clock in self.clocks
         ]
@@ -116,6 +117,7 @@ def choice_of(evidence: Mapping[str, Any]) -> Choice:
             timedelta(seconds=said["resolution_seconds"]),
             said["fleet"],
             said["coordinator"],
+            early=timedelta(seconds=said.get("early_seconds", 0)),  # older restore points know of none
         )
         for said in evidence.get("clocks", ())
     ]

@@ -11,7 +11,7 @@ from midtime.model.topology.base import ConnId, Count, ServiceUrl, Text, broken
 from midtime.model.topology.commands import Action
 from midtime.model.topology.store import DumpKeys, ManagedKeys, MysqlClient, Region, StoreBase, SubscriptionId
 
-_DATA = "Airflow connection (`postgres` or `mysql`) to the database itself: clock, fence rows, verification, dump."
+_DATA = "Airflow connection (`postgres`, `mysql`, `oracle` or `mssql`) to the database itself: clock, fence rows, verification, dump."
 DUMP_TARGETS = {"postgresql": frozenset({"data_conn_id", "database"}), "mysql": frozenset({"data_conn_id", "prefix"})}
 """By dialect: what a target of a dump may say, beside the plain-text form."""
 _METHOD = "`pitr`: the service's own point-in-time restore. `dump`: a dump through `data_conn_id`, for a copy outside the cloud."

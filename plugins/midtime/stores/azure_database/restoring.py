@@ -21,7 +21,6 @@ from midtime.stores.azure.notes import Progress
 from midtime.stores.azure.putting import Putting
 from midtime.stores.azure.refusals import status_of
 from midtime.stores.azure.removing import UNSEEN, made
-from midtime.stores.azure.standing import SOURCE_TAG, TOPOLOGY_TAG
 from midtime.stores.azure_database.azure import Azure
 from midtime.stores.azure_database.comparing import read_copy
 from midtime.stores.azure_database.control import body

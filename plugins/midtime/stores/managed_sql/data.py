@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DIALECTS = {
     "postgresql": "midtime.stores.managed_sql.postgresql:PostgresqlData",
     "mysql": "midtime.stores.managed_sql.mysql:MysqlData",
+    "oracle": "midtime.stores.managed_sql.oracle:OracleData",
+    "sqlserver": "midtime.stores.managed_sql.sqlserver:SqlserverData",
 }
 
 

@@ -13,7 +13,7 @@ from midtime.model.topology.cloud import Aurora
 from midtime.stores.base import Question
 from midtime.stores.managed_sql.data import same_host
 from midtime.stores.rds.clients import RdsClients
-from midtime.stores.rds.dialects import SPOKEN, data_of
+from midtime.stores.rds.dialects import data_of, is_unread
 from midtime.stores.rds.history import History, history_at
 from midtime.stores.rds.reading import read
 from midtime.stores.rds.servers import Server, flavour_of
@@ -47,7 +47,7 @@ class BackupChecks:
         yield "is at rest", self._at_rest
         yield "keeps a history", self._kept_history
         yield "may be marked", self._readable
-        if spec.dialect in SPOKEN:
+        if is_unread(spec):
             yield "can be verified", lambda: require_nothing_to_judge(self.topology, self.aws)
         else:
             yield "is what the data connection means", self._same

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import cast
 
@@ -18,7 +18,7 @@ from midtime.stores.managed import ManagedStore
 from midtime.stores.rds import handing, marking, placing, restoring, targets
 from midtime.stores.rds.checks import BackupChecks
 from midtime.stores.rds.clients import RdsClients
-from midtime.stores.rds.dialects import data_of
+from midtime.stores.rds.dialects import data_of, early_of
 from midtime.stores.rds.restorable import restorable
 from midtime.stores.rds.restored import open_restored
 
@@ -35,6 +35,11 @@ class RdsStore(ManagedStore):
     def fleet(self) -> bool:
         """The databases of one SQL Server come back within a second of each other: as if several machines told the time."""
         return self.aws.spec.dialect == "sqlserver"
+
+    @property
+    def early(self) -> timedelta:
+        """Oracle and SQL Server by up to a second."""
+        return early_of(self.aws.spec)
 
     # -- backup ---------------------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from midtime.stores.base import WILL_BE, Question, Target
 from midtime.stores.naming import fit, working_name
 from midtime.stores.rds.classes import smallest_class
 from midtime.stores.rds.clients import RdsClients
-from midtime.stores.rds.dialects import SPOKEN, data_of
+from midtime.stores.rds.dialects import data_of, is_unread
 from midtime.stores.rds.groups import NOTED, groups_of, require_groups
 from midtime.stores.rds.history import History, history_at, history_of, spread_of
 from midtime.stores.rds.marking import require_fit
@@ -143,7 +143,7 @@ class RestoreChecks:
         return require_groups(self.aws, self.backup.details.get(NOTED) or {}, wish_of(self.topology, self.target).subnet_group)
 
     def _verified(self) -> str:
-        if self.aws.spec.dialect in SPOKEN:
+        if is_unread(self.aws.spec):
             return require_nothing_to_judge(self.topology, self.aws)
         return (
             f"by the login of {data_of(self.topology, self.aws).conn_id}, with the users of the instant: it must have had its password then"

@@ -124,9 +124,11 @@ def test_another_name_of_the_same_address(rds: Account, monkeypatch: pytest.Monk
     assert rds.answers()["is what the data connection means"] == ADDRESS["rds"]
 
 
-class TestSqlServer:
+class TestWithoutADataConnection:
+    """Oracle and SQL Server are marked and restored all the same, where nobody has to be judged."""
+
     def account(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manager: str) -> Account:
-        account = Account("rds", tmp_path, monkeypatch, dialect="sqlserver")
+        account = Account("rds", tmp_path, monkeypatch, dialect="sqlserver", data_conn_id=None)
         said = account.topology.scalardb.model_copy(update={"transaction_manager": manager})
         account.topology = account.topology.model_copy(update={"scalardb": said})
         account.memory.make(LIVE, "live", Engine="sqlserver-se")
@@ -135,8 +137,12 @@ class TestSqlServer:
     def test_records_that_nobody_could_judge(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         account = self.account(tmp_path, monkeypatch, "consensus-commit")
         for target in (None, account.target()):
-            with pytest.raises(StoreAccessError, match="no driver for SQL Server yet"):
+            with pytest.raises(StoreAccessError, match="has no `data_conn_id`") as caught:
                 account.answers(target)
+            assert "name a connection to SQL Server itself" in caught.value.fix
+        for what in (account.store.read_clock, account.store.fence):
+            with pytest.raises(StoreAccessError, match="has no `data_conn_id`"):
+                what()
 
     def test_where_there_are_none_it_is_said_that_it_was_not_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         account = self.account(tmp_path, monkeypatch, "single-crud-operation")
@@ -144,7 +150,9 @@ class TestSqlServer:
         target = account.restore(account.target(drill=True))
         with account.store.restored(account.backup, target) as restored:
             assert restored.content() == ()
-            assert restored.setting_differences() == ["SQL Server: its data were not read, Midtime has no driver for it"]  # type: ignore[attr-defined]
+            assert restored.setting_differences() == [  # type: ignore[attr-defined]
+                "SQL Server: its data were not read, the topology names no `data_conn_id`"
+            ]
             with pytest.raises(StoreAccessError):
                 restored.records()
 

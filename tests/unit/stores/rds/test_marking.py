@@ -124,9 +124,11 @@ class TestRestorable:
         assert said.ready is (after == 2)
         assert said.ready or "OFFLINE" in said.detail
         assert account.store.fleet
+        assert account.store.early == timedelta(seconds=1)
 
     def test_no_second_more_for_the_others(self, account: Account) -> None:
         assert not account.store.fleet
+        assert not account.store.early
 
     def test_renamed(self, account: Account) -> None:
         account.memory.rename(LIVE, "bank-old")
