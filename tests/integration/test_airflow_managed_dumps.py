@@ -11,7 +11,7 @@ from tests.integration import managed_mysql, managed_postgresql
 from tests.integration.engines import ROWS_OF_ACCT, MysqlEngine, PostgresEngine, destination
 from tests.integration.fixtures import Installation
 
-pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(1800)]
 
 
 def managed(made: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
