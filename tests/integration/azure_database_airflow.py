@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from midtime.catalog import Catalog
+from midtime.model.durations import format_duration
 from midtime.model.topology import Topology
 from tests.integration.airflow_restores import Switch
 from tests.integration.azure_database_behind import QUICKLY, Behind, MariadbHistory, PostgresHistory, Server
@@ -33,7 +34,7 @@ IN_FLEXIBLE, BESIDE_FLEXIBLE = "bank_flexible", "bank_beside_flexible"
 """Its namespaces."""
 LIVE = {"postgresql": "live-pg", "mysql": "live-mysql"}
 """The servers, by dialect."""
-AFTER = timedelta(seconds=90)
+AFTER = timedelta(minutes=2)
 """The age at which a midtime is restorable: Airflow has looked before, and deferred, also where it is slow."""
 PASSWORD = "flexible-secret"
 CHANGED = """
@@ -178,7 +179,7 @@ def add_connections(installation: Installation, azure: AzureDatabase, postgres: 
 
 def store_of(azure: AzureDatabase, name: str, dialect: str, namespace: str) -> dict[str, Any]:
     """As a topology has it."""
-    return azure.topology_store(name, dialect, [namespace], LIVE[dialect], restorable_after=f"{int(AFTER.total_seconds())}s")
+    return azure.topology_store(name, dialect, [namespace], LIVE[dialect], restorable_after=format_duration(AFTER))
 
 
 def lone_of(installation: Installation, azure: AzureDatabase, name: str, dialect: str, change: Callable[[str], Any]) -> Lone:
