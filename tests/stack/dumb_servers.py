@@ -75,6 +75,32 @@ def login_refused(number: int, words: str) -> Talk:
     return talk
 
 
+def falls_silent(at: str, outlasted: list[str]) -> Talk:
+    """SQL Server without encryption: lets everybody in, and says that all is done, until it is asked something with these words in it.
+
+    :param outlasted: gets them if the other side does not hang up within 20 s
+    """
+
+    def talk(client: socket.socket) -> None:
+        client.recv(4096)
+        client.sendall(_packet(_prelogin()))
+        client.recv(8192)
+        name = "Microsoft SQL Server".encode("utf-16-le")
+        body = b"\x01\x74\0\0\x04" + bytes([len(name) // 2]) + name + b"\x10\0\x10\x45"
+        done = b"\xfd" + struct.pack("<HHQ", 0, 0, 0)
+        client.sendall(_packet(b"\xad" + struct.pack("<H", len(body)) + body + done))
+        while (asked := client.recv(8192)) and at.encode("utf-16-le") not in asked:
+            client.sendall(_packet(done))
+        client.settimeout(20)
+        try:
+            while client.recv(8192):
+                pass
+        except TimeoutError:
+            outlasted.append(at)
+
+    return talk
+
+
 def _prelogin() -> bytes:
     """Options: version, and that nothing is encrypted."""
     values = [b"\x10\0\x10\x45\0\0", bytes([ENCRYPT_NOT_SUPPORTED])]

@@ -123,7 +123,13 @@ class Connection:
 
     def __init__(self, world: World, java: Any) -> None:
         self.world, self.java = world, java
-        self.call_timeout = 0
+        self.call_timeout = 0  # oracledb's
+        self.query_timeout = 0
+
+    @property
+    def _conn(self) -> Connection:
+        """pymssql's, of the connection below, which has its limit."""
+        return self
 
     @property
     def autocommit(self) -> bool:

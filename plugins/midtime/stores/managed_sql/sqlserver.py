@@ -61,7 +61,7 @@ class SqlserverSession(SchemaSession):
         host, port = at[0] if at else connection.host or "localhost", (at and at[1]) or connection.port or 1433
         encryption = str(connection.extra_dejson.get("encryption") or "require").lower()
         name = database or connection.schema or ""
-        # No `timeout`: FreeTDS has one for all connections of the process, and would cut a verification short.
+        # No `timeout`: it would cut a verification short.
         made = _pymssql().connect(
             server=host, port=str(port), user=connection.login, password=connection.password, database=name, encryption=encryption,
             login_timeout=CONNECT_SECONDS, appname="midtime", autocommit=True, tds_version="7.4",
@@ -90,7 +90,8 @@ class SqlserverSession(SchemaSession):
         return ".".join(f"[{name.replace(']', ']]')}]" for name in names)
 
     def hurry(self) -> None:
-        """Nothing of ours takes long but by somebody's lock."""
+        """Nothing of ours takes long but by somebody's lock. FreeTDS has one limit for a process: one that hurries reads nothing long."""
+        self.connection._conn.query_timeout = SECONDS + 1  # its own, so that the server's words about a lock come first
         self.rows(f"SET LOCK_TIMEOUT {1000 * SECONDS}")
 
     def version(self) -> str:

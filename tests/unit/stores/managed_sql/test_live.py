@@ -147,6 +147,7 @@ def test_nothing_of_the_window_waits_for_long(shop: Shop) -> None:
     with shop.data.fence():
         if shop.dialect == "sqlserver":
             assert shop.world.statements[-1] == "SET LOCK_TIMEOUT 1000"
+            assert shop.world.opened[-1].query_timeout == 2
         else:
             assert shop.world.opened[-1].call_timeout == 1000
 

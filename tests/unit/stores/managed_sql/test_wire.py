@@ -14,7 +14,7 @@ from midtime.errors import StoreAccessError, StoreError, StoreUnreachableError
 from midtime.stores.managed_sql.oracle import OracleSession
 from midtime.stores.managed_sql.sessions import SchemaSession, connect
 from midtime.stores.managed_sql.sqlserver import SqlserverSession
-from tests.stack.dumb_servers import Talk, hangs_up, listener_refuses, login_refused, serving
+from tests.stack.dumb_servers import Talk, falls_silent, hangs_up, listener_refuses, login_refused, serving
 from tests.stack.processes import Port
 
 # oracledb leaves a socket open to a server that hangs up.
@@ -29,10 +29,14 @@ class Caller:
         self.patch = patch
 
     def call(self, kind: str, port: int, host: str = "127.0.0.1", extra: dict[str, str] | None = None) -> None:
-        said = {"conn_type": kind, "host": host, "port": port, "login": "admin", "password": "s3cret", "schema": "shop"}
-        self.patch.setenv("AIRFLOW_CONN_DB", json.dumps({**said, "extra": PLAIN[kind] if extra is None else extra}))
+        self.set(kind, port, host, extra)
         with connect(KINDS[kind], "db", None):
             pytest.fail("connected")
+
+    def set(self, kind: str, port: int, host: str = "127.0.0.1", extra: dict[str, str] | None = None) -> None:
+        """The connection."""
+        said = {"conn_type": kind, "host": host, "port": port, "login": "admin", "password": "s3cret", "schema": "shop"}
+        self.patch.setenv("AIRFLOW_CONN_DB", json.dumps({**said, "extra": PLAIN[kind] if extra is None else extra}))
 
     @contextmanager
     def refused(self, error: type[StoreError], words: str) -> Iterator[None]:
@@ -116,6 +120,16 @@ def test_sql_server_refuses_the_login_and_again_and_is_gone_then(caller: Caller)
             caller.call("mssql", port)
     with nobody() as port, caller.refused(StoreUnreachableError, "127.0.0.1"):
         caller.call("mssql", port)
+
+
+def test_a_sql_server_that_falls_silent_holds_nobody_in_a_window(caller: Caller) -> None:
+    outlasted: list[str] = []
+    with serving(falls_silent("SYSUTCDATETIME", outlasted)) as port, caller.refused(StoreUnreachableError, "does not answer"):
+        caller.set("mssql", port)
+        with connect(SqlserverSession, "db", None) as session:
+            session.hurry()
+            session.value("SELECT SYSUTCDATETIME()")
+    assert not outlasted
 
 
 def test_sql_server_without_tls_gets_no_login(caller: Caller) -> None:
