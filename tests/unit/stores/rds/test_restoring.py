@@ -105,6 +105,35 @@ def test_left_at_any_call_and_looked_at_again(account: Account, drill: bool) -> 
     assert account.left_at_each(begin, again) > 8
 
 
+def test_two_that_look_at_once(account: Account) -> None:
+    """One of them is a task that was given up and lives on. Whoever is refused because the other one was faster has lost nothing."""
+    target, others = account.target(to="bank-new"), iter([account.look])
+
+    def before(operation: str, _: Any) -> None:
+        if operation.endswith("automated_backups") and (look := next(others, None)):
+            look(target)
+
+    account.memory.before_each = before
+    account.restore(target)
+    assert account.copies() == new_names(account, "bank-new")
+    account.store.discard(target)
+    assert account.copies() == {}
+
+
+@pytest.mark.parametrize("end", ["discarded", "gone on with"])
+def test_the_topology_names_another_region_meanwhile(account: Account, end: str) -> None:
+    """The copy is looked for where it was asked for, not where nobody has it."""
+    target = account.target(drill=True)
+    account.look(target)
+    account.memory.sleep(120)
+    account.move("eu-central-1")
+    if end == "gone on with":
+        account.restore(target)
+        assert account.copies() == new_names(account, target.working, drill=True)
+    account.store.discard(target)
+    assert account.copies() == {}
+
+
 def test_left_at_any_call_and_discarded(account: Account) -> None:
     """What is still being restored goes at a later try."""
     target = account.target(to="bank-new")
