@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from midtime.errors import StoreUnreachableError, TargetExistsError
+from midtime.stores.base import Shelf
 from midtime.stores.naming import COPY_TAG
+from midtime.stores.rds.comparing import setting_differences
+from midtime.stores.rds.notes import Notes
+from midtime.stores.rds.servers import flavour_of
 from tests.unit.stores.rds.memory import START, refusal
 from tests.unit.stores.rds.restores import LIVE, RESTORES, Account, copy_of, new_names, restored
 
@@ -275,3 +279,21 @@ def test_a_readers_of_somebody_elses_keeps_the_cluster(aurora: Account) -> None:
     with pytest.raises(StoreUnreachableError, match="instance theirs in it is none of Midtime's"):
         aurora.store.discard(target)
     assert aurora.copies() == {**new_names(aurora, "bank-new"), "theirs": "member"}
+
+
+def test_a_source_with_as_many_tags_as_there_can_be(account: Account) -> None:
+    """Ours come first: without them nobody would know whose the copy is. What has no room is listed."""
+    for each in (account.memory.instances | account.memory.clusters).values():
+        each.tags = {f"t{number:02}": "x" for number in range(50)}
+    account.shelf = Shelf(account.catalog.folder("20261121T020007Z-ffffff"), "points")
+    account.mark()
+    target = account.restore(account.target(to="bank-new"))
+    for operation in (*RESTORES, "create_db_instance"):
+        for asked in account.memory.requests(operation):
+            assert len(asked["Tags"]) == 50
+    assert copy_of(account, "bank-new").tags[COPY_TAG] == target.working
+    note = Notes(account.topology, target).copy()
+    assert note
+    found = flavour_of(account.store.aws.spec).find(account.store.aws, "bank-new")
+    assert found
+    assert any(each.endswith("tag t49 was 'x', is not there") for each in setting_differences(account.store.aws, note, found, placed=False))
