@@ -81,6 +81,21 @@ def test_a_cluster_gets_its_instances_back(aurora: Account) -> None:
     assert {each["MonitoringInterval"] for each in made} == {60}
 
 
+def test_a_clusters_instances_say_whose_they_are_too(aurora: Account) -> None:
+    """A login that may delete what is a run's must not be able to delete what has become production."""
+    target = aurora.restore(aurora.target(to="bank-new"))
+
+    def owners() -> set[str]:
+        return {aurora.memory.instances[f"bank-new-{number}"].tags[COPY_TAG] for number in (1, 2)}
+
+    assert owners() == {target.working}
+    aurora.store.place(aurora.backup, target)
+    assert owners() == {f"placed {target.working}"}
+    aurora.memory.sleep(60)
+    aurora.store.put_back(aurora.backup, target)
+    assert owners() == {target.working}
+
+
 def test_beside_and_back_it_goes(account: Account) -> None:
     target = account.restore(account.target(to="bank-new"))
     account.store.place(account.backup, target)
