@@ -32,6 +32,7 @@ from midtime.stores.azure_database.standing import Standing, require_ours, stand
 from midtime.stores.azure_database.targets import place_of, require_free, require_source, tier_of
 from midtime.stores.base import Say, Shelf, Target, Waiting
 from midtime.stores.managed_sql.data import Data
+from midtime.stores.marks import with_room
 from midtime.stores.naming import COPY_TAG, SOURCE_TAG, TOPOLOGY_TAG
 
 ONE = 1
@@ -185,7 +186,7 @@ class Restoring:
 
     def _tags(self) -> dict[str, str]:
         own = {COPY_TAG: self.note.working, TOPOLOGY_TAG: self.topology.name, SOURCE_TAG: self.note.marked.server}
-        return {**self.note.marked.settings.tags, **own}
+        return with_room(own, self.note.marked.settings.tags)
 
     def _failed(self, why: str) -> RestoreFailedError:
         return RestoreFailedError(

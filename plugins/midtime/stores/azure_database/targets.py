@@ -47,6 +47,11 @@ def target_of(topology: Topology, store: str, wish: TargetWish | None, *, run: s
             fix="leave in_place out, restore all stores beside, and move the products to the restored set "
             "(docs/runbooks/azure-database-cut-over.md)",
         )
+    if wish and (wish.database or wish.prefix):
+        raise RequestError(
+            f"store {store!r}: a restore is of the whole server; its databases keep their names",
+            fix="leave `database` and `prefix` out; they are for `method: dump`",
+        )
     conn_id = (wish.conn_id if wish else None) or spec.conn_id
     name = (wish.name or wish.to or "") if wish else ""
     working = server_name(working_name(store, run))

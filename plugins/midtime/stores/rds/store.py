@@ -105,4 +105,5 @@ class RdsStore(ManagedStore):
         return handing.reached(self.topology, self.aws, name)
 
     def _aws_of(self, target: Target) -> RdsClients:
-        return self.aws if target.conn_id == self.aws.spec.conn_id else targets.aws_of(self.topology, target)
+        found = targets.aws_of(self.topology, target)
+        return self.aws if found.spec == self.aws.spec else found

@@ -76,9 +76,10 @@ def server_name(text: str) -> str:
 
 
 def aws_of(topology: Topology, target: Target) -> RdsClients:
-    """The clients of a target: of the connection that it names."""
-    spec = cast(Rds | Aurora, topology.store(target.store))
-    return RdsClients(target.store, spec.model_copy(update={"conn_id": target.conn_id}))
+    """The clients of a target: of the connection that it names, and of the region in which its run began, whatever the topology says now."""
+    spec, note = cast(Rds | Aurora, topology.store(target.store)), Notes(topology, target).copy()
+    region = note.marked.region if note else spec.region
+    return RdsClients(target.store, spec.model_copy(update={"conn_id": target.conn_id, "region": region}))
 
 
 def wish_of(topology: Topology, target: Target) -> TargetWish:
