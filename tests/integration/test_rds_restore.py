@@ -219,7 +219,8 @@ def test_a_history_that_never_advances(shop: RdsShop) -> None:
     """The wait ends when its time is over, and says how far the history reaches, and what is wanted."""
     shop.server.settings(lag=7200.0)
     published = utc_now() - timedelta(minutes=61)
-    made = point(topology="shop", stores=(shop.backup,), midtime=shop.backup.midtime, finished_at=published)
+    marked = shop.backup.model_copy(update={"artifacts": ()})
+    made = point(topology="shop", stores=(marked,), midtime=marked.midtime, finished_at=published)
     shop.catalog.publish(made)
     task = RestorableOperator(task_id="restorable", topology=shop.topology, restore_point=made.id, asset=restore_points(shop.topology))
     context: Any = {"outlet_events": {task.asset: SimpleNamespace(extra=None)}}
