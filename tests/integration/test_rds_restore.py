@@ -189,6 +189,7 @@ def test_what_nobody_waits_for(shop: RdsShop, fault: str, words: str) -> None:
     discarded(shop, target)
 
 
+@pytest.mark.long
 def test_credentials_that_expire_while_it_is_waited_for(shop: RdsShop) -> None:
     target = shop.target(drill=True)
     assert shop.store.restore(shop.backup, shop.shelf, target, print)
