@@ -155,6 +155,7 @@ class TestRefused:
         with pytest.raises(TargetExistsError, match="the name shop-new is taken"):
             shop.restore(shop.target(to="shop-new"))
 
+    @pytest.mark.long
     def test_quota(self, shop: Shop) -> None:
         """Nobody waits for it; and nothing is on its way."""
         target = shop.target(drill=True)
@@ -177,6 +178,7 @@ class TestRefused:
             assert "use a newer restore point" in caught.value.fix
         assert begun(shop) == 0
 
+    @pytest.mark.long
     def test_the_customers_key_is_gone(self, azure_database_server: AzureDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """As the marked server says it, through the SDK's model of it."""
         key = {"type": "AzureKeyVault", "primaryKeyURI": "https://vault/keys/k/1", "primaryEncryptionKeyStatus": "Invalid"}

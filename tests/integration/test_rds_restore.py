@@ -189,6 +189,7 @@ def test_what_nobody_waits_for(shop: RdsShop, fault: str, words: str) -> None:
     discarded(shop, target)
 
 
+@pytest.mark.long
 def test_credentials_that_expire_while_it_is_waited_for(shop: RdsShop) -> None:
     target = shop.target(drill=True)
     assert shop.store.restore(shop.backup, shop.shelf, target, print)
@@ -219,7 +220,8 @@ def test_a_history_that_never_advances(shop: RdsShop) -> None:
     """The wait ends when its time is over, and says how far the history reaches, and what is wanted."""
     shop.server.settings(lag=7200.0)
     published = utc_now() - timedelta(minutes=61)
-    made = point(topology="shop", stores=(shop.backup,), midtime=shop.backup.midtime, finished_at=published)
+    marked = shop.backup.model_copy(update={"artifacts": ()})
+    made = point(topology="shop", stores=(marked,), midtime=marked.midtime, finished_at=published)
     shop.catalog.publish(made)
     task = RestorableOperator(task_id="restorable", topology=shop.topology, restore_point=made.id, asset=restore_points(shop.topology))
     context: Any = {"outlet_events": {task.asset: SimpleNamespace(extra=None)}}

@@ -87,7 +87,7 @@ def test_the_connection_that_products_have(rds_server: RDS, tmp_path: Path, monk
         assert installation.read("shop_new")["host"] == "moved.example"
 
 
-@pytest.mark.parametrize("dialect", ["postgresql", "mysql"])
+@pytest.mark.parametrize("dialect", ["postgresql", pytest.param("mysql", marks=pytest.mark.long)])
 def test_a_flexible_server(azure_database_server: AzureDatabase, tmp_path: Path, dialect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Azure says no port: the live one's."""
     with azure_database_setting.shop_of(azure_database_server, dialect, tmp_path, addresses={"shop-new": "new.example"}) as shop:
