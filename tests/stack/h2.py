@@ -169,6 +169,7 @@ class Cursor:
         self.world.statements.append(query)
         if self.world.forbidden and self.world.forbidden in query:
             raise refused(self.world.mode, 300 if self.world.mode != "Oracle" else 942, "forbidden")
+        assert "IF NOT EXISTS" not in query, "older servers of both take it for a mistake; H2 does not"
         text = self._spelled(query, len(parameters))
         try:
             self._execute(text, parameters)

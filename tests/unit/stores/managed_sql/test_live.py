@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from midtime.errors import StoreAccessError, StoreStatementError, ToolError
+from midtime.model.clocks import SECOND
 from midtime.model.instants import utc_now
+from midtime.model.window import Window
 from midtime.stores.managed_sql import sessions
 from midtime.stores.managed_sql.sqlserver import SqlserverData
+from midtime.window_clocks import WindowClocks, choice_of
 from tests.stack.h2 import refused
 from tests.unit.stores.managed_sql.shops import HOST, Shop
 
@@ -126,6 +130,23 @@ def test_a_clock_that_ticks_coarsely_is_no_clock_that_jumps(sqlserver: Shop, mon
     monkeypatch.setattr("midtime.clocks.utc_now", lambda: next(asked))
     reading = sqlserver.data.read_clock()
     assert reading.low <= timedelta(0) <= reading.high
+
+
+def test_it_takes_part_in_a_window(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a restore to its instant may land is inside, a second before and the tail behind; who reads the evidence reckons the same."""
+    monkeypatch.setattr("midtime.window_clocks.open_managed", lambda *_: shop.account.store)
+    clocks = WindowClocks(shop.account.topology)
+    clocks.read_before()
+    (clock,) = clocks.clocks
+    assert (clock.early, clock.fleet, clock.coordinator) == (SECOND, shop.dialect == "sqlserver", True)
+    start = utc_now()
+    window = Window(start, clocks.earliest_end(start))
+    clock.after = replace(clock.before, taken_at=window.end)
+    choice = clocks.choose(window)
+    instant = choice.instants["points"]
+    assert window.start + SECOND <= instant - clock.before.high
+    assert instant - clock.before.low + clock.tail <= window.end
+    assert choice_of({"window": window.to_dict(), "clocks": clocks.to_list()}) == choice
 
 
 def test_fence_rows(shop: Shop) -> None:
