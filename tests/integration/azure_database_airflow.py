@@ -28,6 +28,7 @@ from tests.stack.azure_database import AzureDatabase
 from tests.stack.mariadb import MariaDB
 from tests.stack.postgres import Postgres
 from tests.stack.scalardb import Place
+from tests.stack.stack import Stack
 
 NAME = "vault"
 IN_FLEXIBLE, BESIDE_FLEXIBLE = "bank_flexible", "bank_beside_flexible"
@@ -36,6 +37,7 @@ LIVE = {"postgresql": "live-pg", "mysql": "live-mysql"}
 """The servers, by dialect."""
 AFTER = timedelta(minutes=2)
 """The age at which a midtime is restorable: Airflow has looked before, and deferred, also where it is slow."""
+DRILLED_IN = "Standard_B1ms"
 PASSWORD = "flexible-secret"
 CHANGED = """
 INSERT INTO bank.acct (id, balance, tx_id, tx_state, tx_version, tx_prepared_at, tx_committed_at) VALUES ({0}, 1000, 'x{0}', 3, 1, {1}, {1} + 1);
@@ -138,43 +140,58 @@ def flexible_of(installation: Installation) -> Iterator[Flexible]:
     stack, azure = installation.stack, installation.stack.azure_database
     with ExitStack() as parts:
         source = parts.enter_context(archiving_server(stack.processes, "flexible-pg", password=PASSWORD))
-        mysql = MariaDB(stack.processes, "flexible-mysql", settings=QUICKLY, password=PASSWORD)
-        parts.callback(mysql.close)
-        databases = (DATABASE, "coordinator", "scalardb")
-        mysql.start().execute((SCHEMA + ROWS).format(**{name: name for name in databases}))
-        source.server.create_database(IN_FLEXIBLE)
-        places = {IN_FLEXIBLE: FlexiblePlace(source.server, IN_FLEXIBLE, azure), **stack.in_postgres(BESIDE_FLEXIBLE)}
-        scalardb = stack.scalardb_over(places, "scalardb-flexible")
-        bank = stack.bank_over(scalardb, places)
-        for namespace, place in places.items():
-            place.execute(f"CREATE TABLE {namespace}.mark (id int PRIMARY KEY)")
+        folder = parts.enter_context(folder_of_the_server("mt-az-"))
+        changes = _mysql(parts, stack)
         for dialect, name in LIVE.items():
             make_rich(azure, dialect, name)
-        folder = parts.enter_context(folder_of_the_server("mt-az-"))
-        changes = MariadbHistory(mysql, databases, stack.processes)
         histories = {LIVE["postgresql"]: PostgresHistory(source, folder, stack.processes), LIVE["mysql"]: changes}
         behind = parts.enter_context(Behind(azure, histories))
         azure.settings(lag=QUICK)
-        add_connections(installation, azure, source.server, mysql)
+        _connect(installation, source.server, changes.source)
         lone = {
-            "claims": lone_of(installation, azure, "claims", "postgresql", source.execute),
-            "payouts": lone_of(installation, azure, "payouts", "mysql", changes.change),
+            "claims": _lone(installation, "claims", "postgresql", source.execute),
+            "payouts": _lone(installation, "payouts", "mysql", changes.change),
         }
-        switch = parts.enter_context(Switch({"stop": scalardb.stop, "start": scalardb.start}))
-        topology = written(installation, NAME, places, scalardb, switch, {"name": "vault-drill", "sku": "Standard_B1ms"})
+        vault = _vault(parts, installation, source.server, behind)
         for each in lone.values():
             installation.wait_for(each.topology)
-        yield Flexible(installation, behind, lone, Vault(installation, topology, places, bank, switch, behind))
+        yield Flexible(installation, behind, lone, vault)
 
 
-def add_connections(installation: Installation, azure: AzureDatabase, postgres: Postgres, mysql: MariaDB) -> None:
-    """The login of the control plane, and those of the databases."""
-    connections = {f"{store}_db": azure.conn() for store in ("claims", "payouts", IN_FLEXIBLE)}
+def _mysql(parts: ExitStack, stack: Stack) -> MariadbHistory:
+    """A server with a bank in it that no ScalarDB has."""
+    databases = (DATABASE, "coordinator", "scalardb")
+    server = MariaDB(stack.processes, "flexible-mysql", settings=QUICKLY, password=PASSWORD)
+    parts.callback(server.close)
+    server.start().execute((SCHEMA + ROWS).format(**{name: name for name in databases}))
+    return MariadbHistory(server, databases, stack.processes)
+
+
+def _connect(installation: Installation, postgres: Postgres, mysql: MariaDB) -> None:
+    """The login of the control plane for each store, and those of the databases."""
+    stack = installation.stack
+    connections = {f"{store}_db": stack.azure_database.conn() for store in ("claims", "payouts", IN_FLEXIBLE)}
     connections |= {"claims_data": postgres.conn_uri(DATABASE), "payouts_data": mysql.conn_uri()}
-    connections |= {f"{IN_FLEXIBLE}_data": postgres.conn_uri(IN_FLEXIBLE)}
-    connections |= {f"{BESIDE_FLEXIBLE}_db": installation.stack.postgres.conn_uri(BESIDE_FLEXIBLE)}
+    connections |= {
+        f"{IN_FLEXIBLE}_data": postgres.conn_uri(IN_FLEXIBLE),
+        f"{BESIDE_FLEXIBLE}_db": stack.postgres.conn_uri(BESIDE_FLEXIBLE),
+    }
     for conn_id, connection in connections.items():
         installation.airflow.add_connection(conn_id, connection)
+
+
+def _vault(parts: ExitStack, installation: Installation, postgres: Postgres, behind: Behind) -> Vault:
+    """Both databases, with accounts of the bank's and a table that ScalarDB does not know."""
+    stack = installation.stack
+    postgres.create_database(IN_FLEXIBLE)
+    places = {IN_FLEXIBLE: FlexiblePlace(postgres, IN_FLEXIBLE, behind.azure), **stack.in_postgres(BESIDE_FLEXIBLE)}
+    scalardb = stack.scalardb_over(places, "scalardb-flexible")
+    bank = stack.bank_over(scalardb, places)
+    for namespace, place in places.items():
+        place.execute(f"CREATE TABLE {namespace}.mark (id int PRIMARY KEY)")
+    switch = parts.enter_context(Switch({"stop": scalardb.stop, "start": scalardb.start}))
+    topology = written(installation, NAME, places, scalardb, switch, {"name": "vault-drill", "sku": DRILLED_IN})
+    return Vault(installation, topology, places, bank, switch, behind)
 
 
 def store_of(azure: AzureDatabase, name: str, dialect: str, namespace: str) -> dict[str, Any]:
@@ -182,12 +199,12 @@ def store_of(azure: AzureDatabase, name: str, dialect: str, namespace: str) -> d
     return azure.topology_store(name, dialect, [namespace], LIVE[dialect], restorable_after=format_duration(AFTER))
 
 
-def lone_of(installation: Installation, azure: AzureDatabase, name: str, dialect: str, change: Callable[[str], Any]) -> Lone:
+def _lone(installation: Installation, name: str, dialect: str, change: Callable[[str], Any]) -> Lone:
     """Its topology, and its history."""
     keys = {
         "destination": f"file://{installation.folder}/restore-points",
-        "stores": [store_of(azure, name, dialect, DATABASE)],
-        "drill": {"targets": {name: {"sku": "Standard_B1ms"}}},
+        "stores": [store_of(installation.stack.azure_database, name, dialect, DATABASE)],
+        "drill": {"targets": {name: {"sku": DRILLED_IN}}},
     }
     topology = installation.write(name, keys)
     return Lone(dialect, topology, installation.catalog(topology), change)

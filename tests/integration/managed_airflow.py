@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,13 +143,13 @@ class Managed:
         assert self.switch.done == []
         assert (self.live(), marks(self.places)) == before
 
-    def restored_by_survivors(self, backed_up: BackedUp, targets: Mapping[str, str], deaths: Mapping[str, str]) -> None:
+    def restored_by_survivors(self, backed_up: BackedUp, targets: Mapping[str, str], deaths: Iterable[tuple[str, str]]) -> None:
         """Tasks are killed, each with its worker, in the middle of a call that the service carried out, and whose answer nobody has heard.
 
-        :param deaths: the operation in which a task dies
+        :param deaths: tasks, and the operations in which they die, one after the other
         """
         run_id, restore = "", f"{self.NAME}__restore"
-        for task, operation in deaths.items():
+        for task, operation in deaths:
             self.server.faults({"kind": "hang", "operations": [operation], "times": 1, "after": True})
             run_id = run_id or self.installation.airflow.trigger(restore, {"restore_point": backed_up.point.id, "targets": targets})
             self.server.wait_hit(240)

@@ -142,7 +142,7 @@ def test_whoever_dies(lake: Lake, drilled: BackedUp) -> None:
     """Each in the middle of a call that the service carried out, and whose answer nobody has heard."""
     lake.server.forget_calls()
     targets = {IN_AZURE: "lake-survived", BESIDE_AZURE: "lake_survived"}
-    deaths = {f"restore_{IN_AZURE}": "DatabaseAccounts_CreateOrUpdate", "place": "SqlResources_CreateUpdateSqlContainer"}
+    deaths = [(f"restore_{IN_AZURE}", "DatabaseAccounts_CreateOrUpdate"), ("place", "SqlResources_CreateUpdateSqlContainer")]
     lake.restored_by_survivors(drilled, targets, deaths)
     asked = [call for call in lake.server.calls()["control"] if call["operation"] == "DatabaseAccounts_CreateOrUpdate"]
     assert len(asked) == 1
