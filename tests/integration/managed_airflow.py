@@ -1,4 +1,4 @@
-"""A store whose service restores it, and a PostgreSQL, under one ScalarDB Server, in a real Airflow: marked while money moves, then drilled."""
+"""Stores whose services restore them, and others, under one ScalarDB Server, in a real Airflow: marked while money moves, then drilled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from midtime.catalog import Catalog
-from midtime.model.restore_point import RestorePoint
+from midtime.model.restore_point import RestorePoint, State
 from midtime.model.topology import Topology
 from tests.integration.airflow_restores import Switch
 from tests.integration.fixtures import Installation
@@ -47,8 +47,12 @@ class Managed:
         """The service's double."""
         raise NotImplementedError
 
+    def lag(self, seconds: float) -> None:
+        """So far are the histories behind from now on."""
+        self.server.settings(lag=seconds)
+
     def mark(self, number: int) -> None:
-        """Write beside ScalarDB, into both."""
+        """Write beside ScalarDB, into all."""
         raise NotImplementedError
 
     @property
@@ -69,7 +73,7 @@ class Managed:
             run_id = installation.airflow.trigger(backup)
             installation.reached(armed, timeout=240)
             self.mark(1)
-            self.server.settings(lag=BEHIND)
+            self.lag(BEHIND)
             armed.unlink()
             installation.airflow.wait_task(backup, run_id, "unpause", lambda state: state in ENDED, timeout=120)
             self.mark(2)
@@ -85,9 +89,29 @@ class Managed:
 
     def restorable(self, backed_up: BackedUp) -> BackedUp:
         """The same, when the histories have reached its midtime; its drill is under way."""
-        self.server.settings(lag=QUICK)
+        self.lag(QUICK)
         self.installation.succeeded(f"{self.NAME}__backup", backed_up.run_id)
         return backed_up
+
+    def standing_drill(self, restorable: BackedUp) -> tuple[str, dict[str, str]]:
+        """The run of the drill that the asset has started, once it stands at its report; and what it works on, by store."""
+        drill = f"{self.NAME}__drill"
+        self.installation.reached(restorable.drill_stands, timeout=240)
+        run_id = self.installation.airflow.runs(drill)[0]["dag_run_id"]
+        plan = self.installation.airflow.xcom(drill, run_id, "plan")
+        return run_id, {target["store"]: target["working"] for target in plan["targets"]}
+
+    def require_drilled(self, restorable: BackedUp, run_id: str, timeout: float = 180) -> None:
+        """Let it go on: it is good, also by the fence rows, and the restore point has been drilled."""
+        drill = f"{self.NAME}__drill"
+        restorable.drill_stands.unlink()
+        self.installation.succeeded(drill, run_id, timeout=timeout)
+        verified = self.installation.airflow.xcom(drill, run_id, "verify")
+        assert verified["good"]
+        assert not [note for note in verified["records"]["notes"] if "fence" in note]
+        entry = self.catalog.entry(restorable.point.id)
+        assert entry is not None
+        assert entry.state is State.DRILLED
 
     def drilled(self, restorable: BackedUp, timeout: float) -> BackedUp:
         """The same, with nobody at work on it any more."""
@@ -99,9 +123,18 @@ class Managed:
 
 
 def written(
-    installation: Installation, name: str, places: Mapping[str, Place], scalardb: ScalarDB, switch: Switch, drill_target: dict[str, Any]
+    installation: Installation,
+    name: str,
+    places: Mapping[str, Place],
+    scalardb: ScalarDB,
+    switch: Switch,
+    drill_target: dict[str, Any],
+    **changes: Any,
 ) -> Topology:
-    """The topology, whose DAGs Airflow shows; the first of the places has the Coordinator, and goes to that target in drills."""
+    """The topology, whose DAGs Airflow shows; the first of the places has the Coordinator, and goes to that target in drills.
+
+    :param changes: of its keys
+    """
     managed = next(iter(places))
     product = {"kind": "scalardb-server", "endpoints": {"static": [scalardb.address]}, "stop": switch.command("stop")}
     keys = {
@@ -111,6 +144,7 @@ def written(
         "stores": [place.store(namespace) for namespace, place in places.items()],
         "pause": {"drain": "5s", "deadline": "30s"},
         "drill": {"targets": {managed: drill_target}},
+        **changes,
     }
     topology = installation.write(name, keys)
     installation.wait_for(topology)

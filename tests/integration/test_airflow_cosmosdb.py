@@ -82,24 +82,14 @@ def test_it_waits_until_it_can_be_restored(lake: Lake, backed_up: BackedUp) -> N
 
 def test_the_drill_that_the_asset_starts(lake: Lake, restorable: BackedUp) -> None:
     """Good, and before its account is deleted the sum in it is exact; the mark of before the pause is in it, no later one."""
-    airflow = lake.installation.airflow
-    lake.installation.reached(restorable.drill_stands, timeout=240)
-    run_id = airflow.runs(DRILL)[0]["dag_run_id"]
-    working = {target["store"]: target["working"] for target in airflow.xcom(DRILL, run_id, "plan")["targets"]}
+    run_id, working = lake.standing_drill(restorable)
     assert working[IN_AZURE].startswith("lake-drill-")
     assert working[IN_AZURE] in lake.server.accounts()
     lake.note_keys()
     restored = lake.copies(working[IN_AZURE], working[BESIDE_AZURE])
     assert money(restored, IN_AZURE) == lake.bank.expected_total == lake.bank.total()
     assert marks(restored) == [[1], [1]]
-    restorable.drill_stands.unlink()
-    lake.installation.succeeded(DRILL, run_id, timeout=420)
-    verified = airflow.xcom(DRILL, run_id, "verify")
-    assert verified["good"]
-    assert not [note for note in verified["records"]["notes"] if "fence" in note]
-    entry = lake.catalog.entry(restorable.point.id)
-    assert entry is not None
-    assert entry.state is State.DRILLED
+    lake.require_drilled(restorable, run_id, timeout=420)
     assert working[IN_AZURE] not in lake.server.accounts()
 
 
