@@ -1,4 +1,4 @@
-"""A store whose service restores it, and a PostgreSQL, under one ScalarDB Server, in a real Airflow: marked while money moves, then drilled."""
+"""Stores whose services restore them, and others, under one ScalarDB Server, in a real Airflow: marked while money moves, then drilled."""
 
 from __future__ import annotations
 
@@ -52,8 +52,12 @@ class Managed:
         """The service's double."""
         raise NotImplementedError
 
+    def lag(self, seconds: float) -> None:
+        """So far are the histories behind from now on."""
+        self.server.settings(lag=seconds)
+
     def mark(self, number: int) -> None:
-        """Write beside ScalarDB, into both."""
+        """Write beside ScalarDB, into all."""
         raise NotImplementedError
 
     def live(self) -> Any:
@@ -78,7 +82,7 @@ class Managed:
             run_id = installation.airflow.trigger(backup)
             installation.reached(armed, timeout=240)
             self.mark(1)
-            self.server.settings(lag=BEHIND)
+            self.lag(BEHIND)
             armed.unlink()
             installation.airflow.wait_task(backup, run_id, "unpause", lambda state: state in ENDED, timeout=120)
             self.mark(2)
@@ -94,7 +98,7 @@ class Managed:
 
     def restorable(self, backed_up: BackedUp) -> BackedUp:
         """The same, when the histories have reached its midtime; its drill is under way."""
-        self.server.settings(lag=QUICK)
+        self.lag(QUICK)
         self.installation.succeeded(f"{self.NAME}__backup", backed_up.run_id)
         return backed_up
 
@@ -168,9 +172,18 @@ def of_its_own(factory: pytest.TempPathFactory, double: Callable[[Stack], Azure]
 
 
 def written(
-    installation: Installation, name: str, places: Mapping[str, Place], scalardb: ScalarDB, switch: Switch, drill_target: dict[str, Any]
+    installation: Installation,
+    name: str,
+    places: Mapping[str, Place],
+    scalardb: ScalarDB,
+    switch: Switch,
+    drill_target: dict[str, Any],
+    **changes: Any,
 ) -> Topology:
-    """The topology, whose DAGs Airflow shows; the first of the places has the Coordinator, and goes to that target in drills."""
+    """The topology, whose DAGs Airflow shows; the first of the places has the Coordinator, and goes to that target in drills.
+
+    :param changes: of its keys
+    """
     managed = next(iter(places))
     product = {"kind": "scalardb-server", "endpoints": {"static": [scalardb.address]}, "stop": switch.command("stop")}
     keys = {
@@ -180,6 +193,7 @@ def written(
         "stores": [place.store(namespace) for namespace, place in places.items()],
         "pause": {"drain": "5s", "deadline": "30s"},
         "drill": {"targets": {managed: drill_target}},
+        **changes,
     }
     topology = installation.write(name, keys)
     installation.wait_for(topology)

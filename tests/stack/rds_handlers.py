@@ -156,7 +156,7 @@ class Databases(RDSResponse):
         made: Any = self.backend.restore_db_instance_to_point_in_time(name_of(source), name, asked)
         self._like(made)
         self._adopt(made, "restore")
-        WORLD.settings.restores[name] = self.params["RestoreTime"].timestamp()
+        WORLD.settings.restores[name] = name_of(source), self.params["RestoreTime"].timestamp()
         return ActionResult({"DBInstance": made})
 
     def restore_db_cluster_to_point_in_time(self) -> ActionResult:
@@ -168,7 +168,7 @@ class Databases(RDSResponse):
         made: Any = self.backend.restore_db_cluster_to_point_in_time(source_db_cluster_identifier=name_of(source), **asked)
         self._like(made)
         self._adopt(made, "restore")
-        WORLD.settings.restores[name] = self.params["RestoreToTime"].timestamp()
+        WORLD.settings.restores[name] = name_of(source), self.params["RestoreToTime"].timestamp()
         return ActionResult({"DBCluster": made})
 
     def _source(self, things: Any, key: str, instant: str) -> Any:
@@ -230,6 +230,8 @@ class Databases(RDSResponse):
             )
         if leaving and thing.deletion_protection:
             raise RDSClientError("InvalidParameterCombination", f"Cannot delete protected {name}")
+        if leaving and not self.params.get("SkipFinalSnapshot"):
+            raise RDSClientError("SnapshotQuotaExceeded", "no room for a final snapshot")
         if leaving:
             timed.gone_at = WORLD.later("delete", name)
         else:

@@ -36,8 +36,8 @@ class Settings(ClockSettings):
     endpoints: dict[str, list[str | int]] = field(default_factory=dict)
     #: whether restores wait for one
     awaited: bool = False
-    #: by name, to which second each was asked for: for whoever provides the data
-    restores: dict[str, float] = field(default_factory=dict)
+    #: by name, of what and to which second each was asked for: for whoever provides the data
+    restores: dict[str, tuple[str, float]] = field(default_factory=dict)
 
 
 WORLD = CloudWorld(Settings, set())
