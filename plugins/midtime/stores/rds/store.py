@@ -21,6 +21,7 @@ from midtime.stores.rds.clients import RdsClients
 from midtime.stores.rds.dialects import data_of, early_of
 from midtime.stores.rds.restorable import restorable
 from midtime.stores.rds.restored import open_restored
+from midtime.stores.rds.servers import flavour_of
 
 
 class RdsStore(ManagedStore):
@@ -46,6 +47,12 @@ class RdsStore(ManagedStore):
     def questions(self) -> Iterator[Question]:
         """All that a mark needs."""
         yield from BackupChecks(self.topology, self.aws).questions()
+
+    def bearer(self) -> str:
+        """The resource id: names are swapped by a blue/green switchover, or by hand."""
+        flavour = flavour_of(self.aws.spec)
+        found = flavour.find(self.aws, flavour.live(self.aws.spec))
+        return found.resource_id if found else ""
 
     def read_clock(self) -> ClockReading:
         """The database's own, by the data connection."""

@@ -130,6 +130,14 @@ class TestRestorable:
         assert not account.store.fleet
         assert not account.store.early
 
+    def test_who_bears_the_name(self, account: Account) -> None:
+        """Which a switchover changes: a window notes it, and its mark asks again."""
+        assert account.store.bearer() == noted(account).resource_id
+        account.memory.rename(LIVE, "bank-old")
+        assert account.store.bearer() == ""
+        made = account.memory.make(LIVE, "green", cluster=account.store.aws.spec.engine == "aurora")
+        assert account.store.bearer() == made.resource_id != noted(account).resource_id
+
     def test_renamed(self, account: Account) -> None:
         account.memory.rename(LIVE, "bank-old")
         said = account.store.restorable(account.backup)
