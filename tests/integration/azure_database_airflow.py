@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from midtime.catalog import Catalog
 from midtime.model.durations import format_duration
+from midtime.model.restore_point import RestorePoint, State
 from midtime.model.topology import Topology
 from tests.integration.airflow_restores import Switch
 from tests.integration.azure_database_behind import QUICKLY, Behind, MariadbHistory, PostgresHistory, Server
@@ -58,6 +59,11 @@ class Lone:
     def write(self, number: int) -> None:
         """A record of ScalarDB's, committed now."""
         self.change(CHANGED.format(number, int(time.time() * 1000)))
+
+    def require_state(self, point: RestorePoint, state: State) -> None:
+        entry = self.catalog.entry(point.id)
+        assert entry is not None
+        assert entry.state is state
 
     def numbers(self, server: Server) -> list[int]:
         """Those that were written."""

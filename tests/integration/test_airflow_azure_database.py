@@ -22,7 +22,7 @@ from tests.integration.managed_airflow import BackedUp, of_its_own
 from tests.integration.windows import ENDED
 from tests.stack.processes import poll
 
-pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(1800)]  # an Airflow of its own is started
+pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(1200)]  # an Airflow of its own is started
 BACKUP, RESTORE, DRILL = (f"{NAME}__{kind}" for kind in ("backup", "restore", "drill"))
 BESIDE = "vault-restored"
 BY_ITSELF = pytest.mark.parametrize("name", ["claims", "payouts"])
@@ -70,24 +70,25 @@ def _published(flexible: Flexible, name: str, lone: Lone) -> RestorePoint:
 
 def test_the_rule_is_waited_for(flexible: Flexible, marked: dict[str, RestorePoint]) -> None:
     """Without a worker, for as long as the topology says; and nothing is drilled before."""
-    for name, point in marked.items():
-        _require_waiting(flexible, name, point)
-    for name, point in marked.items():
-        backup, run_id = f"{name}__backup", flexible.lone[name].run_id
-        flexible.installation.succeeded(backup, run_id, timeout=240)
-        assert _ended_at(flexible.installation, backup, run_id, "restorable") > point.midtime + AFTER
+    airflow = flexible.installation.airflow
+    for name, lone in flexible.lone.items():
+        airflow.wait_task(f"{name}__backup", lone.run_id, "restorable", lambda state: state == "deferred", timeout=120)
+        lone.require_state(marked[name], State.MARKED)
+        assert airflow.runs(f"{name}__drill") == []
+    for name, lone in flexible.lone.items():
+        flexible.installation.succeeded(f"{name}__backup", lone.run_id, timeout=240)
+        _require_waited(flexible.installation, f"{name}__backup", lone.run_id, marked[name].midtime)
 
 
-def _require_waiting(flexible: Flexible, name: str, point: RestorePoint) -> None:
-    airflow, backup, run_id = flexible.installation.airflow, f"{name}__backup", flexible.lone[name].run_id
-    airflow.wait_task(backup, run_id, "restorable", lambda state: state == "deferred", timeout=120)
-    (listed,) = json.loads(flexible.installation.midtime("list", name, "--json"))
-    assert (listed["id"], listed["state"]) == (point.id, State.MARKED)
+def _require_waited(installation: Installation, backup: str, run_id: str, midtime: datetime) -> None:
+    """From the instant at which the run was due."""
+    airflow = installation.airflow
     (run,) = airflow.runs(backup)
-    assert point.midtime == from_rfc3339(run["run_after"]).replace(microsecond=0)
-    assert from_rfc3339(airflow.xcom(backup, run_id, "midtime", "midtime")) == point.midtime
-    assert f"{to_rfc3339(point.midtime)} is not {format_duration(AFTER)} ago yet ({RULE})" in airflow.task_log(backup, run_id, "restorable")
-    assert airflow.runs(f"{name}__drill") == []
+    assert midtime == from_rfc3339(run["run_after"]).replace(microsecond=0)
+    assert midtime == from_rfc3339(airflow.xcom(backup, run_id, "midtime", "midtime"))
+    assert f"{to_rfc3339(midtime)} is not {format_duration(AFTER)} ago yet ({RULE})" in airflow.task_log(backup, run_id, "restorable")
+    (waited,) = (task for task in airflow.task_instances(backup, run_id) if task["task_id"] == "restorable")
+    assert from_rfc3339(waited["end_date"]) > midtime + AFTER
 
 
 @BY_ITSELF
@@ -106,9 +107,7 @@ def test_a_drill_of_one(flexible: Flexible, marked: dict[str, RestorePoint], nam
     stands.unlink()
     installation.succeeded(f"{name}__drill", run_id, timeout=240)
     assert installation.airflow.xcom(f"{name}__drill", run_id, "verify")["good"]
-    entry = lone.catalog.entry(marked[name].id)
-    assert entry is not None
-    assert entry.state is State.DRILLED
+    lone.require_state(marked[name], State.DRILLED)
     assert azure.servers(lone.dialect) == [LIVE[lone.dialect]]
 
 
@@ -229,8 +228,3 @@ def test_no_secret_anywhere(flexible: Flexible, drilled: BackedUp) -> None:
     installation = flexible.installation
     assert {"xcom", "log"} < where(installation, IN_FLEXIBLE)
     assert {what: found for what, pattern in flexible.secrets.items() if (found := where(installation, pattern))} == {}
-
-
-def _ended_at(installation: Installation, dag_id: str, run_id: str, task_id: str) -> datetime:
-    (found,) = (task for task in installation.airflow.task_instances(dag_id, run_id) if task["task_id"] == task_id)
-    return from_rfc3339(found["end_date"])
