@@ -37,7 +37,9 @@ def begun(shop: Shop) -> int:
 
 class TestBackup:
     def test_the_preflight(self, shop: Shop) -> None:
-        said = {check.question: check.detail for check in require(ask("shop", shop.store.questions()))}
+        *checks, unread = ask("shop", shop.store.questions())
+        assert (unread.question, unread.ok) == ("can be read", False), "there is no connection to data that nobody has put in"
+        said = {check.question: check.detail for check in require(checks)}
         assert list(said) == ["is reachable", "is ready", "keeps a history", "may be marked"]
         assert said["may be marked"] == "the login has every right that a backup needs"
         assert said["keeps a history"].startswith("14 days, now since ")
