@@ -65,7 +65,7 @@ def test_what_is_whole_is_good(shop: Shop) -> None:
     copied = shop.asked[-1]
     assert copied[key].startswith("midtime-tmp-"), "it is the copy that was read"
     # An instance tells its plain port; Oracle's TLS has one of its own, an option's.
-    assert str(copied["port"]) == ("2484" if shop.dialect == "oracle" else "5432")
+    assert str(copied["port"]) == ("2484" if shop.dialect == "oracle" else "5433")
 
 
 TORN = {
