@@ -46,4 +46,4 @@ def reached(store: str, spec: AnyCloudDatabase, at: At) -> Reached:
     if not host:
         raise StoreAccessError(f"store {store}: the copy has no address yet", fix="try again once it is available")
     secrets = live.password or "", live.extra or ""
-    return Reached(live.conn_type, live.login or "", secrets[0], host, port or live.port, live.schema or "", secrets[1])
+    return Reached(live.conn_type or "", live.login or "", secrets[0], host, port or live.port, live.schema or "", secrets[1])
