@@ -107,7 +107,9 @@ class CloudDatabase(ManagedKeys, DumpKeys, StoreBase):
     }
 
     method: Literal["pitr", "dump"] = Field(default="pitr", description=_METHOD)
-    data_conn_id: ConnId | None = Field(default=None, description=f"{_DATA} Needed by `method: dump`, in a pause, and to verify what was restored.")
+    data_conn_id: ConnId | None = Field(
+        default=None, description=f"{_DATA} Needed by `method: dump`, in a pause, and to verify what was restored."
+    )
     database: Text | None = Field(default=None, description="Database (not for MySQL). Default: the data connection's.")
     client: MysqlClient = Field(default="auto", description="Dump client for MySQL. `auto`: the one of the server's family.")
     endpoint: ServiceUrl | None = Field(default=None, description="Address of the service, if not the cloud's own.")
