@@ -147,6 +147,7 @@ class OracleSession(SchemaSession):
 class OracleData(SchemaData):
     """A database, or a pluggable one."""
 
+    conn_type = "oracle"
     kind = OracleSession
 
     def instant(self, session: SchemaSession) -> datetime:
