@@ -19,6 +19,8 @@ from midtime.stores.base import HandsOver, Reached
 def hand_over(arguments: argparse.Namespace) -> bool:
     """Ask the service, write the connection into Airflow's database, and see that Airflow reads it from there."""
     topology, conn_id = load_named(folder(arguments), arguments.topology), _conn_id(arguments.conn_id)
+    if arguments.store not in (names := [each.name for each in topology.stores]):
+        raise RequestError(f"{topology.name} has no store {arguments.store!r}", fix=f"it has {', '.join(names)}")
     store = open_store(topology, arguments.store)
     if not isinstance(store, HandsOver):
         raise RequestError(

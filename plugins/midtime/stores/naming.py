@@ -35,6 +35,18 @@ def airflow_connection(conn_id: str) -> Connection | None:
         return None
 
 
+def require_type(store: str, connection: Connection, wanted: str) -> None:
+    """The connections of one store are easily mistaken for one another, and a database's login would be taken for a cloud's.
+
+    :raises StoreAccessError: it says that it is of another type
+    """
+    if (found := connection.conn_type) and found not in (wanted, "generic"):
+        raise StoreAccessError(
+            f"store {store}: connection {connection.conn_id} is of type {found}, not {wanted}",
+            fix=f"name one of type {wanted}: `conn_id` is for the cloud's control plane, `data_conn_id` for the data",
+        )
+
+
 def where_to(wish: TargetWish, *, store: str, conn_id: str, drill: bool) -> tuple[str, str | None]:
     """(connection, name or None) of what a wish's ``to`` means. A misspelt connection must not become a name on the live server.
 

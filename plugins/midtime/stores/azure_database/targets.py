@@ -172,6 +172,11 @@ def drill_questions(topology: Topology, azure: Azure, target: Target) -> Iterato
     group, sku = place_of(topology, target, azure.spec.resource_group)
 
     def drills() -> str:
+        if azure.spec.data_conn_id is None:
+            raise StoreAccessError(
+                f"store {azure.store} has no `data_conn_id`, so nobody can read what is restored",
+                fix="name a connection to the database itself",
+            )
         server = read_server(azure)
         said = server.said if server else {}
         require_needs(azure, needs_of(said.get("properties") or {}, said.get("identity"), azure.control.zone), server)

@@ -10,6 +10,7 @@ from midtime.model.topology import Topology
 from midtime.model.topology.cloud import AnyCloudDatabase
 from midtime.stores.base import Reached
 from midtime.stores.managed_sql.data import At
+from midtime.stores.managed_sql.oracle import protocol_of
 from midtime.stores.naming import COPY_TAG, PLACED, TOPOLOGY_TAG, airflow_connection, working_name
 
 _RUN = re.compile(rf"{PLACED}midtime-tmp-([0-9a-z]+)-")
@@ -45,5 +46,7 @@ def reached(store: str, spec: AnyCloudDatabase, at: At) -> Reached:
         )
     if not host:
         raise StoreAccessError(f"store {store}: the copy has no address yet", fix="try again once it is available")
+    if spec.speaks == "oracle" and protocol_of(live) != "tcp":
+        port = None  # the live one's
     secrets = live.password or "", live.extra or ""
     return Reached(live.conn_type or "", live.login or "", secrets[0], host, port or live.port, live.schema or "", secrets[1])

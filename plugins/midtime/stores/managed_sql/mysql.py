@@ -33,6 +33,8 @@ class RestoredMysql(RestoredDatabases):
 class MysqlData(Data):
     """Databases, each of which is a namespace."""
 
+    conn_type = "mysql"
+
     @property
     def database(self) -> str:
         """None: each namespace is one."""

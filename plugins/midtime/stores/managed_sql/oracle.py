@@ -62,8 +62,7 @@ class OracleSession(SchemaSession):
     def open(cls, connection: Connection, at: At | None, database: str | None) -> Self:
         """By service name or SID; over TLS unless the connection itself says ``protocol: tcp``."""
         extra = connection.extra_dejson
-        protocol = str(extra.get("protocol") or "tcps").lower()
-        # An instance tells its plain port. The one for TLS is an option's, which a restore brings back.
+        protocol = protocol_of(connection)
         port = (at[1] if at and protocol == "tcp" else None) or connection.port or (1521 if protocol == "tcp" else 2484)
         host, sid = at[0] if at else connection.host or "localhost", extra.get("sid")
         service = None if sid else database or extra.get("service_name") or connection.schema
@@ -148,6 +147,7 @@ class OracleSession(SchemaSession):
 class OracleData(SchemaData):
     """A database, or a pluggable one."""
 
+    conn_type = "oracle"
     kind = OracleSession
 
     def instant(self, session: SchemaSession) -> datetime:
@@ -156,6 +156,11 @@ class OracleData(SchemaData):
         if not isinstance(found, datetime):
             raise ValueError(f"it says {found!r}")
         return found.replace(tzinfo=UTC)
+
+
+def protocol_of(connection: Connection) -> str:
+    """An instance tells the port of ``tcp`` only. The one of ``tcps`` is an option's, which a restore brings back."""
+    return str(connection.extra_dejson.get("protocol") or "tcps").lower()
 
 
 def _oracledb() -> Any:

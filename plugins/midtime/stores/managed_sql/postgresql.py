@@ -32,6 +32,8 @@ class RestoredPostgresql(RestoredHistory):
 class PostgresqlData(Data):
     """One database, whose schemas are namespaces."""
 
+    conn_type = "postgres"
+
     @property
     def database(self) -> str:
         """The store's, or the connection's."""

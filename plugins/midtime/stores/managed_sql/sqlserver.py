@@ -141,6 +141,7 @@ class SqlserverSession(SchemaSession):
 class SqlserverData(SchemaData):
     """One database of the instance."""
 
+    conn_type = "mssql"
     kind = SqlserverSession
     resolution = TICK
 

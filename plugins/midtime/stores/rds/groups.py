@@ -5,6 +5,7 @@ Not asked for: security groups, which are EC2's and would need rights there, and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from botocore.exceptions import ClientError
@@ -28,8 +29,8 @@ _GONE = frozenset({
     "DBSubnetGroupNotFoundFault", "DBParameterGroupNotFound", "DBParameterGroupNotFoundFault", "DBClusterParameterGroupNotFoundFault",
     "OptionGroupNotFoundFault",
 })  # fmt: skip
-_AMAZONS = ("default.", "default:")
-"""Are made by Amazon when they are needed."""
+_AMAZONS = re.compile(r"default([.:].*)?")
+"""Are made by Amazon when they are needed; a subnet group is called just so."""
 
 Groups = Mapping[str, Sequence[str]]
 
@@ -39,7 +40,7 @@ def groups_of(marked: MarkedServer) -> dict[str, list[str]]:
     found = {key: {marked.settings[key]} for key in _KINDS if key in marked.settings}
     for member in marked.members:
         found.setdefault(_PARAMETERS, set()).update({member.settings[_PARAMETERS]} if _PARAMETERS in member.settings else ())
-    chosen = {key: sorted(name for name in names if not name.startswith(_AMAZONS)) for key, names in found.items()}
+    chosen = {key: sorted(name for name in names if not _AMAZONS.fullmatch(name)) for key, names in found.items()}
     return {key: names for key, names in chosen.items() if names}
 
 

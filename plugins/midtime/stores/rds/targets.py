@@ -164,7 +164,10 @@ def drill_questions(topology: Topology, aws: RdsClients, target: Target) -> Iter
     def drills() -> str:
         history = history_at(aws, flavour.live(aws.spec))
         if history.server is None:
-            raise StoreAccessError(f"store {aws.store}: there is no {flavour.noun} {flavour.live(aws.spec)}", fix="correct the store")
+            raise StoreAccessError(
+                f"store {aws.store}: there is no {flavour.noun} {flavour.live(aws.spec)} in {aws.spec.region}",
+                fix=f"correct the store's region and {flavour.noun}",
+            )
         marked = read(aws, history.server, history, utc_now())
         require_groups(aws, groups_of(marked), wish.subnet_group)
         return f"{flavour.noun} `{target.working}`, class {wish.instance_class or class_of(aws, marked)}"

@@ -30,6 +30,13 @@ def leads_to(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_POINTS_DB", json.dumps({"conn_type": "postgres", "host": host, "login": "a", "password": "b"}))
 
 
+def test_a_connection_of_another_type(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = json.dumps({"conn_type": "aws", "login": "a", "password": "b"})
+    monkeypatch.setenv("AIRFLOW_CONN_POINTS_DB", said)
+    with pytest.raises(StoreAccessError, match="connection points_db is of type aws, not postgres"):
+        account.answers()
+
+
 def test_all_is_well(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     leads_to(monkeypatch, ADDRESS[account.kind].upper())
     said = account.answers()

@@ -63,7 +63,7 @@ def test_a_drills_own_subnet_group(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_amazons_own_are_not_asked_for(rds: Account) -> None:
-    settings = {"DBParameterGroupName": "default.postgres16", "OptionGroupName": "default:postgres-16"}
+    settings = {"DBParameterGroupName": "default.postgres16", "OptionGroupName": "default:postgres-16", "DBSubnetGroupName": "default"}
     assert groups_of(marked(settings=settings)) == {}
     assert require_groups(rds.store.aws, {}) == "none but Amazon's own"
 

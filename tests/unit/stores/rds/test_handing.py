@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from midtime.errors import RequestError, StoreAccessError
+from midtime.model.topology.cloud import Rds
+from midtime.stores.managed_sql import handing
 from midtime.stores.naming import COPY_TAG, PLACED, TOPOLOGY_TAG
 from tests.unit.stores.rds.restores import LIVE, Account, copy_of
 
@@ -69,6 +72,24 @@ def test_no_login_to_hand_over(placed: Account, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(StoreAccessError, match="there is no Airflow connection points_db") as caught:
         placed.store.reached("bank-new")
     assert "its login is the copy's, too" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("dialect", "said", "port"),
+    [
+        ("oracle", {"port": 2485}, 2485),
+        ("oracle", {}, None),
+        ("oracle", {"port": 1522, "extra": {"protocol": "tcp"}}, 1521),
+        ("sqlserver", {"port": 1522}, 1521),
+    ],
+)
+def test_the_port(dialect: str, said: dict[str, Any], port: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an Oracle the service tells the plain one only."""
+    monkeypatch.setenv("AIRFLOW_CONN_POINTS_DB", json.dumps({"conn_type": dialect, "host": "live", **said}))
+    spec = Rds.model_validate(
+        {"name": "points", "engine": "rds", "dialect": dialect, "region": "eu-west-1", "instance": LIVE, "data_conn_id": "points_db"}
+    )
+    assert handing.reached("points", spec, ("copy.example", 1521)).port == port
 
 
 def test_a_copy_without_an_address(rds: Account) -> None:
