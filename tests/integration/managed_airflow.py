@@ -156,10 +156,10 @@ class Managed:
         for task, operation in deaths:
             self.server.faults({"kind": "hang", "operations": [operation], "times": 1, "after": True})
             run_id = run_id or self.installation.airflow.trigger(restore, {"restore_point": backed_up.point.id, "targets": targets})
-            self.server.wait_hit(240)
+            self.server.wait_hit(420)
             kill_worker(self.pid(task))
         self.server.faults()
-        self.installation.succeeded(restore, run_id, timeout=400)
+        self.installation.succeeded(restore, run_id, timeout=600)
 
 
 @contextmanager
