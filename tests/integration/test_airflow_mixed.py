@@ -52,7 +52,10 @@ def test_one_window_of_all(mixed: Mixed, backed_up: BackedUp) -> None:
     assert {store.store for store in point.stores} == set(STORES)
     assert all(window.start <= store.midtime <= window.end for store in point.stores)
     assert point.store(DYNAMO).midtime == min(store.midtime for store in point.stores)
-    require_whole_evidence(point.evidence, mixed.topology, [f"snapshot_{RING}", f"dump_{POSTGRES}"])
+    begun = {task: from_rfc3339(capture["begun"]) for task, capture in point.evidence["captures"].items()}
+    assert begun.keys() == {f"snapshot_{RING}", f"dump_{POSTGRES}"}
+    assert min(begun.values()) > from_rfc3339(point.evidence["span"]["end"]), "captures wait for the Coordinator's instant"
+    require_whole_evidence(point.evidence, mixed.topology, sorted(begun, key=begun.__getitem__))
     assert all(store.fence["before"] < store.fence["after"] for store in point.stores)
 
 
