@@ -26,19 +26,22 @@ LIMIT = 10.0
 _SYNCHRONISE = "see that time synchronisation is well on the worker and on the store's host, then try again"
 
 
-def read_sql(store: str, ask: Callable[[], datetime], *, samples: int = SAMPLES, limit: float = LIMIT) -> ClockReading:
+def read_sql(
+    store: str, ask: Callable[[], datetime], *, samples: int = SAMPLES, limit: float = LIMIT, resolution: timedelta = SQL_RESOLUTION
+) -> ClockReading:
     """The clock of a database.
 
     :param ask: runs ``SELECT clock_timestamp()`` or the like on an open connection, with a time limit of its own; the answer is aware
     :param samples: so many questions, fewer when the limit comes first; the quickest round trip decides
     :param limit: seconds
+    :param resolution: by how much the clock goes on at once
     :raises StoreUnreachableError: no answer, or not in time
     :raises StoreStatementError: an answer without a time zone, or the clock jumped while it was read
     """
     ends = time.monotonic() + limit
     readings: list[ClockReading] = []
     while len(readings) < samples and (not readings or time.monotonic() < ends):
-        readings.append(_ask(store, ask, SQL_RESOLUTION, limit))
+        readings.append(_ask(store, ask, resolution, limit))
     return _together(store, readings)
 
 

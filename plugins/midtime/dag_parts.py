@@ -129,8 +129,7 @@ def restore_arguments(topology: Topology, doc: str | None) -> dict[str, Any]:
             False,
             type="boolean",
             title="In place",
-            description="Replace the live databases. Products are stopped, what is replaced is kept under another name."
-            + "".join(f" {store.name} loses {store.lost_in_place}." for store in topology.stores if store.lost_in_place),
+            description=_in_place(topology),
         ),
         "approve": Param(
             True,
@@ -216,6 +215,13 @@ def _restore_point_param(meaning: str) -> Param:
         title="Restore point",
         description_md=f"`latest`: {meaning} A restore point must be {State.RESTORABLE} or {State.DRILLED}.",
     )
+
+
+def _in_place(topology: Topology) -> str:
+    if beside := [store.name for store in topology.stores if store.beside_only]:
+        return f"Refused for this topology: {', '.join(beside)} can only be restored beside, and a restore point is replaced as a whole or not at all."
+    lost = "".join(f" {store.name} loses {store.lost_in_place}." for store in topology.stores if store.lost_in_place)
+    return f"Replace the live databases. Products are stopped, what is replaced is kept under another name.{lost}"
 
 
 def _targets_param(topology: Topology, otherwise: str) -> Param:

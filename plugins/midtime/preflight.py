@@ -133,11 +133,7 @@ def require(checks: Iterable[Check]) -> list[Check]:
 
 
 def _store_checks(topology: Topology, name: str, *, fence: bool) -> Iterator[Check]:
-    try:
-        store = open_store(topology, name)
-    except MidtimeError as error:
-        yield Check(name, "is supported", False, str(error), error)
-        return
+    store = open_store(topology, name)
     questions = store.questions()
     if fence:
         fenced: list[Question] = [("is fenced", lambda: fencing.describe(store))]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from midtime.errors import NoInstantError
 from midtime.model.clocks import Choice, ClockReading, StoreClock, choose, earliest_end, hold_needed
 from midtime.model.topology import Topology
 from midtime.model.window import Window
 from midtime.stores import open_managed
+from midtime.stores.managed import ManagedStore
+
+_Said = TypeVar("_Said")
 
 
 @dataclass(slots=True)
@@ -21,12 +24,14 @@ class WindowClocks:
 
     :param begins: from when on instants may be chosen, on the worker's clock; None while that is not known: from the window's start on
     :param ends: until when; None for the window's end
+    :param bearers: by store: who had its name before the window
     """
 
     topology: Topology
     clocks: list[StoreClock] = field(default_factory=list)
     begins: datetime | None = None
     ends: datetime | None = None
+    bearers: dict[str, str] = field(default_factory=dict)
 
     def read_before(self) -> None:
         """Right before the pause, all at once: a clock drifts while captures get ready.
@@ -36,8 +41,9 @@ class WindowClocks:
         """
         coordinators = {store.name for store in self.topology.coordinator_stores()}
         names = [store.name for store in self.topology.stores if not store.captured]
+        self.bearers = dict(zip(names, self._ask(names, lambda store: store.bearer()), strict=True))
         self.clocks = [
-            StoreClock(name, reading, resolution=store.resolution, fleet=store.fleet, coordinator=name in coordinators)
+            StoreClock(name, reading, resolution=store.resolution, fleet=store.fleet, coordinator=name in coordinators, early=store.early)
             for name, (store, reading) in zip(names, self._read(names), strict=True)
         ]
         said = self.topology.pause
@@ -91,16 +97,22 @@ class WindowClocks:
                 "resolution_seconds": clock.resolution.total_seconds(),
                 "fleet": clock.fleet,
                 "coordinator": clock.coordinator,
+                "early_seconds": clock.early.total_seconds(),
+                "bearer": self.bearers.get(clock.store, ""),
             }
             for clock in self.clocks
         ]
 
-    def _read(self, names: Sequence[str]) -> list[tuple[Any, ClockReading]]:
+    def _read(self, names: Sequence[str]) -> list[tuple[ManagedStore, ClockReading]]:
+        return self._ask(names, lambda store: (store, store.read_clock()))
+
+    def _ask(self, names: Sequence[str], question: Callable[[ManagedStore], _Said]) -> list[_Said]:
+        """All at once."""
         if not names:
             return []
         stores = [open_managed(self.topology, name) for name in names]
         with ThreadPoolExecutor(len(stores), thread_name_prefix="clocks") as pool:
-            return list(zip(stores, pool.map(lambda store: store.read_clock(), stores), strict=True))
+            return list(pool.map(question, stores))
 
 
 def choice_of(evidence: Mapping[str, Any]) -> Choice:
@@ -116,6 +128,7 @@ def choice_of(evidence: Mapping[str, Any]) -> Choice:
             timedelta(seconds=said["resolution_seconds"]),
             said["fleet"],
             said["coordinator"],
+            early=timedelta(seconds=said.get("early_seconds", 0)),  # older restore points know of none
         )
         for said in evidence.get("clocks", ())
     ]

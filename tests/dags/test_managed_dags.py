@@ -180,6 +180,23 @@ def test_the_trigger_form_says_what_each_store_may_be_told(dags: dict[str, Any])
     assert "accounts loses" not in form.get_param("in_place").description
 
 
+@pytest.mark.parametrize(("topology", "store"), [("cloud", "orders"), ("alone", "accounts")])
+def test_the_trigger_form_says_that_nothing_is_restored_in_place(dags: dict[str, Any], topology: str, store: str) -> None:
+    said = dags[f"{topology}__restore"].params.get_param("in_place").description
+    assert said.startswith(f"Refused for this topology: {store} can only be restored beside")
+
+
+@pytest.mark.parametrize(
+    ("topology", "said"),
+    [("alone", "the new cluster's name"), ("dumped", "a connection, or what the new databases' names begin with")],
+)
+def test_the_trigger_form_of_a_managed_database(dags: dict[str, Any], topology: str, said: str) -> None:
+    for kind in ("restore", "drill"):
+        form = dags[f"{topology}__{kind}"].params.get_param("targets").schema["description_md"]
+        assert form.endswith(f"* **accounts**: {said}")
+    assert dags["dumped__restore"].params.get_param("in_place").description.startswith("Replace the live databases.")
+
+
 def test_looks_are_tried_again_more_often_than_work(dags: dict[str, Any]) -> None:
     """Airflow takes a try where its scheduler stalls for longer than a deferral; a restore of hours has hundreds of them."""
     for dag in ("both__restore", "both__drill"):

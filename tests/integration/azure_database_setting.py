@@ -26,6 +26,22 @@ PARAMETERS = {
 }
 
 
+def make_rich(server: AzureDatabase, dialect: str, name: str) -> None:
+    """A server with all the settings that there are."""
+    server.make_server(dialect, name, **SETTINGS)
+    server.set_rule(dialect, name, "office", "10.1.2.3", "10.1.2.9")
+    for parameter, value in PARAMETERS[dialect].items():
+        server.set_parameter(dialect, name, parameter, value)
+
+
+def settings_of(server: AzureDatabase, dialect: str, name: str) -> dict[str, Any]:
+    """All of them."""
+    properties = server.server(dialect, name)["properties"]
+    said = {key: properties[key] for key in ("maintenanceWindow", "highAvailability", "network", "storage", "version")}
+    retention = properties["backup"]["backupRetentionDays"]
+    return {**said, "retention": retention, "rules": server.rules(dialect, name), "parameters": server.parameters(dialect, name)}
+
+
 class Shop(MarkedShop):
     """A server with all the settings that there are. What is in it is another double's, or nobody's."""
 
@@ -35,21 +51,14 @@ class Shop(MarkedShop):
         self.server, self.dialect = server, dialect
 
     def fill(self) -> None:
-        self.server.make_server(self.dialect, LIVE, **SETTINGS)
-        self.server.set_rule(self.dialect, LIVE, "office", "10.1.2.3", "10.1.2.9")
-        for name, value in PARAMETERS[self.dialect].items():
-            self.server.set_parameter(self.dialect, LIVE, name, value)
+        make_rich(self.server, self.dialect, LIVE)
 
     def write(self, value: int) -> None:
         """Nothing is in it."""
 
     def settings(self, name: str) -> dict[str, Any]:
         """All that is to be as it was."""
-        properties = self.server.server(self.dialect, name)["properties"]
-        said = {key: properties[key] for key in ("maintenanceWindow", "highAvailability", "network", "storage", "version")}
-        retention = properties["backup"]["backupRetentionDays"]
-        rules, parameters = self.server.rules(self.dialect, name), self.server.parameters(self.dialect, name)
-        return {**said, "retention": retention, "rules": rules, "parameters": parameters}
+        return settings_of(self.server, self.dialect, name)
 
     def servers(self) -> list[str]:
         return self.server.servers(self.dialect)

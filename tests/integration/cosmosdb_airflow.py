@@ -43,6 +43,9 @@ class Lake(Managed):
         """Where a restore has brought them."""
         return {IN_AZURE: Place(self.server, account), BESIDE_AZURE: Place(self.installation.stack.postgres, database)}
 
+    def live(self) -> Any:
+        return self.settings(), self.server.accounts()
+
     def settings(self, account: str = AZURE_ACCOUNT) -> dict[str, Any]:
         """All that a restore loses."""
         sql, where = self.server.arm.sql_resources, (self.server.GROUP, account)

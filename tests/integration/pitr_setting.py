@@ -143,14 +143,13 @@ def moved(path: Path) -> Iterator[None]:
         away.rename(path)
 
 
-@pytest.fixture(scope="module")
-def archiving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archiving]:
-    """One server of its own for a module; small WAL segments."""
+@contextmanager
+def archiving_server(processes: Processes, name: str = "pitr", **options: Any) -> Iterator[Archiving]:
+    """A server with small WAL segments, and the bank in it."""
     with folder_of_the_server("mt-wal-") as archive:
         command = f"test ! -e {archive}/hold && cp %p {archive}/.%f && mv {archive}/.%f {archive}/%f"
         settings = {"archive_mode": "on", "archive_command": command}
-        processes = Processes(tmp_path_factory.mktemp("pitr"))
-        server = Postgres(processes, "pitr", settings=settings, initdb=["--wal-segsize=1"]).start()
+        server = Postgres(processes, name, settings=settings, initdb=["--wal-segsize=1"], **options).start()
         try:
             server.create_database(DATABASE)
             server.execute(SCHEMA + ROWS, DATABASE)
@@ -159,7 +158,17 @@ def archiving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archiving]:
             yield source
         finally:
             server.close()
-            processes.stop()
+
+
+@pytest.fixture(scope="module")
+def archiving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archiving]:
+    """One of its own for a module."""
+    processes = Processes(tmp_path_factory.mktemp("pitr"))
+    try:
+        with archiving_server(processes) as source:
+            yield source
+    finally:
+        processes.stop()
 
 
 @pytest.fixture

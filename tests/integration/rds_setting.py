@@ -50,7 +50,7 @@ class RdsShop(MarkedShop):
 
     def restores(self) -> list[dict[str, Any]]:
         """That the service has taken."""
-        return [each for each in self.server.calls()["control"] if each["operation"].startswith("RestoreDB") and each["status"] == 200]
+        return [each for each in self.server.restores() if each["status"] == 200]
 
 
 @contextmanager

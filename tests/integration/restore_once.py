@@ -23,7 +23,7 @@ from tests.stack.processes import poll
 def killed(
     double: CloudDouble, topology: Topology, backup: StoreBackup, point: str, verb: str, target: Target, after: int, call: str = "control"
 ) -> bool:
-    """Let another process do something, and kill it in a call that hangs. Whether it came so far.
+    """Let another process do something, and kill it in a call that hangs. Whether it came so far, and died of nothing else.
 
     :param call: by its name, or the family of them
     """
@@ -36,12 +36,12 @@ def killed(
     process = subprocess.Popen([sys.executable, "-m", "tests.integration.restore_once"], env=environment, cwd=REPOSITORY)
     try:
         poll("an end", lambda: process.poll() is not None or double.hits() or None, 120, every=0.05)
-        came = process.poll() is None
+        came = bool(double.hits())
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        code = process.wait()
         double.faults()
-    return came
+    return came and code == -signal.SIGKILL
 
 
 def _paths() -> list[str]:

@@ -17,11 +17,10 @@ from midtime.stores.cosmosdb.targets import IN_PLACE
 from tests.integration.airflow_reading import where
 from tests.integration.airflow_restores import marks, money
 from tests.integration.cosmosdb_airflow import NAME, Lake, lake_of
-from tests.integration.fixtures import Installation, installation_of
-from tests.integration.managed_airflow import BEHIND, BackedUp
-from tests.integration.test_airflow_faults import kill_worker
+from tests.integration.fixtures import Installation
+from tests.integration.managed_airflow import BEHIND, BackedUp, of_its_own
 from tests.stack.processes import poll
-from tests.stack.stack import AZURE_ACCOUNT, BESIDE_AZURE, IN_AZURE, Stack
+from tests.stack.stack import AZURE_ACCOUNT, BESIDE_AZURE, IN_AZURE
 
 pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(900)]  # an Airflow of its own is started
 BACKUP, RESTORE, DRILL = (f"{NAME}__{kind}" for kind in ("backup", "restore", "drill"))
@@ -36,11 +35,8 @@ print(found.login, hashlib.sha256(found.password.encode()).hexdigest())
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Of this module's own: all of Airflow's processes take the double for Azure from their start."""
-    directory, folder = tmp_path_factory.mktemp("azure"), tmp_path_factory.mktemp("azure-installation")
-    (topologies := directory / "topologies").mkdir()
-    with Stack(directory, topologies_dir=topologies) as stack:
-        yield installation_of(stack, folder, **stack.bank_cosmosdb.environment())
+    with of_its_own(tmp_path_factory, lambda stack: stack.bank_cosmosdb) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -82,24 +78,14 @@ def test_it_waits_until_it_can_be_restored(lake: Lake, backed_up: BackedUp) -> N
 
 def test_the_drill_that_the_asset_starts(lake: Lake, restorable: BackedUp) -> None:
     """Good, and before its account is deleted the sum in it is exact; the mark of before the pause is in it, no later one."""
-    airflow = lake.installation.airflow
-    lake.installation.reached(restorable.drill_stands, timeout=240)
-    run_id = airflow.runs(DRILL)[0]["dag_run_id"]
-    working = {target["store"]: target["working"] for target in airflow.xcom(DRILL, run_id, "plan")["targets"]}
+    run_id, working = lake.standing_drill(restorable)
     assert working[IN_AZURE].startswith("lake-drill-")
     assert working[IN_AZURE] in lake.server.accounts()
     lake.note_keys()
     restored = lake.copies(working[IN_AZURE], working[BESIDE_AZURE])
     assert money(restored, IN_AZURE) == lake.bank.expected_total == lake.bank.total()
     assert marks(restored) == [[1], [1]]
-    restorable.drill_stands.unlink()
-    lake.installation.succeeded(DRILL, run_id, timeout=420)
-    verified = airflow.xcom(DRILL, run_id, "verify")
-    assert verified["good"]
-    assert not [note for note in verified["records"]["notes"] if "fence" in note]
-    entry = lake.catalog.entry(restorable.point.id)
-    assert entry is not None
-    assert entry.state is State.DRILLED
+    lake.require_drilled(restorable, run_id)
     assert working[IN_AZURE] not in lake.server.accounts()
 
 
@@ -143,23 +129,9 @@ def test_handed_over(lake: Lake, beside: str) -> None:
 
 
 def test_in_place_is_refused(lake: Lake, drilled: BackedUp) -> None:
-    """Before anything is asked or touched, of either store; the log says why, and what to do instead."""
-    airflow, before = lake.installation.airflow, (lake.settings(), lake.server.accounts(), marks(lake.places))
-    lake.server.forget_calls()
-    run_id = airflow.trigger(RESTORE, {"restore_point": drilled.point.id, "in_place": True})
-    assert airflow.wait_run(RESTORE, run_id) == "failed"
-    assert lake.server.calls()["control"] == []
-    said = airflow.task_log(RESTORE, run_id, "plan")
-    assert IN_PLACE in said
-    assert "docs/runbooks/cosmosdb-cut-over.md" in said
-    states = airflow.task_states(RESTORE, run_id)
-    assert (states.pop("plan"), states.pop("release")) == ("failed", "success")
-    assert set(states.values()) == {"upstream_failed"}
-    assert lake.switch.done == []
-    assert (lake.settings(), lake.server.accounts(), marks(lake.places)) == before
-    entry = lake.catalog.entry(drilled.point.id)
-    assert entry is not None
-    assert entry.state is State.DRILLED
+    """And the restore point stays good."""
+    lake.require_refused_in_place(drilled, IN_PLACE, "docs/runbooks/cosmosdb-cut-over.md")
+    lake.require_state(drilled, State.DRILLED)
 
 
 @pytest.mark.fault(
@@ -168,19 +140,11 @@ def test_in_place_is_refused(lake: Lake, drilled: BackedUp) -> None:
 )
 def test_whoever_dies(lake: Lake, drilled: BackedUp) -> None:
     """Each in the middle of a call that the service carried out, and whose answer nobody has heard."""
-    installation, server = lake.installation, lake.server
-    server.forget_calls()
-    server.faults({"kind": "hang", "operations": ["DatabaseAccounts_CreateOrUpdate"], "times": 1, "after": True})
+    lake.server.forget_calls()
     targets = {IN_AZURE: "lake-survived", BESIDE_AZURE: "lake_survived"}
-    run_id = installation.airflow.trigger(RESTORE, {"restore_point": drilled.point.id, "targets": targets})
-    server.wait_hit(240)
-    kill_worker(lake.pid(f"restore_{IN_AZURE}"))
-    server.faults({"kind": "hang", "operations": ["SqlResources_CreateUpdateSqlContainer"], "times": 1, "after": True})
-    server.wait_hit(240)
-    kill_worker(lake.pid("place"))
-    server.faults()
-    installation.succeeded(RESTORE, run_id, timeout=400)
-    asked = [call for call in server.calls()["control"] if call["operation"] == "DatabaseAccounts_CreateOrUpdate"]
+    deaths = [(f"restore_{IN_AZURE}", "DatabaseAccounts_CreateOrUpdate"), ("place", "SqlResources_CreateUpdateSqlContainer")]
+    lake.restored_by_survivors(drilled, targets, deaths)
+    asked = [call for call in lake.server.calls()["control"] if call["operation"] == "DatabaseAccounts_CreateOrUpdate"]
     assert len(asked) == 1
     assert lake.settings("lake-survived") == lake.settings()
     copies = lake.copies("lake-survived", "lake_survived")

@@ -67,22 +67,12 @@ def test_it_waits_until_it_can_be_restored(sea: Sea, backed_up: BackedUp) -> Non
 
 def test_the_drill_that_the_asset_starts(sea: Sea, restorable: BackedUp) -> None:
     """Good, and before its tables are removed the sum in them is exact; the mark of before the pause is in it, no later one."""
-    airflow = sea.installation.airflow
-    sea.installation.reached(restorable.drill_stands, timeout=240)
-    run_id = airflow.runs(DRILL)[0]["dag_run_id"]
-    working = {target["store"]: target["working"] for target in airflow.xcom(DRILL, run_id, "plan")["targets"]}
+    run_id, working = sea.standing_drill(restorable)
     assert working[IN_DYNAMO].startswith("drill_")
     restored = sea.copies(f"{working[IN_DYNAMO]}_", working[BESIDE_DYNAMO])
     assert money(restored, IN_DYNAMO) == sea.bank.expected_total == sea.bank.total()
     assert marks(restored) == [[1], [1]]
-    restorable.drill_stands.unlink()
-    sea.installation.succeeded(DRILL, run_id)
-    verified = airflow.xcom(DRILL, run_id, "verify")
-    assert verified["good"]
-    assert not [note for note in verified["records"]["notes"] if "fence" in note]
-    entry = sea.catalog.entry(restorable.point.id)
-    assert entry is not None
-    assert entry.state is State.DRILLED
+    sea.require_drilled(restorable, run_id)
     assert sea.server.names("drill_") == []
 
 

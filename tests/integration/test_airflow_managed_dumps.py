@@ -11,7 +11,7 @@ from tests.integration import managed_mysql, managed_postgresql
 from tests.integration.engines import ROWS_OF_ACCT, MysqlEngine, PostgresEngine, destination
 from tests.integration.fixtures import Installation
 
-pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.airflow, pytest.mark.timeout(900)]  # an Airflow may be started for it
 
 
 def managed(made: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
@@ -41,12 +41,12 @@ def test_the_main_path(installation: Installation) -> None:
         topologies = {name: engine.add(name, destination(installation, "file")) for name, engine in engines.items()}
         for topology in topologies.values():
             installation.wait_for(topology)
-        for kind in ("backup", "drill"):
-            for name, run_id in {name: installation.airflow.trigger(f"{name}__{kind}") for name in engines}.items():
+        targets = {name: {"targets": {"accounts": engine.copy_target(name)}} for name, engine in engines.items()}
+        for kind, conf in (("backup", {}), ("drill", {}), ("restore", targets)):
+            for name, run_id in {name: installation.airflow.trigger(f"{name}__{kind}", conf.get(name)) for name in engines}.items():
                 installation.succeeded(f"{name}__{kind}", run_id, timeout=240)
         for name, engine in engines.items():
             (entry,) = installation.catalog(topologies[name]).entries()
             assert entry.state is State.DRILLED
-            installation.run(f"{name}__restore", {"targets": {"accounts": engine.copy_target(name)}})
             assert engine.rows(name) == engine.rows_of_copy(name) == ROWS_OF_ACCT
             assert engine.working_copies() == []

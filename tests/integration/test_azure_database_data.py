@@ -7,9 +7,6 @@ point-in-time recovery from a base backup and archived WAL, to the instant that 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,19 +26,19 @@ from midtime.stores import open_managed
 from midtime.stores.base import Shelf, Target, ask
 from midtime.verification import Verification, verify
 from midtime.verify.verdict import Outcome
+from tests.integration.azure_database_behind import HERE, PostgresHistory
 from tests.integration.azure_database_setting import LIVE, Shop, login
 from tests.integration.mysql_setting import ROWS, SCHEMA
 from tests.integration.pitr_setting import DATABASE, Archiving, archiving, folder_of_the_server
 from tests.stack.azure_database import AzureDatabase
 from tests.stack.mariadb import MariaDB
-from tests.stack.postgres import UNPRIVILEGED, Postgres
 from tests.stack.processes import Processes, poll
 
 pytestmark = pytest.mark.integration
 __all__ = ["archiving"]
 
 WINDOW = "0123456789ab"
-HERE, THERE = "127.0.0.1", "127.0.0.2"
+THERE = "127.0.0.2"
 COPIED = "INSERT INTO bank.acct SELECT {0}, 1000, 'x{0}', 3, 1, {1}, {1} + 1; INSERT INTO coordinator.state VALUES ('x{0}', NULL, 3, {1})"
 
 
@@ -89,36 +86,13 @@ class Data(Shop):
 
 
 @contextmanager
-def recovered(source: Archiving, base: Path, instant: datetime, folder: Path, processes: Processes) -> Iterator[None]:
+def recovered(history: PostgresHistory, instant: datetime) -> Iterator[None]:
     """What Azure does: the logins and everything else as of the instant, at another address."""
-    data = folder / f"at-{instant:%H%M%S}"
-    shutil.copytree(base, data)
-    shutil.copy(source.server.data_dir / "pg_hba.conf", data)
-    with (data / "postgresql.auto.conf").open("a") as settings:
-        settings.write(f"\nrestore_command = 'cp {source.archive}/%f %p'\nrecovery_target_time = '{instant.isoformat()}'\n")
-        settings.write("recovery_target_action = 'promote'\narchive_mode = off\n")
-    (data / "recovery.signal").touch()
-    if os.geteuid() == 0:
-        for path in [data, *data.rglob("*")]:
-            shutil.chown(path, UNPRIVILEGED)
-    data.chmod(0o700)
-    server = Postgres(processes, f"restored-{instant:%H%M%S}", password=source.server.password)
-    server._reserved.release()
-    server.host, server.data_dir, server._reserved = THERE, data, source.server._reserved
-    server.start()
+    server = history.restored(instant, THERE)
     try:
-        poll("promoted", lambda: server.execute("SELECT 1 WHERE NOT pg_is_in_recovery()") or None, 60)
         yield
     finally:
         server.stop()
-
-
-def base_backup(source: Archiving, folder: Path) -> Path:
-    base = folder / "base"
-    environment = {**os.environ, "PGPASSWORD": source.server.password}
-    command = [source.server.bin_dir / "pg_basebackup", "-D", base, "-h", HERE, "-p", str(source.server.port), "-U", source.server.user]
-    subprocess.run([*map(str, command), "-X", "none", "-c", "fast"], env=environment, check=True, capture_output=True)
-    return base
 
 
 @pytest.fixture
@@ -142,22 +116,21 @@ def drilled(bank: Data, point: RestorePoint, run: str, then: Any) -> tuple[Targe
 def test_a_bank_comes_back_to_the_midtime(bank: Data, archiving: Archiving) -> None:
     """The fence proves it: restored to the instant it is good, some seconds later it is torn."""
     with folder_of_the_server("mt-az-") as folder:
-        base = base_backup(archiving, folder)
+        processes = Processes(folder)
+        history = PostgresHistory(archiving, folder, processes)
         point = bank.back_up(lambda n: archiving.execute(COPIED.format(n, int(time.time() * 1000))))
         poll("a commit behind the later instant", lambda: time.time() > bank.at.timestamp() + 6 or None, 30)
         archiving.execute(COPIED.format(1003, int(time.time() * 1000)))
-        archiving.settle()
-        processes = Processes(folder)
         try:
             said = {check.question: check.detail for check in require(ask("shop", bank.store.questions()))}
             assert said["is where its data are"] == HERE
-            target, found = drilled(bank, point, "abc123", recovered(archiving, base, bank.at, folder, processes))
+            target, found = drilled(bank, point, "abc123", recovered(history, bank.at))
             assert found.good, found.summary()
             assert found.verdict
             assert found.verdict.outcome is Outcome.GOOD
             assert found.verdict.records_read == 501
             assert found.settings == ()
-            late = recovered(archiving, base, bank.at + timedelta(seconds=5), folder, processes)
+            late = recovered(history, bank.at + timedelta(seconds=5))
             _, found = drilled(bank, point, "def456", late)
             assert found.verdict
             assert found.verdict.outcome is Outcome.TORN, found.summary()

@@ -13,7 +13,7 @@ from midtime.errors import NotRestorableError, RestoreFailedError, StoreAccessEr
 from midtime.preflight import require
 from midtime.stores.azure_database import restoring
 from midtime.stores.base import Target, ask
-from tests.integration.azure_database_setting import LIVE, PARAMETERS, Shop, shop_of
+from tests.integration.azure_database_setting import LIVE, PARAMETERS, SETTINGS, Shop, shop_of
 from tests.stack.azure_database import AzureDatabase
 
 pytestmark = pytest.mark.integration
@@ -37,7 +37,9 @@ def begun(shop: Shop) -> int:
 
 class TestBackup:
     def test_the_preflight(self, shop: Shop) -> None:
-        said = {check.question: check.detail for check in require(ask("shop", shop.store.questions()))}
+        *checks, unread = ask("shop", shop.store.questions())
+        assert (unread.question, unread.ok) == ("can be read", False), "there is no connection to data that nobody has put in"
+        said = {check.question: check.detail for check in require(checks)}
         assert list(said) == ["is reachable", "is ready", "keeps a history", "may be marked"]
         assert said["may be marked"] == "the login has every right that a backup needs"
         assert said["keeps a history"].startswith("14 days, now since ")
@@ -154,6 +156,58 @@ class TestRefused:
         shop.server.settings(taken=["shop-new"])
         with pytest.raises(TargetExistsError, match="the name shop-new is taken"):
             shop.restore(shop.target(to="shop-new"))
+
+    @pytest.mark.long
+    def test_quota(self, shop: Shop) -> None:
+        """Nobody waits for it; and nothing is on its way."""
+        target = shop.target(drill=True)
+        shop.server.faults({"kind": "quota", "operations": ["Servers_CreateOrUpdate"], "times": 1})
+        with pytest.raises(StoreAccessError, match=r"no quota.*QuotaExceeded"):
+            shop.restore(target)
+        assert shop.servers() == [LIVE]
+        shop.restore(target)
+        assert begun(shop) == 1
+
+    def test_the_server_was_deleted_since(self, shop: Shop) -> None:
+        """Azure may keep its backups for some days, but no restore of ours reaches them."""
+        shop.server.settings(delete=0.0)
+        shop.server.ask("DELETE", shop.server.path(shop.dialect, LIVE))
+        shop.server.forget_calls()
+        target = shop.target(to="shop-new")
+        for doing in (lambda: asked(shop, target), lambda: shop.restore(target)):
+            with pytest.raises(NotRestorableError, match="was deleted") as caught:
+                doing()
+            assert "use a newer restore point" in caught.value.fix
+        assert begun(shop) == 0
+
+    @pytest.mark.long
+    def test_the_customers_key_is_gone(self, azure_database_server: AzureDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As the marked server says it, through the SDK's model of it."""
+        key = {"type": "AzureKeyVault", "primaryKeyURI": "https://vault/keys/k/1", "primaryEncryptionKeyStatus": "Invalid"}
+        monkeypatch.setitem(SETTINGS, "dataEncryption", key)
+        for dialect, known in (("postgresql", True), ("mysql", False)):
+            with shop_of(azure_database_server, dialect, tmp_path / dialect) as shop:
+                if known:
+                    with pytest.raises(StoreAccessError, match="the customer's key of the marked server cannot be used"):
+                        asked(shop, shop.target())
+                else:  # Azure Database for MySQL says nothing of it
+                    asked(shop, shop.target())
+
+    def test_what_it_is_made_with_is_gone(self, azure_database_server: AzureDatabase, tmp_path: Path) -> None:
+        """Asked with the SDK's own client, before anything is asked for; what may not be looked up is no obstacle."""
+        group = f"/subscriptions/{AzureDatabase.SUBSCRIPTION}/resourceGroups/{AzureDatabase.GROUP}/providers"
+        subnet, zone = f"{group}/Microsoft.Network/virtualNetworks/net/subnets/db", f"{group}/Microsoft.Network/privateDnsZones/db.private"
+        identity = f"{group}/Microsoft.ManagedIdentity/userAssignedIdentities/reader"
+        with shop_of(azure_database_server, "postgresql", tmp_path) as shop:
+            shop.backup = shop.backup.model_copy(update={"details": {**shop.backup.details, "needs": [subnet, zone, identity]}})
+            question = "has what it is made with"
+            assert asked(shop, shop.target())[question] == "subnet db, private DNS zone db.private, identity reader"
+            shop.server.settings(permissions=[{"actions": ["*"], "notActions": ["Microsoft.Network/privateDnsZones/read"]}])
+            assert "db.private (may not be looked up)" in asked(shop, shop.target())[question]
+            shop.server.settings(gone=[subnet, identity])
+            with pytest.raises(StoreAccessError, match=f"is gone: subnet {subnet}, identity {identity}"):
+                asked(shop, shop.target())
+            assert begun(shop) == 0
 
     def test_the_operation_failed(self, shop: Shop) -> None:
         shop.server.faults({"kind": "failed", "operations": ["Servers_CreateOrUpdate"], "times": 1})

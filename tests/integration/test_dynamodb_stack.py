@@ -219,7 +219,7 @@ class TestBackupsAndDeletion:
         assert server.status(table) == ""
         make(server, table)
         assert not any(settings_of(server, table)[key] for key in ("scaled", "scheduled", "tags"))
-        assert not server.client("cloudwatch").describe_alarms()["MetricAlarms"]
+        assert not server.sdk("cloudwatch").describe_alarms()["MetricAlarms"]
         with refused("PolicyNotFoundException"):
             server.tables.get_resource_policy(ResourceArn=arn)
 

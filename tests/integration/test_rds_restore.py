@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
-from midtime.errors import RestoreFailedError, StoreAccessError, StoreUnreachableError
+from midtime.dag_parts import restore_points
+from midtime.errors import NotRestorableError, RestoreFailedError, StoreAccessError, StoreUnreachableError, TargetExistsError
+from midtime.model.instants import utc_now
+from midtime.operators.restorable import RestorableOperator
 from midtime.preflight import require
 from midtime.stores.base import Target, ask
+from midtime.stores.rds import restoring
 from tests.integration.rds_setting import KINDS, LIVE, RdsShop, shop_of
 from tests.stack.processes import Processes, poll
 from tests.stack.rds import RDS
+from tests.unit.builders import point
 
 pytestmark = pytest.mark.integration
 
@@ -75,16 +84,45 @@ def test_what_is_put_back_goes(shop: RdsShop) -> None:
     discarded(shop, target)
 
 
-@pytest.mark.parametrize("after", [0, 1, 2])
-def test_killed_and_gone_on_with(shop: RdsShop, after: int) -> None:
-    """In the request itself, which arrives or does not, and in what follows."""
+@pytest.mark.parametrize(
+    ("kind", "call", "after"),
+    [
+        ("rds", "RestoreDBInstanceToPointInTime", 0),
+        ("rds", "control", 5),
+        ("rds", "ModifyDBInstance", 0),
+        ("aurora", "CreateDBInstance", 1),
+        *(
+            pytest.param(*each, marks=pytest.mark.long)
+            for each in [
+                ("rds", "control", 2),
+                ("aurora", "control", 2),
+                ("aurora", "RestoreDBClusterToPointInTime", 0),
+                ("aurora", "control", 5),
+                ("aurora", "CreateDBInstance", 0),
+            ]
+        ),
+    ],
+)
+def test_killed_and_gone_on_with(server: RDS, tmp_path: Path, kind: str, call: str, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that hangs is not carried out: nobody has to wait for what might still come of it."""
+    monkeypatch.setattr(restoring, "UNSEEN", timedelta(seconds=1))
+    with shop_of(server, tmp_path, kind) as shop:
+        target = shop.target(to="shop-new")
+        assert shop.killed("restore", target, after, call)
+        shop.restore(target)
+        assert shop.made() == names(shop, "shop-new", 2)
+        assert len(shop.restores()) == 1
+        discarded(shop, target)
+
+
+@pytest.mark.long
+def test_killed_with_its_restore_on_the_way(shop: RdsShop) -> None:
+    """The service never got it: it is asked for once the time is over in which it might have been seen."""
     target = shop.target(to="shop-new")
-    if not shop.killed("restore", target, after * 3 + 2):
-        return
-    shop.restore(target)
-    assert shop.made() == names(shop, "shop-new", 2)
-    assert len(shop.restores()) == 1
-    discarded(shop, target)
+    assert shop.killed("restore", target, 0, "RestoreDBInstanceToPointInTime" if shop.kind == "rds" else "RestoreDBClusterToPointInTime")
+    waiting = shop.store.restore(shop.backup, shop.shelf, target, print)
+    assert "not to be seen yet" in waiting.detail
+    assert shop.restores() == []
 
 
 def test_an_answer_that_is_lost(shop: RdsShop) -> None:
@@ -117,6 +155,17 @@ def test_a_busy_service_and_a_full_quota(shop: RdsShop) -> None:
     discarded(shop, target)
 
 
+def test_what_it_passes_through(shop: RdsShop) -> None:
+    """Being created, and at its first backup, it takes no changes."""
+    shop.server.settings(restore=1.0, back_up=1.5)
+    said: list[str] = []
+    target = shop.restore(shop.target(to="shop-new"), said.append)
+    told = [next((state for state in ("creating", "backing-up") if f": it is {state}" in each), "") for each in said]
+    assert [state for state, before in zip(told, ["", *told], strict=False) if state and state != before] == ["creating", "backing-up"]
+    assert shop.copy("shop-new")["DBInstanceStatus" if shop.kind == "rds" else "Status"] == "available"
+    discarded(shop, target)
+
+
 @pytest.mark.parametrize("state", ["incompatible-restore", "storage-full", "failed"])
 def test_a_restore_that_fails_in_the_services_words(shop: RdsShop, state: str) -> None:
     shop.server.settings(becomes=state)
@@ -138,6 +187,92 @@ def test_what_nobody_waits_for(shop: RdsShop, fault: str, words: str) -> None:
     shop.restore(target)
     assert len(shop.restores()) == 1
     discarded(shop, target)
+
+
+@pytest.mark.long
+def test_credentials_that_expire_while_it_is_waited_for(shop: RdsShop) -> None:
+    target = shop.target(drill=True)
+    assert shop.store.restore(shop.backup, shop.shelf, target, print)
+    shop.server.faults({"kind": "expired"})
+    with pytest.raises(StoreAccessError, match="credentials have expired"):
+        shop.store.restore(shop.backup, shop.shelf, target, print)
+    shop.server.faults()
+    shop.restore(target)
+    assert len(shop.restores()) == 1
+    discarded(shop, target)
+
+
+def test_a_name_that_is_taken(shop: RdsShop) -> None:
+    if shop.kind == "rds":
+        shop.server.make_instance("shop-new")
+    else:
+        shop.server.make_cluster("shop-new")
+    target = shop.target(to="shop-new")
+    with pytest.raises(TargetExistsError, match="shop-new"):
+        require(ask("shop", shop.store.restore_questions(target, shop.backup)))
+    with pytest.raises(TargetExistsError, match="is somebody else's"):
+        shop.restore(target)
+    shop.store.discard(target)
+    assert shop.made() == {"shop-new"}
+
+
+def test_a_history_that_never_advances(shop: RdsShop) -> None:
+    """The wait ends when its time is over, and says how far the history reaches, and what is wanted."""
+    shop.server.settings(lag=7200.0)
+    published = utc_now() - timedelta(minutes=61)
+    marked = shop.backup.model_copy(update={"artifacts": ()})
+    made = point(topology="shop", stores=(marked,), midtime=marked.midtime, finished_at=published)
+    shop.catalog.publish(made)
+    task = RestorableOperator(task_id="restorable", topology=shop.topology, restore_point=made.id, asset=restore_points(shop.topology))
+    context: Any = {"outlet_events": {task.asset: SimpleNamespace(extra=None)}}
+    with pytest.raises(AirflowFailException, match=rf"{LIVE} reaches .* is wanted, .* after restore point .*; waited for are 1h"):
+        task.execute(context)
+
+
+def test_deleted_with_its_backups_between_mark_and_restore(shop: RdsShop) -> None:
+    client = shop.server.client
+    if shop.kind == "rds":
+        client.modify_db_instance(DBInstanceIdentifier=LIVE, DeletionProtection=False, ApplyImmediately=True)
+        poll("it to be changed", lambda: shop.server.status(LIVE) == "available" or None, 20)
+        client.delete_db_instance(DBInstanceIdentifier=LIVE, SkipFinalSnapshot=True)
+    else:
+        client.modify_db_cluster(DBClusterIdentifier=LIVE, DeletionProtection=False, ApplyImmediately=True)
+        poll("it to be changed", lambda: shop.copy(LIVE)["Status"] == "available" or None, 20)
+        for name in (f"{LIVE}-a", f"{LIVE}-b"):
+            client.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+        client.delete_db_cluster(DBClusterIdentifier=LIVE, SkipFinalSnapshot=True)
+    poll("it to be gone", lambda: not shop.copy(LIVE) or None, 20)
+    target = shop.target(to="shop-new")
+    for doing in (
+        lambda: shop.store.restorable(shop.backup),
+        lambda: require(ask("shop", shop.store.restore_questions(target, shop.backup))),
+        lambda: shop.restore(target),
+    ):
+        with pytest.raises(NotRestorableError, match="was deleted, and its automated backups with it"):
+            doing()
+    assert shop.restores() == []
+
+
+def test_a_group_that_is_gone(server: RDS, tmp_path: Path) -> None:
+    """As moto words it, by each of the calls; asked before anything is asked for."""
+    tuned = {"Description": "d", "DBParameterGroupFamily": "postgres16"}
+    options = {"EngineName": "mysql", "MajorEngineVersion": "5.6", "OptionGroupDescription": "d"}
+    with shop_of(server, tmp_path, "rds") as shop:
+        server.client.create_db_parameter_group(DBParameterGroupName="tuned", **tuned)
+        server.client.create_db_cluster_parameter_group(DBClusterParameterGroupName="tuned-cluster", **tuned)
+        server.client.create_option_group(OptionGroupName="options", **options)
+        groups = {"DBParameterGroupName": ["tuned"], "DBClusterParameterGroupName": ["tuned-cluster"], "OptionGroupName": ["options"]}
+        shop.backup = shop.backup.model_copy(update={"details": {**shop.backup.details, "groups": groups}})
+        said = {check.question: check.detail for check in ask("shop", shop.store.restore_questions(shop.target(), shop.backup))}
+        assert said["has its groups"] == "parameter group tuned, cluster parameter group tuned-cluster, option group options"
+        server.client.delete_db_parameter_group(DBParameterGroupName="tuned")
+        server.client.delete_db_cluster_parameter_group(DBClusterParameterGroupName="tuned-cluster")
+        server.client.delete_option_group(OptionGroupName="options")
+        groups["DBSubnetGroupName"] = ["private"]
+        gone = "gone: parameter group tuned, cluster parameter group tuned-cluster, option group options, subnet group private"
+        with pytest.raises(StoreAccessError, match=gone):
+            require(ask("shop", shop.store.restore_questions(shop.target(), shop.backup)))
+        assert shop.restores() == []
 
 
 def test_renamed_between_mark_and_restore(server: RDS, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ REFUSALS = {
     "timeout": (504, "GatewayTimeout", "The gateway did not receive a response within the specified time period."),
     "denied": (403, "AuthorizationFailed", "The client does not have authorization to perform the action over the scope."),
     "conflict": (409, "Conflict", "Another operation is in progress, as a test wants it."),
+    "quota": (400, "QuotaExceeded", "Operation could not be completed as it results in exceeding approved quota, as a test wants it."),
     "exclusive": (412, "PreconditionFailed", "There is already an operation in progress which requires exclusive lock on this service."),
 }
 

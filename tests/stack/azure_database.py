@@ -12,7 +12,7 @@ Operations have one name for both services (``Servers_Get``, ``Servers_CreateOrU
 ``FirewallRules_…``, ``Configurations_…``, ``NameAvailability_Check``). As the real services: a server is locked while it is changed (409), names are
 the world's, a restore makes a new server without standby, maintenance window and retention of its source, a source is told and an instant is not;
 what is refused for its instant is worded by the double, for Azure publishes nothing of it. The data are a test's affair: it puts a real server to
-where ``addresses`` says that a restored one is.
+where ``addresses`` says that a restored one is, or lets ``tests/integration/azure_database_behind.py`` do so for whatever is in ``restores``.
 """
 
 from __future__ import annotations

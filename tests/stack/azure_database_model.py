@@ -54,8 +54,14 @@ class FlexibleSettings(ArmSettings):
     resource: float = 0.0
     #: where servers are reached, by name; others have names that nobody knows
     addresses: dict[str, str] = field(default_factory=dict)
+    #: whether a restored server is there only once it has such an address
+    awaited: bool = False
+    #: by name, of which server and to which instant each was asked for, while it is there: for whoever provides the data
+    restores: dict[str, list[str]] = field(default_factory=dict)
     #: of restored servers, what Azure's documentation contradicts itself about: whether they have the firewall rules and parameters of their source
     inherits: bool = True
+    #: ids of resources of other providers that are not there any more
+    gone: list[str] = field(default_factory=list)
     #: parameters that no server takes
     refused: list[str] = field(default_factory=list)
     #: how far back backups reach at most, in seconds; by default as each server's retention says
@@ -113,11 +119,16 @@ class Flexible:
     def settled(self, kind: Kind, group: str, name: str) -> Server:
         """One that can be changed: a server is locked while it is."""
         found = self.server(kind, group, name)
-        if found.state != "Ready":
+        if self.state(found) != "Ready":
             raise RefusedError(
                 409, "ServerIsBusy", f"Cannot complete operation while server '{name}' is busy processing another operation."
             )
         return found
+
+    def state(self, server: Server) -> str:
+        """As it is told."""
+        waits = server.source and self.settings.awaited and server.name not in self.settings.addresses
+        return "Provisioning" if waits and server.state == "Ready" else server.state
 
     def earliest(self, server: Server) -> float:
         """To which it can be restored."""

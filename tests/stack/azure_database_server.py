@@ -10,11 +10,19 @@ import sys
 from tests.stack.azure_arm_permissions import add_permissions
 from tests.stack.azure_arm_routes import Request, Routes
 from tests.stack.azure_arm_server import ArmService, serve
-from tests.stack.azure_arm_world import RefusedError
+from tests.stack.azure_arm_world import RefusedError, answer
 from tests.stack.azure_database_model import KINDS, Flexible, new_world
 from tests.stack.azure_database_parts import Parts
 from tests.stack.azure_database_servers import Servers
 from tests.stack.cloud_server import Answer
+
+GROUP = "/subscriptions/{subscription}/resourceGroups/{group}"
+#: resources of other providers, of which is only known whether they are there
+OTHERS = (
+    "Microsoft.Network/virtualNetworks/{parent}/subnets/{name}",
+    "Microsoft.Network/privateDnsZones/{name}",
+    "Microsoft.ManagedIdentity/userAssignedIdentities/{name}",
+)
 
 
 class FlexibleServers:
@@ -28,6 +36,15 @@ class FlexibleServers:
             group = kind.servers.partition("/providers/")[0]
             add_permissions(service.world, self.routes, group, kind.servers + "/{name}")
             Parts(self._flexible, self.routes, kind, Servers(self._flexible, self.routes, kind))
+        for path in OTHERS:
+            action = path.replace("/{parent}", "").replace("/{name}", "") + "/read"
+            self.routes.add("GET", f"{GROUP}/providers/{path}", "Resources_Get", self.other, action)
+
+    def other(self, request: Request, **_: str) -> Answer:
+        """It is there, unless a test says otherwise."""
+        if request.path in self._flexible.settings.gone:
+            raise RefusedError(404, "ResourceNotFound", f"The Resource '{request.path}' was not found.")
+        return answer(200, {"id": request.path})
 
     def data_route(self, request: Request) -> tuple[str, str]:
         return "", ""

@@ -84,6 +84,7 @@ class Servers:
         properties |= {key: wanted[key] for key in ("network", "dataEncryption") if key in wanted}
         made = self._new(group, name, request.json, properties)
         made.source = str(wanted["sourceServerResourceId"])
+        flexible.settings.restores[name] = [source.name, str(wanted[self.kind.instant])]
         if flexible.settings.inherits:
             made.rules, made.parameters = copy.deepcopy(source.rules), dict(source.parameters)
         return self._begin(request, made, flexible.settings.seconds("restore", name))
@@ -133,8 +134,12 @@ class Servers:
     def delete(self, request: Request, subscription: str, group: str, name: str) -> Answer:
         server = self.flexible.settled(self.kind, group, name)
         server.state = "Dropping"
-        seconds = self.flexible.settings.seconds("delete", name)
-        return self._accept(request, server, seconds, lambda: self.flexible.servers.remove(server), lambda: None)
+
+        def end() -> None:
+            self.flexible.servers.remove(server)
+            self.flexible.settings.restores.pop(name, None)
+
+        return self._accept(request, server, self.flexible.settings.seconds("delete", name), end, lambda: None)
 
     def changing(self, request: Request, server: Server, what: str, work: Callable[[], Any]) -> Answer:
         """A server is busy while it is changed."""
@@ -157,7 +162,7 @@ class Servers:
     def described(self, server: Server) -> dict[str, Any]:
         """As ARM words it. A source is told, an instant is not."""
         named = f"{server.name}.{self.kind.domain}"
-        told = {"state": server.state, "fullyQualifiedDomainName": self.flexible.settings.addresses.get(server.name, named)}
+        told = {"state": self.flexible.state(server), "fullyQualifiedDomainName": self.flexible.settings.addresses.get(server.name, named)}
         if server.source:
             told["sourceServerResourceId"] = server.source
         backup = {**server.properties["backup"], "earliestRestoreDate": moment(self.flexible.earliest(server))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -10,36 +9,23 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from tests.stack.cloud import CloudDouble
+from tests.stack.aws import AwsDouble
 from tests.stack.processes import Processes, poll
 
 _SELECT, _SUM = re.compile(r"SELECT (.+) FROM (\S+)"), re.compile(r"sum\((\w+)\)")
 
 
-class DynamoDB(CloudDouble):
+class DynamoDB(AwsDouble):
     """One account."""
 
     MODULE = "tests.stack.dynamodb_server"
     CONN_ID = "midtime_dynamodb"
-    KEY, SECRET, REGION = "midtime", "midtime-secret", "ap-northeast-1"
+    SERVICE, REGION = "dynamodb", "ap-northeast-1"
 
     def __init__(self, processes: Processes, name: str = "dynamodb", **settings: Any) -> None:
         super().__init__(processes, name, **settings)
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
     # for those who use it
-
-    def conn(self, url: str = "", **extra: Any) -> str:
-        """An Airflow connection as JSON, for ``AIRFLOW_CONN_…`` and for ``add_connection``.
-
-        :param url: of a proxy in front of the server
-        :param extra: more keys of the connection's ``extra``
-        """
-        extras = {"endpoint_url": url or self.url, "region_name": self.REGION, **extra}
-        return json.dumps({"conn_type": "aws", "login": self.KEY, "password": self.SECRET, "extra": extras})
 
     def conn_uri(self, _: str = "") -> str:
         return self.conn()
@@ -49,23 +35,13 @@ class DynamoDB(CloudDouble):
         common = {"name": name, "engine": "dynamodb", "namespaces": list(namespaces), "conn_id": f"{name}_db"}
         return {**common, "region": self.REGION, **changes}
 
-    def client(self, service: str = "dynamodb", **config: Any) -> Any:
-        """To look, and to meddle, without Midtime; it does not try anything twice."""
-        import boto3
-        from botocore.config import Config
-
-        return boto3.client(
-            service, endpoint_url=self.url, region_name=self.REGION, aws_access_key_id=self.KEY, aws_secret_access_key=self.SECRET,
-            config=Config(**{"retries": {"total_max_attempts": 1}, "max_pool_connections": 64, **config}),
-        )  # fmt: skip
-
     @cached_property
     def tables(self) -> Any:
-        return self.client()
+        return self.sdk()
 
     @cached_property
     def scaling(self) -> Any:
-        return self.client("application-autoscaling")
+        return self.sdk("application-autoscaling")
 
     # what is in it
 

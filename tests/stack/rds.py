@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from typing import Any
 
-from tests.stack.cloud import CloudDouble
+from tests.stack.aws import AwsDouble
 from tests.stack.processes import Processes, poll
 
 
-class RDS(CloudDouble):
+class RDS(AwsDouble):
     """One account."""
 
     MODULE = "tests.stack.rds_server"
-    KEY, SECRET, REGION = "midtime", "midtime-secret", "eu-west-1"
+    CONN_ID = "midtime_rds"
+    SERVICE, REGION = "rds", "eu-west-1"
 
     def __init__(self, processes: Processes, name: str = "rds", **settings: Any) -> None:
         super().__init__(processes, name, **settings)
 
-    def conn(self) -> str:
-        """An Airflow connection as JSON, for ``AIRFLOW_CONN_…``."""
-        extras = {"endpoint_url": f"http://127.0.0.1:{self.port}", "region_name": self.REGION}
-        return json.dumps({"conn_type": "aws", "login": self.KEY, "password": self.SECRET, "extra": extras})
-
     @cached_property
     def client(self) -> Any:
-        """To look, and to meddle, without Midtime; it does not try anything twice."""
-        import boto3
-        from botocore.config import Config
+        return self.sdk()
 
-        return boto3.client(
-            "rds", endpoint_url=f"http://127.0.0.1:{self.port}", region_name=self.REGION, aws_access_key_id=self.KEY,
-            aws_secret_access_key=self.SECRET, config=Config(retries={"total_max_attempts": 1}),
-        )  # fmt: skip
+    def topology_keys(self, kind: str, dialect: str, name: str) -> dict[str, Any]:
+        """Of a store of a topology: an instance, or a cluster with ``aurora``."""
+        named = {"instance" if kind == "rds" else "cluster": name}
+        return {"engine": kind, "dialect": dialect, "method": "pitr", "conn_id": self.CONN_ID, "region": self.REGION, **named}
 
     def make_instance(self, name: str, **settings: Any) -> None:
         """And wait until it is there."""
@@ -44,10 +37,11 @@ class RDS(CloudDouble):
     def make_cluster(self, name: str, *members: str, **settings: Any) -> None:
         """With its instances."""
         common = {"Engine": "aurora-postgresql", "MasterUsername": "midtime", "MasterUserPassword": "midtime-secret"}
-        self.client.create_db_cluster(DBClusterIdentifier=name, **{**common, **settings})
+        made = {**common, **settings}
+        self.client.create_db_cluster(DBClusterIdentifier=name, **made)
         poll(f"{name} to be there", lambda: self.cluster(name).get("Status") == "available" or None, 30, every=0.05)
         for member in members:
-            self.make_instance(member, Engine="aurora-postgresql", DBClusterIdentifier=name, AllocatedStorage=1)
+            self.make_instance(member, Engine=made["Engine"], DBClusterIdentifier=name, AllocatedStorage=1)
 
     def instance(self, name: str) -> dict[str, Any]:
         """As it is described; nothing if there is none."""
@@ -60,6 +54,10 @@ class RDS(CloudDouble):
 
     def status(self, name: str) -> str:
         return str(self.instance(name).get("DBInstanceStatus", ""))
+
+    def restores(self) -> list[dict[str, Any]]:
+        """Calls that asked for one, carried out or not."""
+        return [each for each in self.calls()["control"] if each["operation"].startswith("RestoreDB")]
 
     def names(self) -> set[str]:
         """Of all that is there and is not being deleted."""

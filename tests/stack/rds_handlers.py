@@ -32,13 +32,16 @@ class Timed:
     becomes: str = ""
     busy_until: float = 0.0
     gone_at: float | None = None
-    keeps_backups: bool = False
+    #: from then on it is at its first backup, for so long
+    backs_up: float = 0.0
 
     def status(self, name: str) -> str:
         if self.gone_at is not None:
             return "deleting"
         if WORLD.instant < self.ready_at or (self.awaited and name not in WORLD.settings.endpoints):
             return "creating"
+        if not self.becomes and WORLD.instant < self.ready_at + self.backs_up:
+            return "backing-up"
         return self.becomes or ("modifying" if WORLD.instant < self.busy_until else "available")
 
 
@@ -153,7 +156,7 @@ class Databases(RDSResponse):
         made: Any = self.backend.restore_db_instance_to_point_in_time(name_of(source), name, asked)
         self._like(made)
         self._adopt(made, "restore")
-        WORLD.settings.restores[name] = self.params["RestoreTime"].timestamp()
+        WORLD.settings.restores[name] = name_of(source), self.params["RestoreTime"].timestamp()
         return ActionResult({"DBInstance": made})
 
     def restore_db_cluster_to_point_in_time(self) -> ActionResult:
@@ -165,7 +168,7 @@ class Databases(RDSResponse):
         made: Any = self.backend.restore_db_cluster_to_point_in_time(source_db_cluster_identifier=name_of(source), **asked)
         self._like(made)
         self._adopt(made, "restore")
-        WORLD.settings.restores[name] = self.params["RestoreToTime"].timestamp()
+        WORLD.settings.restores[name] = name_of(source), self.params["RestoreToTime"].timestamp()
         return ActionResult({"DBCluster": made})
 
     def _source(self, things: Any, key: str, instant: str) -> Any:
@@ -199,6 +202,7 @@ class Databases(RDSResponse):
             thing.earliest_restorable_time = moment(WORLD.instant - 86400)
         awaited = restored and WORLD.settings.awaited
         TIMED[id_of(thing)] = Timed(WORLD.later(what, name_of(thing)), awaited, WORLD.settings.becomes if restored else "")
+        TIMED[id_of(thing)].backs_up = WORLD.settings.seconds("back_up", name_of(thing)) if restored else 0.0
         thing.status = "creating"
 
     # changing
@@ -226,6 +230,8 @@ class Databases(RDSResponse):
             )
         if leaving and thing.deletion_protection:
             raise RDSClientError("InvalidParameterCombination", f"Cannot delete protected {name}")
+        if leaving and not self.params.get("SkipFinalSnapshot"):
+            raise RDSClientError("SnapshotQuotaExceeded", "no room for a final snapshot")
         if leaving:
             timed.gone_at = WORLD.later("delete", name)
         else:

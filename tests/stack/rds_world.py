@@ -28,14 +28,16 @@ class Settings(ClockSettings):
     modify: Duration = 0.2
     delete: Duration = 0.3
     restore: Duration = 0.3
+    #: how long a restored one is at its first backup, once it is there
+    back_up: Duration = 0.0
     #: the state that a restore ends in, instead of ``available``
     becomes: str = ""
     #: by name: where an instance or a cluster is reached; a restored one is ``creating`` until it has such an address
     endpoints: dict[str, list[str | int]] = field(default_factory=dict)
     #: whether restores wait for one
     awaited: bool = False
-    #: by name, to which second each was asked for: for whoever provides the data
-    restores: dict[str, float] = field(default_factory=dict)
+    #: by name, of what and to which second each was asked for: for whoever provides the data
+    restores: dict[str, tuple[str, float]] = field(default_factory=dict)
 
 
 WORLD = CloudWorld(Settings, set())

@@ -20,6 +20,7 @@ from tests.stack.dynamodb import DynamoDB
 from tests.stack.mariadb import MariaDB
 from tests.stack.postgres import Postgres
 from tests.stack.processes import Port, Process, Processes, StackError
+from tests.stack.rds_postgres import Live
 
 #: two loggers are on the class path; the simple one writes to standard error, which is the process's log
 JVM = ["-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
@@ -74,6 +75,8 @@ class Place:
             return self.server.topology_store(namespace, **common, **({"prefix": self.database} if self.database else {}))
         if isinstance(self.server, CosmosDB):
             return self.server.topology_store(namespace, account=self.database, **common)
+        if isinstance(self.server, Live):
+            return self.server.topology_store(namespace, **common)
         return {"name": namespace, "engine": self.engine, **common}
 
     def storage(self) -> dict[str, str]:

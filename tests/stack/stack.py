@@ -20,6 +20,7 @@ from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
 from tests.stack.postgres import Postgres
 from tests.stack.processes import Processes
+from tests.stack.rds import RDS
 from tests.stack.s3 import S3
 from tests.stack.scalardb import Place, ScalarDB, account_schema, jdbc_storage, over_databases, replication
 
@@ -128,6 +129,11 @@ class Stack:
     def azure_database(self) -> AzureDatabase:
         """An Azure whose flexible servers are restored to an instant."""
         return self._started(AzureDatabase(self.processes, "azure-database"), AzureDatabase.start)
+
+    @cached_property
+    def rds(self) -> RDS:
+        """An RDS without data; ``rds_behind`` brings them."""
+        return self._started(RDS(self.processes), RDS.start)
 
     @cached_property
     def metadata(self) -> Postgres:

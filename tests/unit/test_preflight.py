@@ -147,18 +147,6 @@ class TestBackup:
         with pytest.raises(CatalogError, match="destination: lease file"):
             require(backup_checks(topology(), catalog))
 
-    def test_an_engine_that_is_not_there_yet(self, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delitem(stores.ENGINES, ("aurora", "pitr"))
-        bank = topology(
-            stores=[
-                {"name": "points", "engine": "aurora", "dialect": "mysql", "region": "eu-west-1", "cluster": "c", "data_conn_id": "db"}
-            ],
-            products=[LEDGER],
-            scalardb={"coordinators": [{"store": "points"}]},
-        )
-        answers = backup_checks(bank, catalog)
-        assert ("points", False) in [(each.subject, each.ok) for each in answers if each.question == "is supported"]
-
 
 def test_restore_asks_every_target() -> None:
     targets = {name: Target(name, "db", f"w_{name}", f"f_{name}") for name in ("accounts", "points")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,6 +19,8 @@ from midtime.stores.base import HandsOver, Reached
 def hand_over(arguments: argparse.Namespace) -> bool:
     """Ask the service, write the connection into Airflow's database, and see that Airflow reads it from there."""
     topology, conn_id = load_named(folder(arguments), arguments.topology), _conn_id(arguments.conn_id)
+    if arguments.store not in (names := [each.name for each in topology.stores]):
+        raise RequestError(f"{topology.name} has no store {arguments.store!r}", fix=f"it has {', '.join(names)}")
     store = open_store(topology, arguments.store)
     if not isinstance(store, HandsOver):
         raise RequestError(
@@ -28,9 +31,10 @@ def hand_over(arguments: argparse.Namespace) -> bool:
     became = write(conn_id, found, f"Restored by Midtime: {arguments.name}", replace=arguments.replace)
     _require_read(conn_id, found)
     if arguments.json:
-        screen.as_json({"conn_id": conn_id, "conn_type": found.conn_type, "login": found.login, "became": became})
+        of_server = {"host": found.host, "port": found.port} if found.host else {}
+        screen.as_json({"conn_id": conn_id, "conn_type": found.conn_type, "login": found.login, **of_server, "became": became})
     else:
-        screen.console().print(f"connection [bold]{conn_id}[/] {became}: {found.conn_type}, {found.login}; its key was not shown")
+        screen.console().print(f"connection [bold]{conn_id}[/] {became}: {found.conn_type}, {found.address}; its secret was not shown")
     return True
 
 
@@ -58,14 +62,14 @@ def _write(conn_id: str, found: Reached, description: str, *, replace: bool) -> 
 
     with create_session() as session:
         there = session.scalar(select(Connection).where(Connection.conn_id == conn_id))
-        if there and not replace and (there.conn_type, there.login) != (found.conn_type, found.login):
+        if there and not replace and _leads(there) != _leads(found):
             raise RequestError(
-                f"connection {conn_id} leads to {there.login or there.host} ({there.conn_type})", fix="choose another id, or add --replace"
+                f"connection {conn_id} leads to {there.host or there.login} ({there.conn_type})", fix="choose another id, or add --replace"
             )
         connection = there or Connection(conn_id=conn_id)
         connection.conn_type, connection.login, connection.description = found.conn_type, found.login, description
-        connection.host = connection.schema = connection.port = None  # of whatever it was before
-        connection.set_extra("")
+        connection.host, connection.port, connection.schema = found.host or None, found.port, found.schema or None
+        connection.set_extra(found.extra)
         connection.set_password(found.password)
         session.add(connection)
     return "replaced" if there else "made"
@@ -79,12 +83,17 @@ def _require_read(conn_id: str, found: Reached) -> None:
     from airflow.sdk import BaseHook
 
     read = BaseHook.get_connection(conn_id)
-    if (read.login, read.password) != (found.login, found.password):
+    if _leads(read) != _leads(found) or (read.password or "", read.extra or "") != (found.password, found.extra):
         raise RequestError(
             f"connection {conn_id} was written into Airflow's database, but the environment or a secrets back end has another one of that id, "
             "which is read first",
             fix="choose another id, or change it there",
         )
+
+
+def _leads(to: Any) -> tuple[Any, ...]:
+    """To whom; without what opens it."""
+    return to.conn_type, to.host or "", to.port, to.schema or "", to.login or ""
 
 
 def _conn_id(text: str) -> str:

@@ -8,6 +8,8 @@ the time), so a T fits when, for every offset within the bounds, ``[T, T + tail]
 
     start + high <= T        and        T + tail <= end + low
 
+A service that may also land before T (by :attr:`StoreClock.early`) counts as one whose clock may be further ahead by as much.
+
 **Order.** There is an instant, the *pivot*, on the worker's clock: the marks of stores with a Coordinator surely lie at or before it,
 those of the others at or after it, whatever the offsets within the bounds. What is not ordered is the tail: a service that includes it
 may bring the Coordinator back later than another store by up to the tail less :attr:`Choice.coordinator_lead`, still inside the window.
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -42,6 +44,7 @@ class StoreClock:
     :param fleet: front ends tell the time that are not the ones that keep it (DynamoDB, Cosmos DB), or it is SQL Server
     :param coordinator: it holds a Coordinator table
     :param drift: how far its clock may move between the readings
+    :param early: how much before T a restore to T may land
     """
 
     store: str
@@ -51,22 +54,32 @@ class StoreClock:
     fleet: bool = False
     coordinator: bool = False
     drift: timedelta = DRIFT
+    early: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
-        if self.resolution < MICROSECOND or self.drift < timedelta(0):
-            raise ValueError(f"store {self.store}: resolution {self.resolution} and drift {self.drift}")
+        if self.resolution < MICROSECOND or min(self.drift, self.early) < timedelta(0):
+            raise ValueError(f"store {self.store}: resolution {self.resolution}, drift {self.drift} and early {self.early}")
 
     @property
     def tail(self) -> timedelta:
         """How much of what follows T a restore to T may include."""
         return max(SECOND, self.resolution) + (SECOND if self.fleet else timedelta(0))
 
+    @property
+    def expected(self) -> ClockReading:
+        """What :meth:`bounds` are likely to be, before the window is over."""
+        return self._landing(self.before.widened(self.drift))
+
     def bounds(self) -> ClockReading:
         """Between which values the offset is throughout the window.
 
         :raises WindowVoidError: see :func:`agree`
         """
-        return agree(self.store, self.before, self.after, self.drift) if self.after else self.before.widened(self.drift)
+        return self._landing(agree(self.store, self.before, self.after, self.drift)) if self.after else self.expected
+
+    def _landing(self, known: ClockReading) -> ClockReading:
+        """Of where restores land: as if its clock were ahead by as much as they may be early."""
+        return replace(known, high=known.high + self.early)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,7 @@ def earliest_end(start: datetime, stores: Sequence[StoreClock]) -> datetime:
     Neither too late (with the bounds of ``before``) nor too early; ``after`` can only bring more certainty.
     """
     require_aware(start)
-    clocks = [(each, each.before.widened(each.drift)) for each in stores]
+    clocks = [(each, each.expected) for each in stores]
     pivot = _pivot(start, clocks)
     firsts = [(each, known, _up((start if each.coordinator else pivot) + known.high, each.resolution)) for each, known in clocks]
     return max([start, *(first + each.tail - known.low for each, known, first in firsts)])
@@ -132,7 +145,7 @@ def hold_needed(stores: Sequence[StoreClock], *, factor: float = 2, least: timed
     """``hold: auto``: long enough whatever the fraction of the second at which the window opens, times ``factor``; 0 without clocks."""
     if not stores:
         return timedelta(0)
-    unknown = [(each, each.before.widened(each.drift).width + each.resolution) for each in stores]
+    unknown = [(each, each.expected.width + each.resolution) for each in stores]
     pivot = max((length for each, length in unknown if each.coordinator), default=timedelta(0))
     longest = max(length + each.tail + (timedelta(0) if each.coordinator else pivot) for each, length in unknown)
     return max(least, longest * factor)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from midtime.catalog.restore_points import BACKUP_LEASE
-from midtime.errors import WindowVoidError
+from midtime.errors import NotRestorableError, WindowVoidError
 from midtime.model.instants import from_rfc3339, restore_point_id, to_rfc3339
 from midtime.operators.base import TopologyOperator, run_name
 from midtime.operators.capturing import StoreOperator
@@ -19,19 +19,29 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-def _mark(task: StoreOperator, context: Context, midtime: datetime, instant: datetime, details: Mapping[str, Any]) -> dict[str, Any]:
+def _mark(
+    task: StoreOperator, context: Context, midtime: datetime, instant: datetime, details: Mapping[str, Any], bearer: str = ""
+) -> dict[str, Any]:
     """Mark, note the part.
 
     :param midtime: of the restore point
     :param instant: of the store
     :param details: what the part says beside what the store says
+    :param bearer: who has to have the store's name yet
+    :raises NotRestorableError: another one has it
     """
     run = run_name(context)
     point = restore_point_id(midtime, run)
     with task.catalog.leases.held(BACKUP_LEASE, run):
         task.catalog.begin(point)
         shelf = Shelf(task.catalog.folder(point), task.store)
-        backup = open_managed(task.topology, task.store).mark(instant, shelf, task.progress)
+        store = open_managed(task.topology, task.store)
+        backup = store.mark(instant, shelf, task.progress)
+        if bearer and (now := store.bearer()) != bearer:  # behind the mark: so that it cannot change hands in between
+            raise NotRestorableError(
+                f"store {task.store}: its name was {bearer}'s in the window, and is {now or 'nobody'}'s now: what was marked is not what was paused over",
+                fix="let nobody switch over or rename while a backup runs; run the backup again",
+            )
         task.catalog.add_part(point, backup.model_copy(update={"details": {**backup.details, **details}}))
     task.log.info("Marked %s at %s for restore point %s", task.store, to_rfc3339(instant), point)
     return {"restore_point": point, "store": task.store, "midtime": to_rfc3339(instant)}
@@ -80,7 +90,7 @@ class MarkOperator(StoreOperator):
     def work(self, context: Context) -> dict[str, Any]:
         """Mark, note the part."""
         instant = self._instant()
-        marked = _mark(self, context, from_rfc3339(self.midtime), instant, self._details())
+        marked = _mark(self, context, from_rfc3339(self.midtime), instant, self._details(), self._bearer())
         return {**marked, "window": self.window["id"], "capture": self.window["id"]}
 
     def _instant(self) -> datetime:
@@ -97,6 +107,10 @@ class MarkOperator(StoreOperator):
                 fix="start a new run",
             )
         return choice.instants[self.store]
+
+    def _bearer(self) -> str:
+        """Who had the store's name in the window; empty where names do not change hands, and of windows of old."""
+        return next((str(said.get("bearer", "")) for said in self.window.get("clocks", ()) if said["store"] == self.store), "")
 
     def _details(self) -> Mapping[str, Any]:
         """What the part says beside what the store says: two tries of one window say the same."""

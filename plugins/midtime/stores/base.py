@@ -143,11 +143,22 @@ class Reached:
     login: str
     """For an account of a cloud its address."""
     password: str = field(repr=False)
+    host: str = ""
+    """Of a server; of an account nothing."""
+    port: int | None = None
+    schema: str = ""
+    extra: str = field(default="", repr=False)
+    """As JSON. There may be secrets in it, too."""
+
+    @property
+    def address(self) -> str:
+        """For people."""
+        return f"{self.host}:{self.port}" if self.host and self.port else self.host or self.login
 
 
 @runtime_checkable
 class HandsOver(Protocol):
-    """A store that is restored to an address of its own, with secrets of its own."""
+    """A store that is restored to an address of its own."""
 
     def reached(self, name: str) -> Reached:
         """How what was restored under this final name is reached.

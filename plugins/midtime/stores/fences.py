@@ -56,6 +56,7 @@ class Fence:
     :param mark: what stands for a parameter
     :param options: what stands behind the columns of a new table
     :param afterwards: what else a new table needs
+    :param create: what makes it, before its name
     :param columns: of a new table
     :param forget: removes the rows that were written before an instant (epoch milliseconds), where one statement cannot
     """
@@ -67,6 +68,7 @@ class Fence:
     mark: str = "%s"
     options: str = ""
     afterwards: tuple[str, ...] = ()
+    create: str = "CREATE TABLE IF NOT EXISTS"
     columns: str = _COLUMNS
     forget: Callable[[int], object] | None = None
 
@@ -77,7 +79,7 @@ class Fence:
         """
         with self.errors():
             if not self.exists():  # asked, because `IF NOT EXISTS` alone wants the right to make tables
-                self.execute(f"CREATE TABLE IF NOT EXISTS {self.table} ({self.columns}) {self.options}", ())
+                self.execute(f"{self.create} {self.table} ({self.columns}) {self.options}", ())
                 for statement in self.afterwards:
                     self.execute(statement.format(table=self.table), ())
             (self.forget or self._forget)(_milliseconds() - int(KEPT.total_seconds() * 1000))

@@ -31,6 +31,18 @@ class ManagedStore(Store):
         """Whether other machines tell the time than keep it."""
         return False
 
+    @property
+    def early(self) -> timedelta:
+        """How much before an instant a restore to it may land."""
+        return timedelta(0)
+
+    def bearer(self) -> str:
+        """Who has the store's name now, where names can change hands; empty where they cannot.
+
+        :raises StoreError: the service does not say
+        """
+        return ""
+
     @abstractmethod
     def read_clock(self) -> ClockReading:
         """Its clock against this worker's, now. A few seconds at most.

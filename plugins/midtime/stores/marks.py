@@ -18,6 +18,8 @@ from midtime.stores.base import Shelf
 
 FILE = "settings.json"
 """The artifact's name in the store's folder."""
+TAGS = 50
+"""That a resource may have, in Amazon's cloud and in Azure."""
 
 
 class Mark(Sealed):
@@ -90,6 +92,12 @@ def require_fit(store: str, instant: datetime, reasons: Iterable[tuple[str, str]
     if bad:
         more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         raise NotRestorableError(f"store {store} cannot be restored to {to_rfc3339(instant)}: {'; '.join(bad[:SHOWN])}{more}", fix=fix)
+
+
+def with_room(own: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a copy: ours, and as many of the marked ones as may stand beside them. What has no room is told as a difference."""
+    kept = sorted(theirs.keys() - own.keys())[: TAGS - len(own)]
+    return {**{key: theirs[key] for key in kept}, **own}
 
 
 def unmarked(names: Iterable[str]) -> list[str]:

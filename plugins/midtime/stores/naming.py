@@ -20,6 +20,8 @@ COPY_TAG = "midtime:copy"
 """Of what a managed service restores: says whose a copy is, and since it was placed that it is nobody's to remove."""
 PLACED = "placed "
 """What stands before the working name in the tag of a copy that was placed."""
+TOPOLOGY_TAG, SOURCE_TAG = "midtime:topology", "midtime:restored"
+"""Of a copy, too: for which topology it was made, and of what."""
 
 
 def airflow_connection(conn_id: str) -> Connection | None:
@@ -31,6 +33,18 @@ def airflow_connection(conn_id: str) -> Connection | None:
         return BaseHook.get_connection(conn_id)
     except (AirflowNotFoundException, AirflowRuntimeError):
         return None
+
+
+def require_type(store: str, connection: Connection, wanted: str) -> None:
+    """The connections of one store are easily mistaken for one another, and a database's login would be taken for a cloud's.
+
+    :raises StoreAccessError: it says that it is of another type
+    """
+    if (found := connection.conn_type) and found not in (wanted, "generic"):
+        raise StoreAccessError(
+            f"store {store}: connection {connection.conn_id} is of type {found}, not {wanted}",
+            fix=f"name one of type {wanted}: `conn_id` is for the cloud's control plane, `data_conn_id` for the data",
+        )
 
 
 def where_to(wish: TargetWish, *, store: str, conn_id: str, drill: bool) -> tuple[str, str | None]:

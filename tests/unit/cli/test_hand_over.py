@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from typing import Any
 
 import pytest
 
@@ -34,3 +35,24 @@ def test_what_is_read_first_is_what_was_written(login: str, password: str, same:
     monkeypatch.setenv("AIRFLOW_CONN_COPY", json.dumps({"conn_type": "azure_cosmos", "login": login, "password": password}))
     with nullcontext() if same else pytest.raises(RequestError, match="has another one of that id"):
         _require_read("copy", Reached("azure_cosmos", "a", "new"))
+
+
+SERVER: dict[str, Any] = {
+    "conn_type": "postgres",
+    "login": "a",
+    "password": "b",
+    "host": "new",
+    "port": 5433,
+    "schema": "s",
+    "extra": '{"x": 1}',
+}
+
+
+@pytest.mark.parametrize(
+    "other", [{}, {"host": "old"}, {"port": 5432}, {"schema": "t"}, {"conn_type": "mysql"}, {"extra": '{"x": 2}'}, {"password": "c"}]
+)
+def test_of_a_server_everything_counts(other: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that leads to the live server has the same login and password."""
+    monkeypatch.setenv("AIRFLOW_CONN_COPY", json.dumps({**SERVER, **other}))
+    with pytest.raises(RequestError, match="has another one of that id") if other else nullcontext():
+        _require_read("copy", Reached(**SERVER))

@@ -221,6 +221,23 @@ class TestChoice:
         with pytest.raises(NoInstantError):
             choose(too_short, [store(0, 0, end=enough.end, fleet=fleet, before=reading(0, 0, start))])
 
+    def test_what_may_land_early_needs_a_second_more_at_the_start(self) -> None:
+        """Oracle and SQL Server: what a restore to T brings back lies between a second before it and its tail."""
+        start = START.replace(microsecond=0)
+        early = {"early": SECOND, "before": reading(0, 0, start)}
+        enough = Window(start, start + 2 * SECOND)
+        choice = choose(enough, [store(0, 0, end=enough.end, **early)])
+        assert choice.instants["points"] == start + SECOND
+        assert earliest_end(start, [store(0, 0, **early)]) == enough.end
+        assert hold_needed([store(0, 0, **early)], factor=1, least=NO_TIME) == 3 * SECOND
+        with pytest.raises(NoInstantError):
+            choose(Window(start, enough.end - MICROSECOND), [store(0, 0, end=enough.end - MICROSECOND, **early)])
+
+    def test_a_clock_that_jumped_is_not_hidden_by_it(self) -> None:
+        window = Window(START, START + 10 * SECOND)
+        with pytest.raises(WindowVoidError, match="jumped"):
+            choose(window, [store(0, 0, early=SECOND, after=reading(500, 500, window.end))])
+
     def test_without_clocks_it_is_the_middle(self) -> None:
         window = Window(START, START + ms(35))
         assert choose(window, []) == Choice(captured_midtime(window))

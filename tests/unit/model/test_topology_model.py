@@ -250,6 +250,17 @@ class TestReferences:
         with refused(f"does not fit engine {engine}", fits):
             build(made, drill={"targets": {made["name"]: {others: "x"}}})
 
+    @pytest.mark.parametrize("engine", ["rds", "aurora", "azure_postgresql", "azure_mysql"])
+    @pytest.mark.parametrize("target", [{"database": "copy"}, {"prefix": "copy_"}])
+    def test_a_service_renames_no_database(self, engine: str, target: dict[str, str]) -> None:
+        with refused(f"does not fit engine {engine}", "conn_id"):
+            build(store(engine), products=[CLUSTER], drill={"targets": {store(engine)["name"]: target}})
+
+    @pytest.mark.parametrize("engine", ["azure_postgresql", "azure_mysql"])
+    def test_what_a_dump_may_be_told(self, engine: str) -> None:
+        """No server is made."""
+        assert build(store(engine, method="dump", namespaces=["n"])).stores[0].wished.startswith("a connection, or ")
+
     def test_targets(self) -> None:
         targets = two(drill={"targets": {"postgresql": "drill_pg", "mysql": {"prefix": "drill_"}}}).drill.targets
         assert targets == {"postgresql": Target(to="drill_pg"), "mysql": Target(prefix="drill_")}

@@ -94,6 +94,7 @@ def test_each_once() -> None:
             "azure",
             {"backup_azure": "wasb", "azure_default": "azure", "files_pg": "postgres", "payouts_mysql": "mysql", "claims_ssh": "ssh"},
         ),
+        ("rds-oracle", {"aws_default": "aws", "pensions_oracle": "oracle"}),
         ("rds-sqlserver", {"aws_default": "aws"}),
         ("aurora-dump", {"backup_s3": "aws", "wallet_mysql": "mysql", "drill_mysql": "mysql"}),
         ("azure-dump", {"backup_azure": "wasb", "policies_pg": "postgres", "drill_pg": "postgres"}),

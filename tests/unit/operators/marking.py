@@ -41,16 +41,21 @@ class MarkableStore(FakeManagedStore):
     failing: ClassVar[dict[str, BaseException]] = {}
     """By store and step: ``prepare``, ``before``, ``after``, ``mark``."""
     marked: ClassVar[list[str]] = []
+    bearers: ClassVar[dict[str, str]] = {}
+    """By store: who has its name."""
     released: ClassVar[threading.Event] = threading.Event()
     """Ends what hangs."""
 
     @classmethod
     def reset(cls) -> None:
-        cls.offsets, cls.rows, cls.delays, cls.failing, cls.marked, cls.released = {}, [], {}, {}, [], threading.Event()
+        cls.offsets, cls.rows, cls.delays, cls.failing, cls.marked, cls.bearers, cls.released = {}, [], {}, {}, [], {}, threading.Event()
 
     @property
     def offset(self) -> timedelta:
         return timedelta(seconds=self.offsets.get(self.name, 0.0))
+
+    def bearer(self) -> str:
+        return self.bearers.get(self.name, "")
 
     def read_clock(self) -> ClockReading:
         return ClockReading(self.offset - SURE, self.offset + SURE, utc_now())

@@ -208,6 +208,18 @@ class TestMarks:
         with pytest.raises(WindowVoidError, match="points: another try"):
             publish(hub, midtime, marks)
 
+    def test_a_name_that_changes_hands_after_the_window(self, double: Double, tmp_path: Path) -> None:
+        """Whoever has it now was not paused over, however far back his history goes."""
+        MarkableStore.bearers = {"points": "db-BLUE"}
+        hub = bank(double, tmp_path)
+        pause_and_capture(hub)
+        midtime = find_midtime(hub)
+        mark(hub, "points", midtime)
+        MarkableStore.bearers = {"points": "db-GREEN"}
+        with pytest.raises(NotRestorableError, match="its name was db-BLUE's in the window, and is db-GREEN's now"):
+            mark(hub, "points", midtime)
+        mark(hub, "accounts", midtime)
+
     def test_what_a_failed_run_has_marked_goes(self, hub: Hub) -> None:
         midtime = find_midtime(hub)
         made = mark(hub, "accounts", midtime)

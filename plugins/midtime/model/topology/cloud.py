@@ -11,7 +11,7 @@ from midtime.model.topology.base import ConnId, Count, ServiceUrl, Text, broken
 from midtime.model.topology.commands import Action
 from midtime.model.topology.store import DumpKeys, ManagedKeys, MysqlClient, Region, StoreBase, SubscriptionId
 
-_DATA = "Airflow connection (`postgres` or `mysql`) to the database itself: clock, fence rows, verification, dump."
+_DATA = "Airflow connection (`postgres`, `mysql`, `oracle` or `mssql`) to the database itself: clock, fence rows, verification, dump."
 DUMP_TARGETS = {"postgresql": frozenset({"data_conn_id", "database"}), "mysql": frozenset({"data_conn_id", "prefix"})}
 """By dialect: what a target of a dump may say, beside the plain-text form."""
 _METHOD = "`pitr`: the service's own point-in-time restore. `dump`: a dump through `data_conn_id`, for a copy outside the cloud."
@@ -74,6 +74,11 @@ class Cosmosdb(ManagedKeys, StoreBase):
         return "the new account's name"
 
     @property
+    def beside_only(self) -> bool:
+        """The service restores into a new account only."""
+        return True
+
+    @property
     def lists_namespaces(self) -> bool:
         """Each namespace is a database of the account."""
         return True
@@ -89,6 +94,8 @@ class CloudDatabase(ManagedKeys, DumpKeys, StoreBase):
     """Keys of the managed relational services."""
 
     relational: ClassVar[bool] = True
+    restored_as: ClassVar[str]
+    """What the service makes of a restore, in words."""
     only_for: ClassVar[dict[str, str]] = {
         "jobs": "dump",
         "compression": "dump",
@@ -100,7 +107,9 @@ class CloudDatabase(ManagedKeys, DumpKeys, StoreBase):
     }
 
     method: Literal["pitr", "dump"] = Field(default="pitr", description=_METHOD)
-    data_conn_id: ConnId | None = Field(default=None, description=f"{_DATA} Needed by `method: dump` and in a pause.")
+    data_conn_id: ConnId | None = Field(
+        default=None, description=f"{_DATA} Needed by `method: dump`, in a pause, and to verify what was restored."
+    )
     database: Text | None = Field(default=None, description="Database (not for MySQL). Default: the data connection's.")
     client: MysqlClient = Field(default="auto", description="Dump client for MySQL. `auto`: the one of the server's family.")
     endpoint: ServiceUrl | None = Field(default=None, description="Address of the service, if not the cloud's own.")
@@ -122,9 +131,16 @@ class CloudDatabase(ManagedKeys, DumpKeys, StoreBase):
 
     @property
     def wished(self) -> str:
-        """With `method: dump` what the plain engine of the same dialect takes."""
+        """A name that the service gives to what it makes; with `method: dump` what the plain engine of the same dialect takes."""
+        if self.method != "dump":
+            return f"the new {self.restored_as}'s name"
         named = "what the new databases' names begin with" if self.lists_namespaces else "the new database's name"
         return f"a connection, or {named}"
+
+    @property
+    def beside_only(self) -> bool:
+        """The service restores into something new only; a dump goes where there is something already."""
+        return self.method == "pitr"
 
     @model_validator(mode="after")
     def _dumped(self) -> Self:
@@ -142,11 +158,12 @@ class CloudDatabase(ManagedKeys, DumpKeys, StoreBase):
 class Rds(CloudDatabase):
     """An Amazon RDS instance."""
 
-    target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "name", "instance_class", "subnet_group", "database", "prefix"})
+    restored_as: ClassVar[str] = "instance"
+    target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "name", "instance_class", "subnet_group"})
     identity_keys: ClassVar[tuple[str, ...]] = ("conn_id", "region", "instance", "database")
 
     engine: Literal["rds"] = Field(description="Amazon RDS.")
-    dialect: Literal["mysql", "postgresql", "oracle", "sqlserver"] = Field(description="What runs on the instance.")
+    dialect: Literal["mysql", "postgresql", "oracle", "sqlserver"] = Field(description="What runs on the instance. MariaDB is `mysql`.")
     conn_id: ConnId = Field(default="aws_default", description="Airflow connection of type `aws`: the control plane.")
     region: Region = Field(description="AWS region of the instance.")
     instance: Text = Field(description="DB instance identifier.")
@@ -161,7 +178,8 @@ class Rds(CloudDatabase):
 class Aurora(CloudDatabase):
     """An Amazon Aurora cluster."""
 
-    target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "name", "instance_class", "subnet_group", "clone", "database", "prefix"})
+    restored_as: ClassVar[str] = "cluster"
+    target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "name", "instance_class", "subnet_group", "clone"})
     identity_keys: ClassVar[tuple[str, ...]] = ("conn_id", "region", "cluster", "database")
 
     engine: Literal["aurora"] = Field(description="Amazon Aurora.")
@@ -174,18 +192,14 @@ class Aurora(CloudDatabase):
 class AzureDatabase(CloudDatabase):
     """Keys of Azure's flexible servers."""
 
-    target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "name", "resource_group", "sku", "database", "prefix"})
+    restored_as: ClassVar[str] = "server"
+    target_keys: ClassVar[frozenset[str]] = frozenset({"conn_id", "name", "resource_group", "sku"})
     identity_keys: ClassVar[tuple[str, ...]] = ("subscription_id", "resource_group", "server", "database")
 
     conn_id: ConnId = Field(default="azure_default", description="Airflow connection of type `azure`: the control plane.")
     subscription_id: SubscriptionId = Field(description="Azure subscription.")
     resource_group: Text = Field(description="Resource group of the server.")
     server: Text = Field(description="Name of the flexible server.")
-
-    @property
-    def wished(self) -> str:
-        """A server of its own."""
-        return "the new server's name"
 
 
 class AzurePostgresql(AzureDatabase):

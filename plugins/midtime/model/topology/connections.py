@@ -25,7 +25,7 @@ _CONTROL = {
 }
 _TO_IS_A_CONNECTION = frozenset({"postgresql", "mysql", "cassandra"})
 """Elsewhere a drill target's ``to`` is a name in the cloud, a prefix or a file; but of what a managed service has dumped."""
-_DIALECTS = {"postgresql": "postgres", "mysql": "mysql"}
+_DIALECTS = {"postgresql": "postgres", "mysql": "mysql", "oracle": "oracle", "sqlserver": "mssql"}
 
 
 @dataclass(frozen=True, slots=True)

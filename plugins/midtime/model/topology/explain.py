@@ -99,6 +99,8 @@ def _unknown_key(key: Key) -> str:
 def _unknown_engine(engine: str) -> str:
     near = difflib.get_close_matches(engine, engines(), n=1)
     hint = f'; did you mean "{near[0]}"?' if near else "."
+    if amazons := next((each for each in ("rds", "aurora") if engine.startswith(each)), None):
+        hint = f'; did you mean "{amazons}", with its `dialect`?'
     return f'engine "{shown(engine)}" is not known{hint} Allowed: {", ".join(engines())}'
 
 

@@ -57,6 +57,11 @@ class Postgresql(DumpKeys, StoreBase):
         """With `method: pitr` a server of its own."""
         return "`/folder/on/the/worker:port`" if self.method == "pitr" else super().wished
 
+    @property
+    def beside_only(self) -> bool:
+        """A server of its own has a port of its own."""
+        return self.method == "pitr"
+
     @model_validator(mode="after")
     def _archive(self) -> Self:
         if self.method == "pitr" and self.wal is None:

@@ -60,6 +60,11 @@ class StoreBase(Section):
         return "a connection, or the new database's name"
 
     @property
+    def beside_only(self) -> bool:
+        """A restore in place is refused: what comes back has an address of its own."""
+        return False
+
+    @property
     def lists_namespaces(self) -> bool:
         """The engine has no notion of "the whole database": what is not listed in `namespaces` is not backed up."""
         return False
@@ -116,7 +121,7 @@ class ManagedKeys(Section):
 
 
 MysqlClient = Literal["auto", "mysqldump", "mariadb-dump"]
-Region = Annotated[str, *matching(r"[a-z]{2,}(-[a-z0-9]+)+", "an AWS region, such as ap-northeast-1")]
+Region = Annotated[str, *matching(r"[a-z]{2,}(-[a-z]+)+-[0-9]+", "an AWS region, such as ap-northeast-1")]
 SubscriptionId = Annotated[
     str,
     *matching(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", "a subscription id has the form 00000000-0000-0000-0000-000000000000"),

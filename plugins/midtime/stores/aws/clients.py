@@ -11,6 +11,7 @@ from botocore.config import Config
 
 from midtime.stores.aws.refusals import Errors
 from midtime.stores.each import AT_ONCE
+from midtime.stores.naming import require_type
 
 PATIENT = {
     "retries": {"mode": "adaptive", "total_max_attempts": 9},
@@ -73,7 +74,8 @@ class AwsClients(Generic[Spec]):
         """A connection's hook and session, one for all of its clients: a session takes a third of a second to learn a service."""
         if conn_id not in self._logins:
             if conn_id != DEFAULT_CONNECTION:
-                BaseHook.get_connection(conn_id)  # the provider would take the environment's credentials for one that is not there
+                # The provider would take the environment's credentials for one that is not there.
+                require_type(self.store, BaseHook.get_connection(conn_id), "aws")
             hook: Any = AwsBaseHook(aws_conn_id=conn_id, client_type=self.SERVICE, region_name=self.spec.region)
             self._logins[conn_id] = hook, hook.get_session(region_name=self.spec.region)
         return self._logins[conn_id]

@@ -19,6 +19,7 @@ from azure.core.polling import LROPoller
 
 from midtime.errors import StoreAccessError, StoreError
 from midtime.stores.azure.refusals import azure_errors
+from midtime.stores.naming import require_type
 
 Answer = TypeVar("Answer")
 TRIES = 5
@@ -83,15 +84,23 @@ class Clients:
     def _login(self) -> tuple[AzureClouds | None, Any]:
         """The cloud, and a credential: a service principal where the connection has one whole, else the worker's (managed) identity.
 
-        :raises StoreAccessError: it has a key file, which today's SDK does not take, or what is no tenant
+        :raises StoreAccessError: it has a key file, which today's SDK does not take, half a principal, or what is no tenant; or is of another type
         """
         conn_id = self._place.conn_id
         said = BaseHook.get_connection(conn_id)
+        require_type(self.store, said, "azure")
         extra = said.extra_dejson
         if extra.get("key_path") or extra.get("key_json"):
             raise StoreAccessError(
                 f"store {self.store}: connection {conn_id} has a key file, which Azure's SDK does not take any more",
                 fix="put client id, secret and `tenantId` into it, or nothing for the worker's managed identity",
+            )
+        whole = {"client id": said.login, "secret": said.password, "`tenantId`": extra.get("tenantId")}
+        missing = ", ".join(name for name, value in whole.items() if not value)
+        if missing and (said.login or said.password):
+            raise StoreAccessError(
+                f"store {self.store}: connection {conn_id} has no {missing}, and would be passed over for the worker's own identity",
+                fix="put client id, secret and `tenantId` into it, or none of the first two for the worker's managed identity",
             )
         modern = copy(said)
         modern.extra = json.dumps({**extra, "use_azure_identity_object": True})

@@ -10,7 +10,7 @@ from midtime.model.instants import utc_now
 from midtime.stores import looks
 from midtime.stores.azure import operations
 from midtime.stores.azure.clients import Clients
-from midtime.stores.azure.notes import ProgressNotes
+from midtime.stores.azure.notes import Progress, ProgressNotes
 
 REMOVED_WITHIN, DELETED_WITHIN = 240.0, 1800.0
 """Seconds in which a copy can be deleted, and is then gone; what takes longer is the sweeper's."""
@@ -39,8 +39,18 @@ def remove(azure: Clients, what: str, leaving: Callable[[], str]) -> None:
 
 def on_its_way(azure: Clients, notes: ProgressNotes) -> str:
     """Whether the service makes it yet, though it is not to be seen: whoever asked for it may have died a moment ago."""
-    if not (progress := notes.progress()) or progress.there:
+    if not (progress := notes.progress()) or (progress.there and progress.seen):
         return ""
-    if progress.operations:
-        return "it is being made" if any(operations.look(azure, each).running for each in progress.operations) else ""
+    if said := [operations.look(azure, each) for each in progress.operations]:
+        if any(each.running for each in said):
+            return "it is being made"
+        if progress.seen or any(each.failed for each in said):
+            return ""
+        progress = made(progress)
+        notes.say(progress)
     return "it was asked for a moment ago" if utc_now() - progress.at < UNSEEN else ""
+
+
+def made(progress: Progress) -> Progress:
+    """Its operation is over, and ARM may take its time to show what came of it (Azure/azure-rest-api-specs 19546, 21178)."""
+    return progress.model_copy(update={"at": utc_now(), "there": True, "operations": ()})

@@ -8,7 +8,6 @@ from typing import Any
 
 from midtime.stores.naming import COPY_TAG, PLACED
 
-TOPOLOGY_TAG, SOURCE_TAG = "midtime:topology", "midtime:restored"
 OWN_TAGS = "midtime:"
 """What all of them begin with."""
 

@@ -36,6 +36,8 @@ class BackupChecks:
         if self.data:
             yield "is where its data are", self._same_server
             yield "has its namespaces", self.data.check
+        else:
+            yield "can be read", self._unread
 
     @property
     def _server(self) -> Server:
@@ -82,6 +84,13 @@ class BackupChecks:
         """All of these calls only read; of the others Azure says whether they are allowed."""
         describe(self.azure, self._server.said, *self.azure.where)
         return require_rights(self.azure, self._server.arm_id, TO_MARK, what="backup")
+
+    def _unread(self) -> str:
+        """Or every drill and restore would pay for a server before it is told."""
+        raise StoreAccessError(
+            f"store {self.azure.store} has no `data_conn_id`, so nobody could verify what is restored",
+            fix="name a connection to the database itself",
+        )
 
     def _same_server(self) -> str:
         host = cast(Data, self.data).host

@@ -11,6 +11,7 @@ from midtime.model.instants import to_rfc3339
 from midtime.model.restore_point import StoreBackup
 from midtime.stores.azure_database.azure import Azure
 from midtime.stores.azure_database.describing import describe
+from midtime.stores.azure_database.needs import NOTED, needs_of
 from midtime.stores.azure_database.servers import Server, read_server, reason
 from midtime.stores.azure_database.settings import MarkedServer
 from midtime.stores.base import Say, Shelf
@@ -45,6 +46,7 @@ def mark(azure: Azure, data: Data | None, instant: datetime, shelf: Shelf, say: 
             "created_at": to_rfc3339(marked.created_at) if marked.created_at else None,
             "location": marked.location,
             "database": marked.database,
+            NOTED: needs_of(marked.settings.properties, marked.settings.identity, azure.control.zone),
             "earliest_restore": to_rfc3339(marked.earliest),
             "restorable": f"by rule, {format_duration(azure.spec.restorable_after)} after the instant: Azure does not say how far its backups reach",
         },

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 
-from midtime.errors import RestoreFailedError
+from midtime.errors import RestoreFailedError, TargetExistsError
 from midtime.model.instants import utc_now
 from midtime.model.topology import Topology
 from midtime.stores import looks
@@ -18,10 +19,13 @@ from midtime.stores.azure_database.notes import Copy, Notes
 from midtime.stores.azure_database.putting import availability_changes, tag_changes
 from midtime.stores.azure_database.restoring import ONE
 from midtime.stores.azure_database.standing import Standing, standing, unsettled
+from midtime.stores.azure_database.targets import require_free
 from midtime.stores.base import Target, Waiting
 from midtime.stores.looks import waiting
 from midtime.stores.naming import PLACED
 
+HIDDEN = timedelta(hours=1)
+"""For so long ARM may not show what it makes."""
 log = logging.getLogger(__name__)
 
 
@@ -38,7 +42,10 @@ def place(topology: Topology, azure: Azure, target: Target) -> None:
     found = _ours(azure, note)
     for said in setting_differences(azure, note, found):
         log.warning("Not as in the mark: %s", said)
-    log.info("Server %s, %s: the logins and passwords are those of the instant", note.server, found.address)
+    log.info(
+        "Server %s, %s: the logins and passwords are those of the instant. `midtime hand-over %s %s %s --conn-id ...` makes a connection to it",
+        note.server, found.address, topology.name, target.store, note.server,
+    )  # fmt: skip
 
 
 def put_back(topology: Topology, azure: Azure, target: Target) -> None:
@@ -63,13 +70,25 @@ def _leaving(azure: Azure, notes: Notes, note: Copy) -> str:
     """One step towards its end: why it is there yet; empty once it is gone, or was never ours to remove."""
     found = standing(azure, note.resource_group, note.server)
     if not found.said:
-        return on_its_way(azure, notes)
+        return on_its_way(azure, notes) or _hidden(azure, notes, note)
     if not found.copies(note) or found.placed:
         return ""
     if found.state == "Dropping":
         return DELETING
     call = azure.arm.servers.begin_delete
     return operations.begin(azure, f"deletion of {note.server}", call, note.resource_group, note.server)[1] or DELETING
+
+
+def _hidden(azure: Azure, notes: Notes, note: Copy) -> str:
+    """The answer to its request was lost, it is not to be seen, and its name is taken: by it, as likely as not. Whoever forgot it would have it stay."""
+    progress = notes.progress()
+    if not progress or progress.there or progress.seen or utc_now() - progress.at > HIDDEN:
+        return ""
+    try:
+        require_free(azure, note.server)
+    except TargetExistsError:
+        return "it was asked for, and its name is taken"
+    return ""
 
 
 def _known(topology: Topology, azure: Azure, target: Target) -> Copy:

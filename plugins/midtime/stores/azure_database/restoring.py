@@ -20,8 +20,7 @@ from midtime.stores.azure import operations
 from midtime.stores.azure.notes import Progress
 from midtime.stores.azure.putting import Putting
 from midtime.stores.azure.refusals import status_of
-from midtime.stores.azure.removing import UNSEEN
-from midtime.stores.azure.standing import SOURCE_TAG, TOPOLOGY_TAG
+from midtime.stores.azure.removing import UNSEEN, made
 from midtime.stores.azure_database.azure import Azure
 from midtime.stores.azure_database.comparing import read_copy
 from midtime.stores.azure_database.control import body
@@ -33,7 +32,8 @@ from midtime.stores.azure_database.standing import Standing, require_ours, stand
 from midtime.stores.azure_database.targets import place_of, require_free, require_source, tier_of
 from midtime.stores.base import Say, Shelf, Target, Waiting
 from midtime.stores.managed_sql.data import Data
-from midtime.stores.naming import COPY_TAG
+from midtime.stores.marks import with_room
+from midtime.stores.naming import COPY_TAG, SOURCE_TAG, TOPOLOGY_TAG
 
 ONE = 1
 """Changes at a time: a server is locked while one is made."""
@@ -119,7 +119,12 @@ class Restoring:
         """For the server; but for one that was there and is gone, nobody asks again."""
         if progress and (left := self._asked(progress)):
             return self.waiting(left)
-        require_free(self.azure, self.note.server)
+        try:
+            require_free(self.azure, self.note.server)
+        except TargetExistsError:
+            if not progress:
+                raise
+            return self.waiting("not to be seen yet, but its name is taken")  # an earlier request did arrive, it seems
         require_source(self.azure, self.backup)
         self.notes.say(Progress(at=utc_now()))  # from now on it may be on its way
         what = f"restore of {self.note.marked.server} to {to_rfc3339(self.note.marked.instant)}"
@@ -143,13 +148,15 @@ class Restoring:
 
         :raises RestoreFailedError: it will never be there
         """
-        said = [operations.look(self.azure, each) for each in progress.operations]
+        said, young = [operations.look(self.azure, each) for each in progress.operations], utc_now() - progress.at < UNSEEN
         failed = " ".join(each.failed for each in said)
         if failed:
             raise self._failed(failed)
-        if progress.there or progress.seen or (said and not any(each.running for each in said)):
+        if progress.seen or (progress.there and not young):
             raise self._failed("it was there, and somebody has deleted it")
-        return "not to be seen yet" if said or utc_now() - progress.at < UNSEEN else ""
+        if said and not any(each.running for each in said):
+            self.notes.say(made(progress))
+        return "not to be seen yet" if said or young else ""
 
     def _too_early(self, error: StoreError) -> bool:
         """Azure does not say how far its backups reach: what it refuses a short while after the instant, with these words, it may take later."""
@@ -179,7 +186,7 @@ class Restoring:
 
     def _tags(self) -> dict[str, str]:
         own = {COPY_TAG: self.note.working, TOPOLOGY_TAG: self.topology.name, SOURCE_TAG: self.note.marked.server}
-        return {**self.note.marked.settings.tags, **own}
+        return with_room(own, self.note.marked.settings.tags)
 
     def _failed(self, why: str) -> RestoreFailedError:
         return RestoreFailedError(

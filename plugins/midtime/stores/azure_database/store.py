@@ -12,12 +12,12 @@ from midtime.errors import StoreAccessError
 from midtime.model.clock_readings import ClockReading
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology.targets import Target as TargetWish
-from midtime.stores.azure_database import marking, placing, restoring, targets
+from midtime.stores.azure_database import handing, marking, placing, restoring, targets
 from midtime.stores.azure_database.azure import Azure, Spec
 from midtime.stores.azure_database.checks import BackupChecks
 from midtime.stores.azure_database.restorable import restorable
 from midtime.stores.azure_database.restored import open_restored
-from midtime.stores.base import Question, Restorable, Say, Shelf, Target, Waiting
+from midtime.stores.base import Question, Reached, Restorable, Say, Shelf, Target, Waiting
 from midtime.stores.fences import FenceWriter
 from midtime.stores.managed import ManagedStore
 from midtime.stores.managed_sql.data import Data, data_of
@@ -100,6 +100,10 @@ class AzureDatabaseStore(ManagedStore):
     def discard(self, target: Target) -> None:
         """Remove the server that is provably this run's."""
         placing.discard(self.topology, self._azure_of(target), target)
+
+    def reached(self, name: str) -> Reached:
+        """The login of the live one, at the address of a copy that was placed."""
+        return handing.reached(self.topology, self.azure, name)
 
     def _azure_of(self, target: Target) -> Azure:
         return targets.azure_of(self.topology, target)

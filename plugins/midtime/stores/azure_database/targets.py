@@ -13,6 +13,7 @@ from midtime.model.topology import Topology
 from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores.azure.refusals import azure_errors
 from midtime.stores.azure_database.azure import Azure, Spec
+from midtime.stores.azure_database.needs import NOTED, needs_of, require_needs
 from midtime.stores.azure_database.notes import Notes
 from midtime.stores.azure_database.restorable import marked_server
 from midtime.stores.azure_database.rights import TO_RESTORE, group_id, require_rights
@@ -45,6 +46,11 @@ def target_of(topology: Topology, store: str, wish: TargetWish | None, *, run: s
             f"store {store!r}: {IN_PLACE}",
             fix="leave in_place out, restore all stores beside, and move the products to the restored set "
             "(docs/runbooks/azure-database-cut-over.md)",
+        )
+    if wish and (wish.database or wish.prefix):
+        raise RequestError(
+            f"store {store!r}: a restore is of the whole server; its databases keep their names",
+            fix="leave `database` and `prefix` out; they are for `method: dump`",
         )
     conn_id = (wish.conn_id if wish else None) or spec.conn_id
     name = (wish.name or wish.to or "") if wish else ""
@@ -101,6 +107,7 @@ class RestoreChecks:
         yield "can be restored to the instant", self._history
         yield WILL_BE, self._will_be
         yield "may be restored", lambda: require_rights(self.azure, group_id(self.azure, self.group), TO_RESTORE, what="restore")
+        yield "has what it is made with", self._needs
         yield "gets its settings back", self._settings
 
     def _same(self) -> str:
@@ -125,6 +132,10 @@ class RestoreChecks:
             require_free(self.azure, self.target.final)
         sku = f" of SKU {self.sku} ({tier_of(self.sku)})" if self.sku else ""
         return f"new server `{self.target.final}`{sku} in resource group {self.group}"
+
+    def _needs(self) -> str:
+        source = read_server(marked_server(self.azure, self.backup))
+        return require_needs(self.azure, self.backup.details.get(NOTED) or (), source)
 
     def _settings(self) -> str:
         kept = "firewall rules as marked, server parameters, backup retention and maintenance window"
@@ -161,6 +172,14 @@ def drill_questions(topology: Topology, azure: Azure, target: Target) -> Iterato
     group, sku = place_of(topology, target, azure.spec.resource_group)
 
     def drills() -> str:
+        if azure.spec.data_conn_id is None:
+            raise StoreAccessError(
+                f"store {azure.store} has no `data_conn_id`, so nobody can read what is restored",
+                fix="name a connection to the database itself",
+            )
+        server = read_server(azure)
+        said = server.said if server else {}
+        require_needs(azure, needs_of(said.get("properties") or {}, said.get("identity"), azure.control.zone), server)
         tier = f" of SKU {sku} ({tier_of(sku)})" if sku else ""
         return f"server `{target.working}`{tier} in resource group {group}; {require_rights(azure, group_id(azure, group), TO_RESTORE, what='drill')}"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from midtime.errors import RequestError
 from midtime.model.topology import Topology
 from midtime.stores.azure.refusals import azure_errors
-from midtime.stores.azure.standing import TOPOLOGY_TAG
 from midtime.stores.base import Reached
 from midtime.stores.cosmosdb.azure import Azure
 from midtime.stores.cosmosdb.standing import Standing
+from midtime.stores.naming import TOPOLOGY_TAG
 
 CONN_TYPE = "azure_cosmos"
 

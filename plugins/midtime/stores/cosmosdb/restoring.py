@@ -24,7 +24,6 @@ from midtime.stores.azure import operations
 from midtime.stores.azure.notes import Progress
 from midtime.stores.azure.putting import Putting
 from midtime.stores.azure.removing import UNSEEN
-from midtime.stores.azure.standing import SOURCE_TAG, TOPOLOGY_TAG
 from midtime.stores.base import Say, Shelf, Target, Waiting
 from midtime.stores.cosmosdb import indexing, repairing
 from midtime.stores.cosmosdb.azure import Azure
@@ -35,7 +34,7 @@ from midtime.stores.cosmosdb.settings import MarkedAccount
 from midtime.stores.cosmosdb.sources import Source, require_restorable
 from midtime.stores.cosmosdb.standing import require_ours, standing, unsettled
 from midtime.stores.cosmosdb.targets import place_of, require_free
-from midtime.stores.naming import COPY_TAG
+from midtime.stores.naming import COPY_TAG, SOURCE_TAG, TOPOLOGY_TAG
 
 OPENS_WITHIN = timedelta(minutes=15)
 """After its network rules have changed, an account may refuse for so long whom they let in."""

@@ -6,12 +6,12 @@ import socket
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, suppress
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from midtime.errors import StoreAccessError
 from midtime.model.topology import Topology
 from midtime.stores.fences import FenceWriter
-from midtime.stores.naming import airflow_connection
+from midtime.stores.naming import airflow_connection, require_type
 
 if TYPE_CHECKING:
     from midtime.model.clock_readings import ClockReading
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DIALECTS = {
     "postgresql": "midtime.stores.managed_sql.postgresql:PostgresqlData",
     "mysql": "midtime.stores.managed_sql.mysql:MysqlData",
+    "oracle": "midtime.stores.managed_sql.oracle:OracleData",
+    "sqlserver": "midtime.stores.managed_sql.sqlserver:SqlserverData",
 }
 
 
@@ -34,6 +36,9 @@ class Data(ABC):
 
     :param conn_id: the connection of the live database; a restored one has the same logins at another address
     """
+
+    conn_type: ClassVar[str]
+    """Airflow's word for a connection of this dialect."""
 
     def __init__(self, topology: Topology, store: str, conn_id: str, database: str | None) -> None:
         self.topology, self.store, self.conn_id, self.wished = topology, store, conn_id, database
@@ -77,10 +82,11 @@ class Data(ABC):
     def host(self) -> str:
         """Where the connection leads.
 
-        :raises StoreAccessError: there is none
+        :raises StoreAccessError: there is none, or it is of another type
         """
         if not (connection := airflow_connection(self.conn_id)):
             raise StoreAccessError(f"there is no Airflow connection {self.conn_id!r}", fix="add it, or correct the store's `data_conn_id`")
+        require_type(self.store, connection, self.conn_type)
         return connection.host or "localhost"
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from midtime.clocks import read_sql
+from midtime.errors import StoreStatementError
 from midtime.model.clock_readings import ClockReading
 from midtime.model.restore_point import StoreBackup
 from midtime.stores.fences import SECONDS, Fence
@@ -16,6 +17,7 @@ from midtime.stores.mysql.connections import Session, connect
 from midtime.stores.mysql.fences import fence_of
 from midtime.stores.mysql.restored import RestoredDatabases
 
+_READ_ONLY = "SELECT @@GLOBAL.read_only, @@GLOBAL.innodb_read_only"
 _NAMES = "SELECT schema_name FROM information_schema.schemata WHERE schema_name IN ({})"
 
 
@@ -31,14 +33,21 @@ class RestoredMysql(RestoredDatabases):
 class MysqlData(Data):
     """Databases, each of which is a namespace."""
 
+    conn_type = "mysql"
+
     @property
     def database(self) -> str:
         """None: each namespace is one."""
         return ""
 
     def check(self) -> str:
-        """Databases and Coordinator."""
+        """Databases and Coordinator; and that it is no replica, which lags behind what was committed."""
         with connect(self.conn_id) as session:
+            if any(str(each) not in ("0", "OFF") for each in session.rows(_READ_ONLY)[0]):
+                raise StoreStatementError(
+                    f"{session.where} is read-only: a replica, or a reader",
+                    fix="let `data_conn_id` lead to the primary server, to its writer",
+                )
             return f"{session.where}, {session.family} {session.version_text}; {check_namespaces(session, self.topology, self.store)}"
 
     def read_clock(self) -> ClockReading:

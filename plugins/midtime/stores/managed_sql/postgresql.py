@@ -32,11 +32,20 @@ class RestoredPostgresql(RestoredHistory):
 class PostgresqlData(Data):
     """One database, whose schemas are namespaces."""
 
+    conn_type = "postgres"
+
     @property
     def database(self) -> str:
         """The store's, or the connection's."""
         connection = airflow_connection(self.conn_id)
         return self.wished or (connection and (connection.schema or connection.login)) or "postgres"
+
+    @property
+    def host(self) -> str:
+        """As libpq understands the connection: what its extras say wins, and an address most of all."""
+        connection = airflow_connection(self.conn_id)
+        extra = connection.extra_dejson if connection else {}
+        return str(extra.get("hostaddr") or extra.get("host") or super().host)
 
     def check(self) -> str:
         """Schemas and Coordinator; and that it is no replica, which keeps no history of its own."""

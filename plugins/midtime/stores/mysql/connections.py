@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ import mysql.connector
 from mysql.connector import Error
 
 from midtime.errors import StoreAccessError, StoreError, StoreStatementError, StoreUnreachableError
+from midtime.stores.dbapi import DbapiSession
 from midtime.stores.naming import airflow_connection
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
-BATCH = 5_000
 CONNECT_SECONDS = 10
 LOCK_WAIT_SECONDS = 60
 """How long a statement of ours waits for somebody's DDL or transaction; the server's default is a day or a year."""
@@ -53,42 +53,16 @@ class Login:
     """The Airflow connection's extras in the driver's words: ``ssl_ca``, ``ssl_verify_identity`` ..."""
 
 
-class Session:
+class Session(DbapiSession):
     """A connection in autocommit, without a current database."""
 
     def __init__(self, connection: Any, login: Login) -> None:
-        self.connection = connection
+        super().__init__(connection)
         self.login = login
 
-    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a query; none of a statement."""
-        with self.connection.cursor() as cursor:
-            cursor.execute(query, tuple(parameters))
-            return list(cursor.fetchall()) if cursor.with_rows else []
-
-    def value(self, query: str, parameters: Sequence[Any] = ()) -> Any:
-        """The first value of the first row; None without a row."""
-        found = self.rows(query, parameters)
-        return found[0][0] if found else None
-
-    def about(self, query: str, databases: Sequence[str], *more: Sequence[str]) -> list[tuple[Any, ...]]:
-        """The rows whose first column is one of these databases, letter for letter: information_schema compares more generously.
-
-        :param query: with ``{0}`` for the databases, ``{1}`` for the next list
-        """
-        if not databases:
-            return []
-        lists = [databases, *more]
-        marks = [", ".join(["%s"] * len(names)) for names in lists]
-        wanted = set(databases)
-        return [row for row in self.rows(query.format(*marks), [name for names in lists for name in names]) if row[0] in wanted]
-
-    def stream(self, query: str, parameters: Sequence[Any] = ()) -> Iterator[list[tuple[Any, ...]]]:
-        """The rows in batches; memory does not grow with them. The session can do nothing else meanwhile."""
-        with self.connection.cursor(buffered=False) as cursor:
-            cursor.execute(query, tuple(parameters))
-            while rows := cursor.fetchmany(BATCH):
-                yield list(rows)
+    def cursor(self, *, streaming: bool = False) -> Any:
+        """Buffered or not as the connection has it, unless rows are streamed."""
+        return self.connection.cursor(buffered=False) if streaming else self.connection.cursor()
 
     @cached_property
     def version_text(self) -> str:

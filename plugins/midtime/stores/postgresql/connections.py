@@ -68,7 +68,7 @@ def _open(conn_id: str, database: str | None, at: tuple[str, int] | None, host: 
         )
     connection = _with_defaults(connection) if at is None else _moved(connection, *at)
     if host:
-        connection.host, connection.port = host[0], host[1] or connection.port
+        connection = _elsewhere(connection, *host)
     hook = PostgresHook(postgres_conn_id=conn_id, connection=connection, database=database)
     try:
         session: Any = hook.get_conn()
@@ -113,6 +113,19 @@ def _moved(connection: Connection, folder: str, port: int) -> Connection:
 
     changed = copy(connection)
     changed.host, changed.port, changed.extra = folder, port, json.dumps(DEFAULTS)
+    return changed
+
+
+def _elsewhere(connection: Connection, host: str, port: int | None) -> Connection:
+    """To another server. Extras win over what a connection says itself, and an address over any name: none may lead back to the live one."""
+    import json
+    from copy import copy
+
+    extra = connection.extra_dejson
+    changed = copy(connection)
+    changed.host, changed.port = host, port or int(extra.get("port") or connection.port or 0) or None
+    extra = {key: value for key, value in extra.items() if key not in ("host", "port")}
+    changed.extra = json.dumps({**extra, "hostaddr": ""})  # empty, it also hides what a service file or PGHOSTADDR say
     return changed
 
 

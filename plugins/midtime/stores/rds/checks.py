@@ -13,7 +13,7 @@ from midtime.model.topology.cloud import Aurora
 from midtime.stores.base import Question
 from midtime.stores.managed_sql.data import same_host
 from midtime.stores.rds.clients import RdsClients
-from midtime.stores.rds.dialects import SPOKEN, data_of
+from midtime.stores.rds.dialects import data_of, is_unread
 from midtime.stores.rds.history import History, history_at
 from midtime.stores.rds.reading import read
 from midtime.stores.rds.servers import Server, flavour_of
@@ -28,6 +28,8 @@ ENGINES = {
     ("aurora", "postgresql"): ("aurora-postgresql",),
 }
 """What Amazon calls a dialect; a hyphen at the end stands for any edition."""
+REPLICA_OF = ("ReadReplicaSourceDBInstanceIdentifier", "ReadReplicaSourceDBClusterIdentifier", "ReplicationSourceIdentifier")
+"""Where Amazon says of what an instance, or a cluster, is a replica."""
 
 
 class BackupChecks:
@@ -45,7 +47,7 @@ class BackupChecks:
         yield "is at rest", self._at_rest
         yield "keeps a history", self._kept_history
         yield "may be marked", self._readable
-        if spec.dialect in SPOKEN:
+        if is_unread(spec):
             yield "can be verified", lambda: require_nothing_to_judge(self.topology, self.aws)
         else:
             yield "is what the data connection means", self._same
@@ -67,6 +69,11 @@ class BackupChecks:
             raise StoreAccessError(
                 f"store {self.aws.store}: instance {self.name} belongs to cluster {cluster}, whose history is the cluster's",
                 fix=f"write `engine: aurora`, `cluster: {cluster}`",
+            )
+        if source := next((self._server.said[key] for key in REPLICA_OF if self._server.said.get(key)), None):
+            raise StoreAccessError(
+                f"store {self.aws.store}: {noun} {self.name} is a replica of {source}, and may not have yet what was committed there",
+                fix="name the primary",
             )
         wanted = ENGINES[spec.engine, spec.dialect]
         if not any(self._server.engine == each or (each.endswith("-") and self._server.engine.startswith(each)) for each in wanted):

@@ -1,7 +1,8 @@
-"""What runs on the instance: PostgreSQL and MySQL are read as on any managed server, Oracle and SQL Server not at all."""
+"""What runs on the instance, and by which connection it is read. Oracle and SQL Server may do without one where nobody has to be judged."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from midtime.errors import StoreAccessError
@@ -10,9 +11,22 @@ from midtime.stores.managed_sql import data
 from midtime.stores.managed_sql.data import Data
 
 if TYPE_CHECKING:
+    from midtime.model.topology.cloud import Aurora, Rds
     from midtime.stores.rds.clients import RdsClients
 
 SPOKEN = {"oracle": "Oracle", "sqlserver": "SQL Server"}
+EARLY = timedelta(seconds=1)
+"""Oracle's redo has whole seconds; of SQL Server's databases, of which one may be a second apart, nobody says which is late or early."""
+
+
+def is_unread(spec: Rds | Aurora) -> bool:
+    """Whether it is marked and restored without anybody who looks into it."""
+    return spec.dialect in SPOKEN and spec.data_conn_id is None
+
+
+def early_of(spec: Rds | Aurora) -> timedelta:
+    """How much before an instant a restore to it may land."""
+    return EARLY if spec.dialect in SPOKEN else timedelta(0)
 
 
 def data_of(topology: Topology, aws: RdsClients) -> Data:
@@ -20,10 +34,6 @@ def data_of(topology: Topology, aws: RdsClients) -> Data:
 
     :raises StoreAccessError: nothing can read it
     """
-    if aws.spec.dialect in SPOKEN:
-        raise StoreAccessError(
-            f"store {aws.store}: Midtime has no driver for {SPOKEN[aws.spec.dialect]}", fix="it takes no part in a pause; see docs/rds.md"
-        )
     if not (found := data.data_of(topology, aws.store, aws.spec)):
         raise StoreAccessError(
             f"store {aws.store} has no `data_conn_id`, by which its data are reached", fix="name a connection to the database itself"

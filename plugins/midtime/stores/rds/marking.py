@@ -13,6 +13,7 @@ from midtime.model.restore_point import StoreBackup
 from midtime.stores import marks
 from midtime.stores.base import Say, Shelf
 from midtime.stores.rds.clients import RdsClients
+from midtime.stores.rds.groups import NOTED, groups_of
 from midtime.stores.rds.history import History, history_at
 from midtime.stores.rds.reading import read
 from midtime.stores.rds.servers import Server, flavour_of
@@ -38,7 +39,7 @@ def mark(aws: RdsClients, instant: datetime, shelf: Shelf, say: Say) -> StoreBac
         days=marked.days,
         server=f"{marked.engine} {marked.engine_version} on Amazon {'RDS' if noun == 'instance' else 'Aurora'} in {marked.region}",
         client=f"boto3 {boto3.__version__}",
-        details={key: getattr(marked, key) for key in ("region", "account", "name", "resource_id")},
+        details={**{key: getattr(marked, key) for key in ("region", "account", "name", "resource_id")}, NOTED: groups_of(marked)},
     )
 
 

@@ -37,10 +37,14 @@ def place(topology: Topology, aws: RdsClients, target: Target) -> None:
     looks.to_the_end(lambda: _protect(topology, aws, target, began), log.info)
     note, found = _known(topology, aws, target)
     _tag(aws, found, PLACED + note.working)
+    _tag_members(aws, note, found, PLACED + note.working)
     note, found = _known(topology, aws, target)
     for said in setting_differences(aws, note, found, placed=False):
         log.warning("Not as in the mark: %s", said)
-    log.info("%s %s is at %s:%s", flavour_of(aws.spec).noun.capitalize(), found.name, found.address, found.port)
+    log.info(
+        "%s %s is at %s:%s. `midtime hand-over %s %s %s --conn-id ...` makes a connection to it",
+        flavour_of(aws.spec).noun.capitalize(), found.name, found.address, found.port, topology.name, target.store, found.name,
+    )  # fmt: skip
 
 
 def _protect(topology: Topology, aws: RdsClients, target: Target, began: datetime) -> Waiting | None:
@@ -61,6 +65,7 @@ def put_back(topology: Topology, aws: RdsClients, target: Target) -> None:
         return
     found = flavour_of(aws.spec).find(aws, note.name)
     if found and is_ours(note, notes.progress(), found) and is_placed(found):
+        _tag_members(aws, note, found, note.working)
         _tag(aws, found, note.working)
 
 
@@ -118,6 +123,13 @@ def _members_leaving(aws: RdsClients, note: Copy, cluster: Server) -> str:
     for each in going:
         INSTANCES.delete(aws, each.name)
     return ""
+
+
+def _tag_members(aws: RdsClients, note: Copy, cluster: Server, owner: str) -> None:
+    """A login's rights may go by the tag, and its instances are as good as the cluster."""
+    for each in members_of(aws, cluster):
+        if is_ours(note, None, each):
+            _tag(aws, each, owner)
 
 
 def _tag(aws: RdsClients, found: Server, owner: str) -> None:

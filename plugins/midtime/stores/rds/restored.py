@@ -12,7 +12,7 @@ from midtime.stores.base import RestoredSet, Target
 from midtime.stores.managed_sql.restored import RestoredServer
 from midtime.stores.rds.clients import RdsClients
 from midtime.stores.rds.comparing import setting_differences
-from midtime.stores.rds.dialects import SPOKEN, data_of
+from midtime.stores.rds.dialects import data_of, is_unread
 from midtime.stores.rds.notes import Notes
 from midtime.stores.rds.servers import flavour_of
 from midtime.stores.rds.standing import is_placed, require_ours
@@ -39,7 +39,7 @@ def open_restored(topology: Topology, aws: RdsClients, backup: StoreBackup, targ
     def differences() -> list[str]:
         return list(setting_differences(aws, note, found, placed=is_placed(found)))
 
-    if aws.spec.dialect in SPOKEN:
+    if is_unread(aws.spec):
         yield Unread(aws, differences)
         return
     with data_of(topology, aws).restored(backup, (found.address, found.port)) as inner:

@@ -118,12 +118,17 @@ class Restoring:
             request = wanted.restore_request(self.note, self.flavour)
             self.flavour.restore(self.aws, self.note.name, marked.resource_id, marked.instant, **request)
         except StoreError as error:
-            if progress and refused_with(error) in TAKEN:
+            if refused_with(error) in TAKEN and (progress or self._by_another_look()):
                 return self.waiting("not to be seen yet")  # an earlier request did arrive; or the next look finds somebody else's
             if not isinstance(error, StoreUnreachableError):
                 self.notes.forget_progress()  # it was refused, so nothing is on its way
             raise
         return self.waiting("restore asked for")
+
+    def _by_another_look(self) -> bool:
+        """Whether the name was taken by this run: by a task that was given up, and lives on."""
+        found = self.flavour.find(self.aws, self.note.name)
+        return found is None or is_ours(self.note, None, found)
 
     def _require_well(self, flavour: Flavour, found: Server) -> None:
         if found.status in FAILED:

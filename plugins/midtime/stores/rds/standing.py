@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from midtime.errors import TargetExistsError
-from midtime.stores.naming import COPY_TAG, PLACED
+from midtime.stores.marks import with_room
+from midtime.stores.naming import COPY_TAG, PLACED, SOURCE_TAG, TOPOLOGY_TAG
 from midtime.stores.rds.clients import RdsClients
 from midtime.stores.rds.notes import Copy, Progress
 from midtime.stores.rds.servers import Server, flavour_of
-
-TOPOLOGY_TAG, SOURCE_TAG = "midtime:topology", "midtime:restored"
 
 
 def tags_of(note: Copy) -> dict[str, str]:
     """All of a copy's; a drill has none of the marked ones, by which costs and backups are told apart."""
     own = {COPY_TAG: note.working, TOPOLOGY_TAG: note.topology, SOURCE_TAG: note.source}
-    return own if note.drill else {**note.marked.tags, **own}
+    return own if note.drill else with_room(own, note.marked.tags)
 
 
 def is_ours(note: Copy, progress: Progress | None, found: Server) -> bool:

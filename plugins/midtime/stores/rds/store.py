@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import cast
 
@@ -12,15 +12,16 @@ from midtime.model.clock_readings import ClockReading
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology.cloud import Aurora, Rds
 from midtime.model.topology.targets import Target as TargetWish
-from midtime.stores.base import Question, Restorable, RestoredSet, Say, Shelf, Target, Waiting
+from midtime.stores.base import Question, Reached, Restorable, RestoredSet, Say, Shelf, Target, Waiting
 from midtime.stores.fences import FenceWriter
 from midtime.stores.managed import ManagedStore
-from midtime.stores.rds import marking, placing, restoring, targets
+from midtime.stores.rds import handing, marking, placing, restoring, targets
 from midtime.stores.rds.checks import BackupChecks
 from midtime.stores.rds.clients import RdsClients
-from midtime.stores.rds.dialects import data_of
+from midtime.stores.rds.dialects import data_of, early_of
 from midtime.stores.rds.restorable import restorable
 from midtime.stores.rds.restored import open_restored
+from midtime.stores.rds.servers import flavour_of
 
 
 class RdsStore(ManagedStore):
@@ -36,11 +37,22 @@ class RdsStore(ManagedStore):
         """The databases of one SQL Server come back within a second of each other: as if several machines told the time."""
         return self.aws.spec.dialect == "sqlserver"
 
+    @property
+    def early(self) -> timedelta:
+        """Oracle and SQL Server by up to a second."""
+        return early_of(self.aws.spec)
+
     # -- backup ---------------------------------------------------------------------------------------------------------------------
 
     def questions(self) -> Iterator[Question]:
         """All that a mark needs."""
         yield from BackupChecks(self.topology, self.aws).questions()
+
+    def bearer(self) -> str:
+        """The resource id: names are swapped by a blue/green switchover, or by hand."""
+        flavour = flavour_of(self.aws.spec)
+        found = flavour.find(self.aws, flavour.live(self.aws.spec))
+        return found.resource_id if found else ""
 
     def read_clock(self) -> ClockReading:
         """The database's own, by the data connection."""
@@ -95,5 +107,10 @@ class RdsStore(ManagedStore):
         """Remove what is provably this run's."""
         placing.discard(self.topology, self._aws_of(target), target)
 
+    def reached(self, name: str) -> Reached:
+        """The login of the live one, at the address of a copy that was placed."""
+        return handing.reached(self.topology, self.aws, name)
+
     def _aws_of(self, target: Target) -> RdsClients:
-        return self.aws if target.conn_id == self.aws.spec.conn_id else targets.aws_of(self.topology, target)
+        found = targets.aws_of(self.topology, target)
+        return self.aws if found.spec == self.aws.spec else found

@@ -16,7 +16,8 @@ from midtime.stores.base import WILL_BE, Question, Target
 from midtime.stores.naming import fit, working_name
 from midtime.stores.rds.classes import smallest_class
 from midtime.stores.rds.clients import RdsClients
-from midtime.stores.rds.dialects import SPOKEN, data_of
+from midtime.stores.rds.dialects import data_of, is_unread
+from midtime.stores.rds.groups import NOTED, groups_of, require_groups
 from midtime.stores.rds.history import History, history_at, history_of, spread_of
 from midtime.stores.rds.marking import require_fit
 from midtime.stores.rds.notes import Notes
@@ -75,9 +76,10 @@ def server_name(text: str) -> str:
 
 
 def aws_of(topology: Topology, target: Target) -> RdsClients:
-    """The clients of a target: of the connection that it names."""
-    spec = cast(Rds | Aurora, topology.store(target.store))
-    return RdsClients(target.store, spec.model_copy(update={"conn_id": target.conn_id}))
+    """The clients of a target: of the connection that it names, and of the region in which its run began, whatever the topology says now."""
+    spec, note = cast(Rds | Aurora, topology.store(target.store)), Notes(topology, target).copy()
+    region = note.marked.region if note else spec.region
+    return RdsClients(target.store, spec.model_copy(update={"conn_id": target.conn_id, "region": region}))
 
 
 def wish_of(topology: Topology, target: Target) -> TargetWish:
@@ -99,6 +101,7 @@ class RestoreChecks:
         yield "is what was marked", self._same
         yield "can be restored to the instant", self._can_be
         yield WILL_BE, self._will_be
+        yield "has its groups", self._groups
         yield "can be read afterwards", self._verified
         yield "gets its settings back", self._settings
 
@@ -137,8 +140,11 @@ class RestoreChecks:
             raise TargetExistsError(f"store {self.aws.store}: there is an instance {taken.name}", fix="choose another name")
         return f"new {self.flavour.noun} `{name}` in {self.aws.spec.region}"
 
+    def _groups(self) -> str:
+        return require_groups(self.aws, self.backup.details.get(NOTED) or {}, wish_of(self.topology, self.target).subnet_group)
+
     def _verified(self) -> str:
-        if self.aws.spec.dialect in SPOKEN:
+        if is_unread(self.aws.spec):
             return require_nothing_to_judge(self.topology, self.aws)
         return (
             f"by the login of {data_of(self.topology, self.aws).conn_id}, with the users of the instant: it must have had its password then"
@@ -158,8 +164,12 @@ def drill_questions(topology: Topology, aws: RdsClients, target: Target) -> Iter
     def drills() -> str:
         history = history_at(aws, flavour.live(aws.spec))
         if history.server is None:
-            raise StoreAccessError(f"store {aws.store}: there is no {flavour.noun} {flavour.live(aws.spec)}", fix="correct the store")
+            raise StoreAccessError(
+                f"store {aws.store}: there is no {flavour.noun} {flavour.live(aws.spec)} in {aws.spec.region}",
+                fix=f"correct the store's region and {flavour.noun}",
+            )
         marked = read(aws, history.server, history, utc_now())
+        require_groups(aws, groups_of(marked), wish.subnet_group)
         return f"{flavour.noun} `{target.working}`, class {wish.instance_class or class_of(aws, marked)}"
 
     yield "can be drilled", drills

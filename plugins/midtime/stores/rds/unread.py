@@ -1,4 +1,4 @@
-"""Databases that Midtime can have marked and restored, and cannot read: Oracle and SQL Server. What it cannot judge it does not call good."""
+"""Oracle and SQL Server without a `data_conn_id`: marked and restored, and read by nobody. What Midtime cannot judge it does not call good."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ def require_nothing_to_judge(topology: Topology, aws: RdsClients) -> str:
     spoken = SPOKEN[aws.spec.dialect]
     if topology.needs_pause or topology.scalardb.transaction_manager == "consensus-commit" or topology.checks:
         raise StoreAccessError(
-            f"store {aws.store}: Midtime has no driver for {spoken} yet, so it can read neither its clock nor ScalarDB's records in it",
-            fix="only a single database without Consensus Commit (`scalardb.transaction_manager`) and without checks is supported so far",
+            f"store {aws.store} has no `data_conn_id`, so neither its clock nor ScalarDB's records in it can be read",
+            fix=f"name a connection to {spoken} itself; only a single database without Consensus Commit "
+            "(`scalardb.transaction_manager`) and without checks needs none",
         )
-    return f"not by Midtime, which has no driver for {spoken}: read it yourself before products do"
+    return f"not by Midtime, which has no `data_conn_id` to {spoken}: read it yourself before products do"
 
 
 class Unread:
@@ -41,7 +42,7 @@ class Unread:
 
     def setting_differences(self) -> Sequence[str]:
         """That it was not read stands first."""
-        return [f"{SPOKEN[self.aws.spec.dialect]}: its data were not read, Midtime has no driver for it", *self._differences()]
+        return [f"{SPOKEN[self.aws.spec.dialect]}: its data were not read, the topology names no `data_conn_id`", *self._differences()]
 
     def records(self) -> NoReturn:
         """Cannot be read."""
@@ -61,5 +62,5 @@ class Unread:
 
     def _refuse(self) -> NoReturn:
         raise StoreAccessError(
-            f"store {self.aws.store}: Midtime has no driver for {SPOKEN[self.aws.spec.dialect]}", fix="verify it by hand"
+            f"store {self.aws.store} has no `data_conn_id`, by which it could be read", fix="name one, or verify it by hand"
         )

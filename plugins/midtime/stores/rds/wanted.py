@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from midtime.stores.marks import with_room
 from midtime.stores.rds.notes import Copy
 from midtime.stores.rds.servers import INSTANCES, Flavour
 from midtime.stores.rds.settings import Member
@@ -47,10 +48,10 @@ AFTERWARDS: Mapping[str, tuple[str, ...]] = {
     ),
     "cluster": (
         "VpcSecurityGroupIds", "DBClusterParameterGroupName", "CopyTagsToSnapshot", "EnableIAMDatabaseAuthentication", "BackupRetentionPeriod",
-        "PreferredBackupWindow", "PreferredMaintenanceWindow", "EnableHttpEndpoint", "ServerlessV2ScalingConfiguration",
+        "PreferredBackupWindow", "PreferredMaintenanceWindow", "ServerlessV2ScalingConfiguration",
     ),
 }  # fmt: skip
-"""What can be changed once it is there, should the restore not have brought it."""
+"""What can be changed once it is there, should the restore not have brought it. Not the HTTP endpoint of a cluster, one more door into it."""
 
 
 def restore_request(note: Copy, flavour: Flavour) -> dict[str, Any]:
@@ -84,7 +85,9 @@ def member_request(note: Copy, member: Member) -> dict[str, Any]:
 
 def tags_for(note: Copy, more: Mapping[str, str] | None = None) -> list[dict[str, str]]:
     """As requests have them."""
-    own = tags_of(note) if more is None or note.drill else {**more, **{k: v for k, v in tags_of(note).items() if k.startswith("midtime:")}}
+    own = tags_of(note)
+    if more is not None and not note.drill:
+        own = with_room({key: value for key, value in own.items() if key.startswith("midtime:")}, more)
     return [{"Key": key, "Value": value} for key, value in own.items()]
 
 

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
-from tests.unit.stores.azure.service import ArmInMemory, refusal
+from azure.core.rest import HttpRequest
+
+from tests.unit.stores.azure.service import ArmInMemory, Response, refusal
 
 SUBSCRIPTION, GROUP, LIVE = "2f6a9f37-63f8-4a8e-b1f5-6c3b2c0d7a21", "claims", "claims-prod"
 CALLS = (
@@ -34,6 +37,7 @@ class Server:
     pending: set[str] = field(default_factory=set)
     begins: float = 0.0
     """Of its backups."""
+    identity: dict[str, Any] | None = None
 
 
 class Model:
@@ -71,6 +75,8 @@ class Memory(ArmInMemory):
         self.bodies: list[dict[str, Any]] = []
         self.keeps_nothing = False
         """Restored servers have the rules and parameters of a new one, not those of their source."""
+        self.others: dict[str, int] = {}
+        """Resources of other kinds, and with what the service answers to a question for one that is not simply there."""
         self.refused: set[str] = set()
         """Parameters that a server of this size does not take."""
 
@@ -82,6 +88,12 @@ class Memory(ArmInMemory):
         }  # fmt: skip
         self.servers[name] = made = Server(name, self.now, said, {"team": "claims"}, dict(BIG), begins=self.now)
         return made
+
+    def send_request(self, request: HttpRequest) -> Any:
+        path = urlsplit(request.url).path
+        if path.startswith(("/subnets/", "/privateDnsZones/", "/userAssignedIdentities/", "/others/")):
+            return Response(self.others.get(path, 200), {})
+        return super().send_request(request)
 
     def _id(self, name: str) -> str:
         return f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/{self.provider}/flexibleServers/{name}"
@@ -96,6 +108,7 @@ class Memory(ArmInMemory):
         return {
             "id": self._id(server.name), "name": server.name, "location": "japaneast", "tags": dict(server.tags), "sku": dict(server.sku),
             "systemData": {"createdAt": self.moment(server.made).isoformat()}, "properties": {**said, **told},
+            **({"identity": server.identity} if server.identity else {}),
         }  # fmt: skip
 
     def _server(self, name: str) -> Server:

@@ -40,6 +40,16 @@ def test_the_preflight(subscription: Subscription) -> None:
     }  # fmt: skip
 
 
+def test_what_nobody_can_read_is_not_backed_up(subscription: Subscription) -> None:
+    """A drill would have to be paid for, and could prove nothing."""
+    store = subscription.store
+    store.__dict__["data"] = None
+    *good, unread = ask("files", store.questions())
+    assert all(check.ok for check in good)
+    assert (unread.question, unread.ok) == ("can be read", False)
+    assert "has no `data_conn_id`" in unread.detail
+
+
 def _stopped(subscription: Subscription) -> None:
     subscription.live.state = "Stopped"
 

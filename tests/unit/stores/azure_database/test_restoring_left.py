@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -110,6 +111,72 @@ def test_discarded_before_the_server_is_to_be_seen(subscription: Subscription, m
     subscription.store.discard(target)
     assert on_its_way == []
     assert list(memory.servers) == [LIVE]
+
+
+def hide(subscription: Subscription, monkeypatch: pytest.MonkeyPatch, name: str, seconds: float) -> None:
+    """ARM's own 404, though the operation is over: Azure/azure-rest-api-specs 19546 (PostgreSQL), 21178 (MySQL)."""
+    memory = subscription.memory
+    real, seen_at = memory.servers_get, memory.now + memory.seconds + seconds
+
+    def get(group: str, asked: str) -> Any:
+        if asked == name and memory.now < seen_at:
+            raise refusal(404, f"The Resource {name} was not found", "ResourceNotFound")
+        return real(group, asked)
+
+    monkeypatch.setattr(memory, "servers_get", get)
+
+
+def lose_the_answer(subscription: Subscription, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = subscription.memory
+    real = getattr(memory, memory.create)
+
+    def lost(*said: Any, **asked: Any) -> None:
+        real(*said, **asked)
+        raise refusal(504, "gateway")
+
+    monkeypatch.setattr(memory, memory.create, lost)
+
+
+@pytest.mark.parametrize(("answered", "seconds"), [(True, 90), (False, 300)])
+def test_made_and_not_to_be_seen_yet(subscription: Subscription, monkeypatch: pytest.MonkeyPatch, answered: bool, seconds: float) -> None:
+    """Neither has somebody deleted it, nor has somebody else its name."""
+    memory, target = subscription.memory, subscription.target(drill=True)
+    hide(subscription, monkeypatch, target.final, seconds)
+    if not answered:
+        lose_the_answer(subscription, monkeypatch)
+    subscription.restore(target)
+    require_whole(subscription, target)
+    assert memory.counts[memory.create] == 1
+
+
+@pytest.mark.parametrize(("answered", "seconds"), [(True, 90), (False, 300)])
+def test_discarded_when_it_is_made_and_not_to_be_seen_yet(
+    subscription: Subscription, monkeypatch: pytest.MonkeyPatch, answered: bool, seconds: float
+) -> None:
+    """Whoever forgot it now would have it stay, and cost, for ever."""
+    memory, target = subscription.memory, subscription.target(drill=True)
+    hide(subscription, monkeypatch, target.final, seconds)
+    if not answered:
+        lose_the_answer(subscription, monkeypatch)
+    subscription.look(target)
+    memory.sleep(memory.seconds)
+    for _ in range(3):
+        with suppress(StoreUnreachableError):
+            subscription.store.discard(target)
+    assert list(memory.servers) == [LIVE]
+
+
+def test_deleted_before_anybody_has_seen_it(subscription: Subscription) -> None:
+    """It is not waited for in vain, and not asked for again."""
+    memory, target = subscription.memory, subscription.target(drill=True)
+    subscription.look(target)
+    memory.sleep(60)
+    memory._sweep()
+    memory.servers.pop(target.final)
+    with pytest.raises(RestoreFailedError, match="somebody has deleted it"):
+        subscription.restore(target)
+    assert memory.counts[memory.create] == 1
+    subscription.store.discard(target)
 
 
 def test_a_server_that_is_being_restored_goes_later(subscription: Subscription) -> None:

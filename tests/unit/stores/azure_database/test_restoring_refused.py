@@ -6,9 +6,20 @@ from datetime import timedelta
 
 import pytest
 
-from midtime.errors import MidtimeError, NotRestorableError, RestoreFailedError, StoreAccessError, StoreStatementError, TargetExistsError
+from midtime.catalog import Catalog
+from midtime.errors import (
+    MidtimeError,
+    NotRestorableError,
+    RequestError,
+    RestoreFailedError,
+    StoreAccessError,
+    StoreStatementError,
+    TargetExistsError,
+)
+from midtime.model.topology.targets import Target as TargetWish
 from midtime.stores.azure_database.notes import Notes
 from midtime.stores.azure_database.standing import Standing
+from midtime.stores.base import Shelf
 from midtime.stores.naming import COPY_TAG
 from tests.unit.stores.azure.service import START
 from tests.unit.stores.azure_database.memory import LIVE
@@ -46,6 +57,15 @@ def test_the_name_is_taken(subscription: Subscription, where: str) -> None:
     subscription.store.discard(subscription.target(to="claims-new"))
     assert subscription.memory.counts[subscription.memory.create] == 0
     assert subscription.memory.counts["servers_begin_delete"] == 0
+
+
+@pytest.mark.parametrize("key", ["database", "prefix"])
+@pytest.mark.parametrize("drill", [True, False])
+def test_a_wish_for_what_is_in_the_server(subscription: Subscription, key: str, drill: bool) -> None:
+    """It is restored as a whole: whoever wished for other names would find the old ones."""
+    with pytest.raises(RequestError, match="its databases keep their names") as caught:
+        subscription.store.target(TargetWish.model_validate({key: "new"}), run="abc123", drill=drill, in_place=False)
+    assert "method: dump" in str(caught.value.fix)
 
 
 def test_the_source_was_deleted(subscription: Subscription) -> None:
@@ -171,3 +191,15 @@ def test_a_right_is_missing(subscription: Subscription) -> None:
     subscription.memory.allowed = [{"actions": ["*"], "notActions": ["*/flexibleServers/delete"]}]
     assert "flexibleServers/delete" in str(refused(subscription))
     assert "docs/azure-database.md" in refused(subscription).fix
+
+
+def test_a_source_with_as_many_tags_as_there_can_be(subscription: Subscription) -> None:
+    """Ours come first: without them nobody would know whose the copy is. What has no room is listed."""
+    subscription.live.tags = {f"t{number:02}": "x" for number in range(50)}
+    subscription.shelf = Shelf(Catalog(subscription.topology.destination, "bank").folder("20261121T020007Z-ffffff"), "files")
+    subscription.mark()
+    target = subscription.restore(subscription.target(to="claims-new"))
+    tags = subscription.copy(target).tags
+    assert len(tags) == 50
+    assert tags[COPY_TAG] == target.working
+    assert "server claims-new: tag t49 was 'x', is not there" in subscription.differences(target)

@@ -26,9 +26,9 @@ def azure(**changes: Any) -> Azure:
     return Azure("tickets", Cosmosdb.model_validate({**SPEC, **changes}))
 
 
-def control(monkeypatch: pytest.MonkeyPatch, *, lacking: str = "", **extra: object) -> None:
+def control(monkeypatch: pytest.MonkeyPatch, *, lacking: tuple[str, ...] = (), **extra: object) -> None:
     whole = {"login": "client", "password": "very-secret", "extra": {"tenantId": TENANT, **extra}}
-    said = {"conn_type": "azure", **{key: value for key, value in whole.items() if key != lacking}}
+    said = {"conn_type": "azure", **{key: value for key, value in whole.items() if key not in lacking}}
     monkeypatch.setenv("AIRFLOW_CONN_CONTROL", json.dumps(said))
 
 
@@ -46,10 +46,18 @@ class TestControl:
         control(monkeypatch)
         assert isinstance(config(azure().arm).credential, ClientSecretCredential)
 
-    @pytest.mark.parametrize("lacking", ["login", "password", "extra"])
-    def test_the_workers_identity(self, monkeypatch: pytest.MonkeyPatch, lacking: str) -> None:
+    @pytest.mark.parametrize("lacking", [("login", "password"), ("login", "password", "extra")])
+    def test_the_workers_identity(self, monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...]) -> None:
         control(monkeypatch, lacking=lacking)
         assert isinstance(config(azure().arm).credential, DefaultAzureCredential)
+
+    @pytest.mark.parametrize(("lacking", "named"), [("login", "client id"), ("password", "secret"), ("extra", "`tenantId`")])
+    def test_half_a_principal_is_refused(self, monkeypatch: pytest.MonkeyPatch, lacking: str, named: str) -> None:
+        """The provider's hook would quietly take the worker's identity for it, which may be somebody with more rights."""
+        control(monkeypatch, lacking=(lacking,))
+        with pytest.raises(StoreAccessError, match=f"has no {named}, and would be passed over") as caught:
+            _ = azure().arm
+        assert "very-secret" not in str(caught.value)
 
     @pytest.mark.parametrize(
         ("said", "address"),

@@ -77,6 +77,7 @@ class Memory:
         self.events: dict[str, list[str]] = {}
         self.quota, self.lag, self.hidden, self.becomes = 20, 300.0, 0.0, ""
         self.endpoints: list[dict[str, Any]] = []
+        self.groups = {"private", "tuned", "tuned-cluster", "options", "drills"}
         self.offered: list[dict[str, Any]] = []
         self.counts: Counter[str] = Counter()
         self.asked: list[tuple[str, Mapping[str, Any]]] = []
@@ -234,6 +235,23 @@ class Memory:
         aurora = Engine.startswith("aurora")
         return {"OrderableDBInstanceOptions": [each for each in self.offered if (each["StorageType"] == "aurora") == aurora]}
 
+    def _group(self, key: str, name: str, missing: str, listing: str) -> Any:
+        if name not in self.groups and missing:
+            raise refusal(missing)
+        return {listing: [{key: each} for each in self.groups if each == name]}
+
+    def describe_db_subnet_groups(self, DBSubnetGroupName: str) -> Any:  # noqa: N803
+        return self._group("DBSubnetGroupName", DBSubnetGroupName, "DBSubnetGroupNotFoundFault", "DBSubnetGroups")
+
+    def describe_db_parameter_groups(self, DBParameterGroupName: str) -> Any:  # noqa: N803
+        return self._group("DBParameterGroupName", DBParameterGroupName, "DBParameterGroupNotFound", "DBParameterGroups")
+
+    def describe_db_cluster_parameter_groups(self, DBClusterParameterGroupName: str) -> Any:  # noqa: N803
+        return self._group("DBClusterParameterGroupName", DBClusterParameterGroupName, "", "DBClusterParameterGroups")
+
+    def describe_option_groups(self, OptionGroupName: str) -> Any:  # noqa: N803
+        return self._group("OptionGroupName", OptionGroupName, "OptionGroupNotFoundFault", "OptionGroupsList")
+
     # restoring
 
     def _room(self, things: dict[str, Thing], name: str, taken: str, full: str) -> None:
@@ -302,6 +320,7 @@ class Memory:
 
     def modify_db_cluster(self, DBClusterIdentifier: str, ApplyImmediately: bool, **asked: Any) -> None:  # noqa: N803
         thing = self._settled(self.clusters, DBClusterIdentifier, "DBClusterNotFoundFault", "InvalidDBClusterStateFault")
+        assert "EnableHttpEndpoint" not in asked, "taken and ignored, but for Aurora Serverless v1"
         thing.said |= described(asked, cluster=True)
         thing.busy_until = self.now + 8
 

@@ -52,10 +52,11 @@ def topology(kind: str, destination: str = "file:///nowhere", drill: Mapping[str
 
 
 class InMemory(RdsClients):
-    """Without a login."""
+    """Without a login. There is nothing in any other region."""
 
     def __init__(self, memory: Memory, spec: Rds | Aurora) -> None:
         super().__init__("points", spec)
+        memory = memory if spec.region == REGION else Memory()
         self.__dict__["control"] = self.__dict__["paced"] = memory.client()
 
 
@@ -94,6 +95,10 @@ class Account:
         self.backup = self.store.mark(START + timedelta(seconds=500), self.shelf, lambda _: None)
         self.memory.now += 600
         return self
+
+    def move(self, region: str) -> None:
+        """Somebody writes another region into the topology."""
+        self.topology = topology(self.kind, self.topology.destination, region=region)
 
     def target(self, *, drill: bool = False, in_place: bool = False, **wish: Any) -> Target:
         wished = TargetWish(**wish) if wish else self.topology.drill.targets.get("points") if drill else None

@@ -30,6 +30,13 @@ def leads_to(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_POINTS_DB", json.dumps({"conn_type": "postgres", "host": host, "login": "a", "password": "b"}))
 
 
+def test_a_connection_of_another_type(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = json.dumps({"conn_type": "aws", "login": "a", "password": "b"})
+    monkeypatch.setenv("AIRFLOW_CONN_POINTS_DB", said)
+    with pytest.raises(StoreAccessError, match="connection points_db is of type aws, not postgres"):
+        account.answers()
+
+
 def test_all_is_well(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     leads_to(monkeypatch, ADDRESS[account.kind].upper())
     said = account.answers()
@@ -52,6 +59,8 @@ def test_all_is_well(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"BackupRetentionPeriod": 0}, StoreAccessError, "keeps no automated backups"),
         ({"Engine": "mysql"}, StoreAccessError, "is mysql, not postgresql"),
         ({"DBClusterIdentifier": "c"}, StoreAccessError, "belongs to cluster c"),
+        ({"ReadReplicaSourceDBInstanceIdentifier": "bank-main"}, StoreAccessError, "is a replica of bank-main"),
+        ({"ReadReplicaSourceDBClusterIdentifier": "bank-main"}, StoreAccessError, "is a replica of bank-main"),
     ],
 )
 def test_what_an_instance_must_be(rds: Account, said: dict[str, Any], kind: type[StoreError], words: str) -> None:
@@ -66,6 +75,13 @@ def test_a_cluster_that_is_no_aurora(aurora: Account) -> None:
     aurora.memory.clusters[LIVE].said["Engine"] = "postgres"
     with pytest.raises(StoreAccessError, match="is postgres, not postgresql"):
         aurora.answers()
+
+
+def test_a_cluster_that_is_a_replica(aurora: Account) -> None:
+    aurora.memory.clusters[LIVE].said["ReplicationSourceIdentifier"] = "arn:aws:rds:us-east-1:1:cluster:main"
+    with pytest.raises(StoreAccessError, match="is a replica of arn:aws:rds:us-east-1:1:cluster:main") as caught:
+        aurora.answers()
+    assert caught.value.fix
 
 
 def test_nothing_of_that_name(account: Account) -> None:
@@ -115,9 +131,11 @@ def test_another_name_of_the_same_address(rds: Account, monkeypatch: pytest.Monk
     assert rds.answers()["is what the data connection means"] == ADDRESS["rds"]
 
 
-class TestSqlServer:
+class TestWithoutADataConnection:
+    """Oracle and SQL Server are marked and restored all the same, where nobody has to be judged."""
+
     def account(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manager: str) -> Account:
-        account = Account("rds", tmp_path, monkeypatch, dialect="sqlserver")
+        account = Account("rds", tmp_path, monkeypatch, dialect="sqlserver", data_conn_id=None)
         said = account.topology.scalardb.model_copy(update={"transaction_manager": manager})
         account.topology = account.topology.model_copy(update={"scalardb": said})
         account.memory.make(LIVE, "live", Engine="sqlserver-se")
@@ -126,8 +144,12 @@ class TestSqlServer:
     def test_records_that_nobody_could_judge(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         account = self.account(tmp_path, monkeypatch, "consensus-commit")
         for target in (None, account.target()):
-            with pytest.raises(StoreAccessError, match="no driver for SQL Server yet"):
+            with pytest.raises(StoreAccessError, match="has no `data_conn_id`") as caught:
                 account.answers(target)
+            assert "name a connection to SQL Server itself" in caught.value.fix
+        for what in (account.store.read_clock, account.store.fence):
+            with pytest.raises(StoreAccessError, match="has no `data_conn_id`"):
+                what()
 
     def test_where_there_are_none_it_is_said_that_it_was_not_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         account = self.account(tmp_path, monkeypatch, "single-crud-operation")
@@ -135,7 +157,9 @@ class TestSqlServer:
         target = account.restore(account.target(drill=True))
         with account.store.restored(account.backup, target) as restored:
             assert restored.content() == ()
-            assert restored.setting_differences() == ["SQL Server: its data were not read, Midtime has no driver for it"]  # type: ignore[attr-defined]
+            assert restored.setting_differences() == [  # type: ignore[attr-defined]
+                "SQL Server: its data were not read, the topology names no `data_conn_id`"
+            ]
             with pytest.raises(StoreAccessError):
                 restored.records()
 

@@ -25,6 +25,7 @@ def test_an_instance_with_all_that_a_restore_loses(rds: Account) -> None:
     assert rds.backup.details == {
         "region": "eu-west-1", "account": "123456789012", "name": LIVE, "resource_id": said.resource_id, "settings": f"points/{FILE}",
         "restorable_until": rds.backup.details["restorable_until"],
+        "groups": {"DBSubnetGroupName": ["private"], "DBParameterGroupName": ["tuned"], "OptionGroupName": ["options"]},
     }  # fmt: skip
     assert rds.backup.restorable_until == rds.backup.midtime + timedelta(days=7)
     assert (said.name, said.engine, said.engine_version, said.days, said.allocated, said.encrypted) == (
@@ -123,9 +124,19 @@ class TestRestorable:
         assert said.ready is (after == 2)
         assert said.ready or "OFFLINE" in said.detail
         assert account.store.fleet
+        assert account.store.early == timedelta(seconds=1)
 
     def test_no_second_more_for_the_others(self, account: Account) -> None:
         assert not account.store.fleet
+        assert not account.store.early
+
+    def test_who_bears_the_name(self, account: Account) -> None:
+        """Which a switchover changes: a window notes it, and its mark asks again."""
+        assert account.store.bearer() == noted(account).resource_id
+        account.memory.rename(LIVE, "bank-old")
+        assert account.store.bearer() == ""
+        made = account.memory.make(LIVE, "green", cluster=account.store.aws.spec.engine == "aurora")
+        assert account.store.bearer() == made.resource_id != noted(account).resource_id
 
     def test_renamed(self, account: Account) -> None:
         account.memory.rename(LIVE, "bank-old")

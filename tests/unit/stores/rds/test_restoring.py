@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from midtime.errors import StoreUnreachableError, TargetExistsError
+from midtime.stores.base import Shelf
 from midtime.stores.naming import COPY_TAG
+from midtime.stores.rds.comparing import setting_differences
+from midtime.stores.rds.notes import Notes
+from midtime.stores.rds.servers import flavour_of
 from tests.unit.stores.rds.memory import START, refusal
 from tests.unit.stores.rds.restores import LIVE, RESTORES, Account, copy_of, new_names, restored
 
@@ -52,7 +56,7 @@ def test_beside_it_stays_as_it_was_marked(account: Account) -> None:
     account.store.discard(target)
     assert account.copies() == new_names(account, "bank-new")
     was, now = copy_of(account, LIVE), copy_of(account, "bank-new")
-    lost = {"Arn", "AssociatedRoles", "ReaderEndpoint"}
+    lost = {"Arn", "AssociatedRoles", "ReaderEndpoint", "HttpEndpointEnabled"}
     assert {key: now.said.get(key) for key in was.said if key not in lost} | {"VpcSecurityGroups": 0} == {
         key: value for key, value in was.said.items() if key not in lost
     } | {"VpcSecurityGroups": 0}
@@ -75,6 +79,21 @@ def test_a_cluster_gets_its_instances_back(aurora: Account) -> None:
     assert [each["DBInstanceClass"] for each in made] == ["db.r6g.2xlarge", "db.r6g.large"]
     assert {each["Engine"] for each in made} == {"aurora-postgresql"}
     assert {each["MonitoringInterval"] for each in made} == {60}
+
+
+def test_a_clusters_instances_say_whose_they_are_too(aurora: Account) -> None:
+    """A login that may delete what is a run's must not be able to delete what has become production."""
+    target = aurora.restore(aurora.target(to="bank-new"))
+
+    def owners() -> set[str]:
+        return {aurora.memory.instances[f"bank-new-{number}"].tags[COPY_TAG] for number in (1, 2)}
+
+    assert owners() == {target.working}
+    aurora.store.place(aurora.backup, target)
+    assert owners() == {f"placed {target.working}"}
+    aurora.memory.sleep(60)
+    aurora.store.put_back(aurora.backup, target)
+    assert owners() == {target.working}
 
 
 def test_beside_and_back_it_goes(account: Account) -> None:
@@ -103,6 +122,35 @@ def test_left_at_any_call_and_looked_at_again(account: Account, drill: bool) -> 
         assert account.copies() == {}, number
 
     assert account.left_at_each(begin, again) > 8
+
+
+def test_two_that_look_at_once(account: Account) -> None:
+    """One of them is a task that was given up and lives on. Whoever is refused because the other one was faster has lost nothing."""
+    target, others = account.target(to="bank-new"), iter([account.look])
+
+    def before(operation: str, _: Any) -> None:
+        if operation.endswith("automated_backups") and (look := next(others, None)):
+            look(target)
+
+    account.memory.before_each = before
+    account.restore(target)
+    assert account.copies() == new_names(account, "bank-new")
+    account.store.discard(target)
+    assert account.copies() == {}
+
+
+@pytest.mark.parametrize("end", ["discarded", "gone on with"])
+def test_the_topology_names_another_region_meanwhile(account: Account, end: str) -> None:
+    """The copy is looked for where it was asked for, not where nobody has it."""
+    target = account.target(drill=True)
+    account.look(target)
+    account.memory.sleep(120)
+    account.move("eu-central-1")
+    if end == "gone on with":
+        account.restore(target)
+        assert account.copies() == new_names(account, target.working, drill=True)
+    account.store.discard(target)
+    assert account.copies() == {}
 
 
 def test_left_at_any_call_and_discarded(account: Account) -> None:
@@ -246,3 +294,21 @@ def test_a_readers_of_somebody_elses_keeps_the_cluster(aurora: Account) -> None:
     with pytest.raises(StoreUnreachableError, match="instance theirs in it is none of Midtime's"):
         aurora.store.discard(target)
     assert aurora.copies() == {**new_names(aurora, "bank-new"), "theirs": "member"}
+
+
+def test_a_source_with_as_many_tags_as_there_can_be(account: Account) -> None:
+    """Ours come first: without them nobody would know whose the copy is. What has no room is listed."""
+    for each in (account.memory.instances | account.memory.clusters).values():
+        each.tags = {f"t{number:02}": "x" for number in range(50)}
+    account.shelf = Shelf(account.catalog.folder("20261121T020007Z-ffffff"), "points")
+    account.mark()
+    target = account.restore(account.target(to="bank-new"))
+    for operation in (*RESTORES, "create_db_instance"):
+        for asked in account.memory.requests(operation):
+            assert len(asked["Tags"]) == 50
+    assert copy_of(account, "bank-new").tags[COPY_TAG] == target.working
+    note = Notes(account.topology, target).copy()
+    assert note
+    found = flavour_of(account.store.aws.spec).find(account.store.aws, "bank-new")
+    assert found
+    assert any(each.endswith("tag t49 was 'x', is not there") for each in setting_differences(account.store.aws, note, found, placed=False))
