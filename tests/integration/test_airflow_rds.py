@@ -113,7 +113,7 @@ def test_what_was_not_read_is_said(services: Services, drilled: dict[str, str], 
         for kind, runs in (("drill", drilled), ("restore", restored)):
             verified = airflow.xcom(f"{name}__{kind}", runs[name], "verify")
             assert verified["settings"] == [
-                f"{READ}: {spoken}: its data were not read, Midtime has no driver for it",
+                f"{READ}: {spoken}: its data were not read, the topology names no `data_conn_id`",
                 *verified["settings"][1:],
             ]
             assert "data were not read" in airflow.task_log(f"{name}__{kind}", runs[name], "verify")
