@@ -51,6 +51,7 @@ def placed(shop: Any) -> None:
     shop.store.place(shop.backup, target)
 
 
+@pytest.mark.long  # into an Airflow database of its own; a flexible server's is looked at every day
 def test_an_instance(rds_server: RDS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over HTTP, by the command, into Airflow's database."""
     with rds_setting.shop_of(rds_server, tmp_path, "rds", endpoints={"shop-new": ["new.example", 5499]}) as shop:
