@@ -41,10 +41,11 @@ class WindowClocks:
         """
         coordinators = {store.name for store in self.topology.coordinator_stores()}
         names = [store.name for store in self.topology.stores if not store.captured]
-        self.bearers = dict(zip(names, self._ask(names, lambda store: store.bearer()), strict=True))
+        asked = list(zip(names, self._ask(names, lambda store: (store, store.bearer(), store.read_clock())), strict=True))
+        self.bearers = {name: bearer for name, (_, bearer, _) in asked}
         self.clocks = [
             StoreClock(name, reading, resolution=store.resolution, fleet=store.fleet, coordinator=name in coordinators, early=store.early)
-            for name, (store, reading) in zip(names, self._read(names), strict=True)
+            for name, (store, _, reading) in asked
         ]
         said = self.topology.pause
         if (needed := self.hold) > said.deadline - said.drain:
@@ -59,7 +60,8 @@ class WindowClocks:
 
         :raises StoreError: a store does not say what time it is
         """
-        for clock, (_, reading) in zip(self.clocks, self._read([clock.store for clock in self.clocks]), strict=True):
+        names = [clock.store for clock in self.clocks]
+        for clock, reading in zip(self.clocks, self._ask(names, lambda store: store.read_clock()), strict=True):
             clock.after = reading
 
     @property
@@ -102,9 +104,6 @@ class WindowClocks:
             }
             for clock in self.clocks
         ]
-
-    def _read(self, names: Sequence[str]) -> list[tuple[ManagedStore, ClockReading]]:
-        return self._ask(names, lambda store: (store, store.read_clock()))
 
     def _ask(self, names: Sequence[str], question: Callable[[ManagedStore], _Said]) -> list[_Said]:
         """All at once."""

@@ -16,6 +16,7 @@ from airflow.sdk import BaseHook
 from azure.core import AzureClouds
 from azure.core.pipeline.policies import RetryPolicy
 from azure.core.polling import LROPoller
+from azure.core.rest import HttpRequest
 
 from midtime.errors import StoreAccessError, StoreError
 from midtime.stores.azure.refusals import azure_errors
@@ -28,6 +29,7 @@ LONGEST = 30.0
 """Seconds that a busy control plane may ask us to wait inside a call; whoever called asks again later otherwise."""
 POLL = 1.0
 """Seconds between two looks at an operation whose answer does not say when to look."""
+FOUND, FORBIDDEN, NOT_FOUND = 200, 403, 404
 ARM: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 30, "polling_interval": POLL}
 _CLOUDS = {"AzureUSGovernment": AzureClouds.AZURE_US_GOVERNMENT, "AzureChinaCloud": AzureClouds.AZURE_CHINA_CLOUD}
 """By the ``cloud_environment`` of an ``azure`` connection."""
@@ -67,6 +69,20 @@ class Clients:
     def conn_id(self) -> str:
         """Of the Airflow connection."""
         return self._place.conn_id
+
+    def look_up(self, path: str, version: str) -> tuple[int, Any]:
+        """What ARM says of something that the client has no method for.
+
+        :param path: below ARM's own address
+        :param version: of that thing's interface
+        :return: the status, :data:`FORBIDDEN` and :data:`NOT_FOUND` among them, and what was said if it is :data:`FOUND`
+        """
+        with azure_errors(self.store):
+            response = self.arm.send_request(HttpRequest("GET", path, params={"api-version": version}))
+            if response.status_code in (FORBIDDEN, NOT_FOUND):
+                return response.status_code, None
+            response.raise_for_status()
+        return FOUND, response.json()
 
     def _control(self, kind: Any) -> Any:
         """A client of the subscription's control plane, of one of the SDKs' kinds."""

@@ -6,14 +6,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from azure.core.exceptions import HttpResponseError
-from azure.core.rest import HttpRequest
-
 from midtime.errors import StoreAccessError
-from midtime.stores.azure.clients import Clients
-from midtime.stores.azure.refusals import azure_errors, status_of
+from midtime.stores.azure.clients import FOUND, Clients
 
-_PERMISSIONS = {"api-version": "2022-04-01"}
+_PERMISSIONS = "2022-04-01"
 
 
 def require_rights(azure: Clients, arm_id: str, actions: Sequence[str], *, what: str, page: str) -> str:
@@ -47,14 +43,5 @@ def _named(action: str, patterns: Iterable[str]) -> bool:
 
 def _permissions(azure: Clients, arm_id: str) -> list[dict[str, Any]] | None:
     """Of the login on the account; None where it may not ask."""
-    request = HttpRequest("GET", f"{arm_id}/providers/Microsoft.Authorization/permissions", params=_PERMISSIONS)
-    with azure_errors(azure.store):
-        response = azure.arm.send_request(request)
-        try:
-            response.raise_for_status()
-        except HttpResponseError as error:
-            if status_of(error) in (403, 404):
-                return None
-            raise
-    found: list[dict[str, Any]] = response.json()["value"]
-    return found
+    status, body = azure.look_up(f"{arm_id}/providers/Microsoft.Authorization/permissions", _PERMISSIONS)
+    return body["value"] if status == FOUND else None

@@ -15,7 +15,7 @@ from midtime.stores.azure_database.describing import describe
 from midtime.stores.azure_database.rights import TO_MARK, require_rights
 from midtime.stores.azure_database.servers import READY, Server, read_server
 from midtime.stores.base import Question
-from midtime.stores.managed_sql.data import Data, same_host
+from midtime.stores.managed_sql.data import Data, no_data, same_host
 
 REPLICAS = frozenset({"AsyncReplica", "GeoAsyncReplica", "Replica"})
 
@@ -87,10 +87,7 @@ class BackupChecks:
 
     def _unread(self) -> str:
         """Or every drill and restore would pay for a server before it is told."""
-        raise StoreAccessError(
-            f"store {self.azure.store} has no `data_conn_id`, so nobody could verify what is restored",
-            fix="name a connection to the database itself",
-        )
+        raise no_data(self.azure.store)
 
     def _same_server(self) -> str:
         host = cast(Data, self.data).host

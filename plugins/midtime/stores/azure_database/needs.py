@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from azure.core.exceptions import HttpResponseError
-from azure.core.rest import HttpRequest
-
 from midtime.errors import StoreAccessError
-from midtime.stores.azure.refusals import azure_errors, status_of
+from midtime.stores.azure.clients import FORBIDDEN, FOUND
 from midtime.stores.azure_database.azure import Azure
 from midtime.stores.azure_database.servers import Server
 
@@ -69,13 +66,5 @@ def _kind(arm_id: str) -> tuple[str, str]:
 
 def _is_there(azure: Azure, arm_id: str) -> bool | None:
     """None where the login may not ask."""
-    request = HttpRequest("GET", arm_id, params={"api-version": _kind(arm_id)[1]})
-    with azure_errors(azure.store):
-        response = azure.arm.send_request(request)
-        try:
-            response.raise_for_status()
-        except HttpResponseError as error:
-            if status_of(error) in (403, 404):
-                return None if status_of(error) == 403 else False
-            raise
-    return True
+    status, _ = azure.look_up(arm_id, _kind(arm_id)[1])
+    return None if status == FORBIDDEN else status == FOUND

@@ -17,9 +17,10 @@ from midtime.stores.azure_database.needs import NOTED, needs_of, require_needs
 from midtime.stores.azure_database.notes import Notes
 from midtime.stores.azure_database.restorable import marked_server
 from midtime.stores.azure_database.rights import TO_RESTORE, group_id, require_rights
-from midtime.stores.azure_database.servers import read_server, reason
+from midtime.stores.azure_database.servers import Server, read_server, reason
 from midtime.stores.azure_database.standing import require_ours, standing
 from midtime.stores.base import WILL_BE, Question, Target
+from midtime.stores.managed_sql.data import no_data
 from midtime.stores.marks import require_fit
 from midtime.stores.naming import fit, working_name
 
@@ -100,6 +101,7 @@ class RestoreChecks:
     def __init__(self, topology: Topology, azure: Azure, target: Target, backup: StoreBackup) -> None:
         self.topology, self.azure, self.target, self.backup = topology, azure, target, backup
         self.group, self.sku = place_of(topology, target, backup.details["resource_group"])
+        self._source: Server | None = None
 
     def questions(self) -> Iterator[Question]:
         """Each stands on the answers before it."""
@@ -121,7 +123,7 @@ class RestoreChecks:
         return f"server {said['server']}{now}"
 
     def _history(self) -> str:
-        require_source(self.azure, self.backup)
+        self._source = require_source(self.azure, self.backup)
         return f"to {to_rfc3339(self.backup.midtime)}, in {self.backup.details['location']}"
 
     def _will_be(self) -> str:
@@ -134,8 +136,7 @@ class RestoreChecks:
         return f"new server `{self.target.final}`{sku} in resource group {self.group}"
 
     def _needs(self) -> str:
-        source = read_server(marked_server(self.azure, self.backup))
-        return require_needs(self.azure, self.backup.details.get(NOTED) or (), source)
+        return require_needs(self.azure, self.backup.details.get(NOTED) or (), self._source)
 
     def _settings(self) -> str:
         kept = "firewall rules as marked, server parameters, backup retention and maintenance window"
@@ -143,15 +144,17 @@ class RestoreChecks:
         return f"{kept}; {standby}; identities, private endpoints and replicas are listed for you to put back"
 
 
-def require_source(azure: Azure, backup: StoreBackup) -> None:
+def require_source(azure: Azure, backup: StoreBackup) -> Server | None:
     """The server that was marked is there, and its backups reach back to the instant.
 
+    :return: as it is now
     :raises NotRestorableError: it can never be restored to the instant
     """
     said, created = backup.details, backup.details.get("created_at")
     found = read_server(marked_server(azure, backup))
     why = reason(found, backup.midtime, created_at=from_rfc3339(created) if created else None)
     require_fit(azure.store, backup.midtime, [(f"server {said['server']}", why)], fix=GONE)
+    return found
 
 
 def require_free(azure: Azure, name: str) -> None:
@@ -173,10 +176,7 @@ def drill_questions(topology: Topology, azure: Azure, target: Target) -> Iterato
 
     def drills() -> str:
         if azure.spec.data_conn_id is None:
-            raise StoreAccessError(
-                f"store {azure.store} has no `data_conn_id`, so nobody can read what is restored",
-                fix="name a connection to the database itself",
-            )
+            raise no_data(azure.store)
         server = read_server(azure)
         said = server.said if server else {}
         require_needs(azure, needs_of(said.get("properties") or {}, said.get("identity"), azure.control.zone), server)

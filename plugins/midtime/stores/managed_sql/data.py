@@ -99,6 +99,13 @@ def data_of(topology: Topology, store: str, spec: AnyCloudDatabase) -> Data | No
     return made
 
 
+def no_data(store: str) -> StoreAccessError:
+    """Its data can be reached by nothing that the topology names."""
+    return StoreAccessError(
+        f"store {store} has no `data_conn_id`, by which its data are reached", fix="name a connection to the database itself"
+    )
+
+
 def same_host(one: str, other: str) -> bool:
     """Whether two names mean one machine: a private endpoint or an alias is as good as the server's own name."""
     return one.lower() == other.lower() or bool(_addresses(one) & _addresses(other))

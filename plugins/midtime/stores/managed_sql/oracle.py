@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from midtime.stores.dbapi import BATCH
 from midtime.stores.fences import SECONDS
+from midtime.stores.managed_sql.data import At
 from midtime.stores.managed_sql.schemas import SchemaData
-from midtime.stores.managed_sql.sessions import CONNECT_SECONDS, At, SchemaSession, driver
+from midtime.stores.managed_sql.sessions import CONNECT_SECONDS, SchemaSession, driver
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from midtime.errors import StoreAccessError, StoreError, StoreStatementError, StoreUnreachableError, ToolError
 from midtime.stores.dbapi import DbapiSession
+from midtime.stores.managed_sql.data import At
 from midtime.stores.naming import airflow_connection
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
 CONNECT_SECONDS = 10
-At = tuple[str, int | None]
 
 
 def driver(name: str, spoken: str, extra: str) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -98,34 +100,25 @@ def _session_error(where: str, conn_id: str, error: psycopg.Error) -> StoreError
 
 
 def _with_defaults(connection: Connection) -> Connection:
-    import json
-    from copy import copy
-
-    changed = copy(connection)
-    changed.extra = json.dumps({**DEFAULTS, **connection.extra_dejson})
-    return changed
+    return _changed(connection, {**DEFAULTS, **connection.extra_dejson}, connection.host, connection.port)
 
 
 def _moved(connection: Connection, folder: str, port: int) -> Connection:
     """To a server on this machine: what the connection says of its network, TLS for one, does not hold there."""
-    import json
-    from copy import copy
-
-    changed = copy(connection)
-    changed.host, changed.port, changed.extra = folder, port, json.dumps(DEFAULTS)
-    return changed
+    return _changed(connection, DEFAULTS, folder, port)
 
 
 def _elsewhere(connection: Connection, host: str, port: int | None) -> Connection:
     """To another server. Extras win over what a connection says itself, and an address over any name: none may lead back to the live one."""
-    import json
-    from copy import copy
+    said = connection.extra_dejson
+    kept = {key: value for key, value in said.items() if key not in ("host", "port")}
+    extra = {**kept, "hostaddr": ""}  # empty, it also hides what a service file or PGHOSTADDR say
+    return _changed(connection, extra, host, port or int(said.get("port") or connection.port or 0) or None)
 
-    extra = connection.extra_dejson
+
+def _changed(connection: Connection, extra: Mapping[str, Any], host: str | None, port: int | None) -> Connection:
     changed = copy(connection)
-    changed.host, changed.port = host, port or int(extra.get("port") or connection.port or 0) or None
-    extra = {key: value for key, value in extra.items() if key not in ("host", "port")}
-    changed.extra = json.dumps({**extra, "hostaddr": ""})  # empty, it also hides what a service file or PGHOSTADDR say
+    changed.host, changed.port, changed.extra = host, port, json.dumps(extra)
     return changed
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from midtime.errors import StoreAccessError
 from midtime.model.topology import Topology
 from midtime.stores.managed_sql import data
 from midtime.stores.managed_sql.data import Data
@@ -35,7 +34,5 @@ def data_of(topology: Topology, aws: RdsClients) -> Data:
     :raises StoreAccessError: nothing can read it
     """
     if not (found := data.data_of(topology, aws.store, aws.spec)):
-        raise StoreAccessError(
-            f"store {aws.store} has no `data_conn_id`, by which its data are reached", fix="name a connection to the database itself"
-        )
+        raise data.no_data(aws.store)
     return found
