@@ -88,6 +88,9 @@ class River(Managed):
     def mark(self, number: int) -> None:
         mark(self.places, number)
 
+    def live(self) -> Any:
+        return self.server.names(), settings_of(self.server, CLUSTER)
+
     def copies(self, cluster: str, database: str) -> dict[str, Place]:
         """Where a restore has brought them."""
         beside = Place(self.installation.stack.postgres, database)

@@ -120,17 +120,9 @@ def test_whoever_dies(river: River, drilled: BackedUp) -> None:
 
 
 def test_in_place_is_refused(river: River, drilled: BackedUp) -> None:
-    """Before anything is asked or touched, of either store; the log says why, and what to do instead."""
-    airflow, before = river.installation.airflow, (river.server.names(), marks(river.places))
-    river.server.forget_calls()
-    run_id = airflow.trigger(RESTORE, {"restore_point": drilled.point.id, "in_place": True})
-    assert airflow.wait_run(RESTORE, run_id) == "failed"
-    assert river.server.calls()["control"] == []
-    said = airflow.task_log(RESTORE, run_id, "plan")
-    assert IN_PLACE in said
-    assert "docs/runbooks/rds-cut-over.md" in said
-    assert river.switch.done == []
-    assert (river.server.names(), marks(river.places)) == before
+    """And the restore point stays good."""
+    river.require_refused_in_place(drilled, IN_PLACE, "docs/runbooks/rds-cut-over.md")
+    river.require_state(drilled, State.DRILLED)
 
 
 def test_no_secret_anywhere(river: River, drilled: BackedUp) -> None:

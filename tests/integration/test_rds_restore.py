@@ -19,27 +19,16 @@ from midtime.preflight import require
 from midtime.stores.base import Target, ask
 from midtime.stores.rds import restoring
 from tests.integration.rds_setting import KINDS, LIVE, RdsShop, shop_of
-from tests.stack.processes import Processes, poll
+from tests.stack.processes import poll
 from tests.stack.rds import RDS
 from tests.unit.builders import point
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RDS]:
-    processes = Processes(tmp_path_factory.mktemp("rds"))
-    double = RDS(processes)
-    try:
-        yield double.start()
-    finally:
-        double.close()
-        processes.stop()
-
-
 @pytest.fixture(params=KINDS)
-def shop(request: pytest.FixtureRequest, server: RDS, tmp_path: Path) -> Iterator[RdsShop]:
-    with shop_of(server, tmp_path, request.param) as made:
+def shop(request: pytest.FixtureRequest, rds_server: RDS, tmp_path: Path) -> Iterator[RdsShop]:
+    with shop_of(rds_server, tmp_path, request.param) as made:
         yield made
 
 
@@ -103,10 +92,12 @@ def test_what_is_put_back_goes(shop: RdsShop) -> None:
         ),
     ],
 )
-def test_killed_and_gone_on_with(server: RDS, tmp_path: Path, kind: str, call: str, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_and_gone_on_with(
+    rds_server: RDS, tmp_path: Path, kind: str, call: str, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A call that hangs is not carried out: nobody has to wait for what might still come of it."""
     monkeypatch.setattr(restoring, "UNSEEN", timedelta(seconds=1))
-    with shop_of(server, tmp_path, kind) as shop:
+    with shop_of(rds_server, tmp_path, kind) as shop:
         target = shop.target(to="shop-new")
         assert shop.killed("restore", target, after, call)
         shop.restore(target)
@@ -253,21 +244,21 @@ def test_deleted_with_its_backups_between_mark_and_restore(shop: RdsShop) -> Non
     assert shop.restores() == []
 
 
-def test_a_group_that_is_gone(server: RDS, tmp_path: Path) -> None:
+def test_a_group_that_is_gone(rds_server: RDS, tmp_path: Path) -> None:
     """As moto words it, by each of the calls; asked before anything is asked for."""
     tuned = {"Description": "d", "DBParameterGroupFamily": "postgres16"}
     options = {"EngineName": "mysql", "MajorEngineVersion": "5.6", "OptionGroupDescription": "d"}
-    with shop_of(server, tmp_path, "rds") as shop:
-        server.client.create_db_parameter_group(DBParameterGroupName="tuned", **tuned)
-        server.client.create_db_cluster_parameter_group(DBClusterParameterGroupName="tuned-cluster", **tuned)
-        server.client.create_option_group(OptionGroupName="options", **options)
+    with shop_of(rds_server, tmp_path, "rds") as shop:
+        rds_server.client.create_db_parameter_group(DBParameterGroupName="tuned", **tuned)
+        rds_server.client.create_db_cluster_parameter_group(DBClusterParameterGroupName="tuned-cluster", **tuned)
+        rds_server.client.create_option_group(OptionGroupName="options", **options)
         groups = {"DBParameterGroupName": ["tuned"], "DBClusterParameterGroupName": ["tuned-cluster"], "OptionGroupName": ["options"]}
         shop.backup = shop.backup.model_copy(update={"details": {**shop.backup.details, "groups": groups}})
         said = {check.question: check.detail for check in ask("shop", shop.store.restore_questions(shop.target(), shop.backup))}
         assert said["has its groups"] == "parameter group tuned, cluster parameter group tuned-cluster, option group options"
-        server.client.delete_db_parameter_group(DBParameterGroupName="tuned")
-        server.client.delete_db_cluster_parameter_group(DBClusterParameterGroupName="tuned-cluster")
-        server.client.delete_option_group(OptionGroupName="options")
+        rds_server.client.delete_db_parameter_group(DBParameterGroupName="tuned")
+        rds_server.client.delete_db_cluster_parameter_group(DBClusterParameterGroupName="tuned-cluster")
+        rds_server.client.delete_option_group(OptionGroupName="options")
         groups["DBSubnetGroupName"] = ["private"]
         gone = "gone: parameter group tuned, cluster parameter group tuned-cluster, option group options, subnet group private"
         with pytest.raises(StoreAccessError, match=gone):
@@ -275,10 +266,10 @@ def test_a_group_that_is_gone(server: RDS, tmp_path: Path) -> None:
         assert shop.restores() == []
 
 
-def test_renamed_between_mark_and_restore(server: RDS, tmp_path: Path) -> None:
-    with shop_of(server, tmp_path, "rds") as shop:
-        server.client.modify_db_instance(DBInstanceIdentifier=LIVE, NewDBInstanceIdentifier=f"{LIVE}-old", ApplyImmediately=True)
-        server.make_instance(LIVE, BackupRetentionPeriod=7)
+def test_renamed_between_mark_and_restore(rds_server: RDS, tmp_path: Path) -> None:
+    with shop_of(rds_server, tmp_path, "rds") as shop:
+        rds_server.client.modify_db_instance(DBInstanceIdentifier=LIVE, NewDBInstanceIdentifier=f"{LIVE}-old", ApplyImmediately=True)
+        rds_server.make_instance(LIVE, BackupRetentionPeriod=7)
         said = shop.store.restorable(shop.backup)
         assert said.ready
         assert f"called {LIVE}-old now" in said.detail
@@ -286,15 +277,15 @@ def test_renamed_between_mark_and_restore(server: RDS, tmp_path: Path) -> None:
         discarded(shop, target)
 
 
-def test_discarded_while_it_is_made(server: RDS, tmp_path: Path) -> None:
+def test_discarded_while_it_is_made(rds_server: RDS, tmp_path: Path) -> None:
     """Amazon does not delete what is being created; the sweeper comes again."""
-    with shop_of(server, tmp_path, "rds", awaited=True) as shop:
+    with shop_of(rds_server, tmp_path, "rds", awaited=True) as shop:
         target = shop.target(to="shop-new")
         assert shop.store.restore(shop.backup, shop.shelf, target, print)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("midtime.stores.rds.placing.REMOVED_WITHIN", 1.0)
             with pytest.raises(StoreUnreachableError, match=r"cannot be removed yet: it is creating .*InvalidDBInstanceState"):
                 shop.store.discard(target)
-        server.settings(endpoints={"shop-new": ["127.0.0.1", 5432]})
-        poll("it to be there", lambda: server.status("shop-new") == "available" or None, 20)
+        rds_server.settings(endpoints={"shop-new": ["127.0.0.1", 5432]})
+        poll("it to be there", lambda: rds_server.status("shop-new") == "available" or None, 20)
         discarded(shop, target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from tests.integration import azure_database_setting, rds_setting
 from tests.integration.handed_over import Installation, digest
 from tests.integration.rds_setting import LIVE
 from tests.stack.azure_database import AzureDatabase
-from tests.stack.processes import Processes
 from tests.stack.rds import RDS
 
 pytestmark = pytest.mark.integration
@@ -30,17 +28,6 @@ DATA = {
     "extra": {"sslmode": "require"},
 }
 NEW = ("shop-new", "--conn-id", "shop_new")
-
-
-@pytest.fixture(scope="module")
-def rds_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RDS]:
-    processes = Processes(tmp_path_factory.mktemp("rds"))
-    double = RDS(processes)
-    try:
-        yield double.start()
-    finally:
-        double.close()
-        processes.stop()
 
 
 def placed(shop: Any) -> None:

@@ -22,6 +22,7 @@ from tests.stack.mariadb import MariaDB
 from tests.stack.mysql import MySQL
 from tests.stack.postgres import Postgres
 from tests.stack.processes import StackError
+from tests.stack.rds import RDS
 from tests.stack.s3 import S3
 from tests.stack.scalardb import ScalarDB
 from tests.stack.stack import Stack
@@ -95,6 +96,12 @@ def cosmosdb_server(stack: Stack) -> CosmosDB:
 def azure_database_server(stack: Stack) -> AzureDatabase:
     """The same for Azure's flexible servers."""
     return stack.azure_database
+
+
+@pytest.fixture(scope="session")
+def rds_server(stack: Stack) -> RDS:
+    """The same for Amazon RDS and Aurora."""
+    return stack.rds
 
 
 @pytest.fixture(scope="session")
