@@ -261,6 +261,11 @@ class TestReferences:
         """No server is made."""
         assert build(store(engine, method="dump", namespaces=["n"])).stores[0].wished.startswith("a connection, or ")
 
+    def test_a_clone_is_not_what_was_marked(self) -> None:
+        with refused("never as it was at an instant", "leave it out"):
+            build(store("aurora"), drill={"targets": {"aurora": {"clone": True}}})
+        assert build(store("aurora"), drill={"targets": {"aurora": {"clone": False}}})
+
     def test_targets(self) -> None:
         targets = two(drill={"targets": {"postgresql": "drill_pg", "mysql": {"prefix": "drill_"}}}).drill.targets
         assert targets == {"postgresql": Target(to="drill_pg"), "mysql": Target(prefix="drill_")}

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from pydantic import ConfigDict, Field, model_validator
 
-from midtime.model.topology.base import AbsolutePath, ConnId, Flag, Port, Section, Text, short_form
+from midtime.model.topology.base import AbsolutePath, ConnId, Flag, Port, Section, Text, broken, short_form
 from midtime.model.topology.cassandra import Access, Nodes
 from midtime.model.topology.store import Region
+
+CLONE = (
+    "Aurora clones a cluster as it is now, never as it was at an instant, so a clone is not what was marked "
+    "(RestoreToTime cannot be given with copy-on-write)"
+)
 
 
 class Target(Section):
@@ -54,3 +61,9 @@ class Target(Section):
     @classmethod
     def _short_form(cls, value: object) -> object:
         return {"to": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _no_clone(self) -> Self:
+        if self.clone:
+            broken(f"{CLONE}: leave it out, and the cluster is restored in full", "clone")
+        return self

@@ -34,16 +34,12 @@ IN_PLACE = (
     "RDS restores into a new instance or cluster only, so there is nothing to put into the place of the live one: products that were started "
     "again would find the other stores of the restore point beside the live data, a torn set"
 )
-CLONE = (
-    "Aurora clones a cluster as it is now, never as it was at an instant, so a clone is not what was marked "
-    "(RestoreToTime cannot be given with copy-on-write)"
-)
 
 
 def target_of(topology: Topology, store: str, wish: TargetWish | None, *, run: str, drill: bool, in_place: bool) -> Target:
     """Names; nothing is touched.
 
-    :raises RequestError: what was wished for is no name, or the live one's; or a restore in place, or a clone
+    :raises RequestError: what was wished for is no name, or the live one's; or a restore in place
     """
     spec = cast(Rds | Aurora, topology.store(store))
     if in_place:
@@ -51,8 +47,6 @@ def target_of(topology: Topology, store: str, wish: TargetWish | None, *, run: s
             f"store {store!r}: {IN_PLACE}",
             fix="leave in_place out, restore all stores beside, and rename, or move the products (docs/runbooks/rds-cut-over.md)",
         )
-    if wish and wish.clone:
-        raise RequestError(f"store {store!r}: {CLONE}", fix="leave `clone` out: the cluster is restored in full")
     if wish and (wish.database or wish.prefix):
         raise RequestError(
             f"store {store!r}: a restore is of the whole {flavour_of(spec).noun}; its databases keep their names",

@@ -21,11 +21,6 @@ def test_in_place_is_refused_with_the_way_there(account: Account) -> None:
     assert "docs/runbooks/rds-cut-over.md" in caught.value.fix
 
 
-def test_a_clone_is_not_what_was_marked(aurora: Account) -> None:
-    with pytest.raises(RequestError, match="never as it was at an instant"):
-        aurora.target(drill=True, clone=True)
-
-
 @pytest.mark.parametrize("key", ["database", "prefix"])
 def test_what_belongs_to_dumps(account: Account, key: str) -> None:
     with pytest.raises(RequestError, match="its databases keep their names"):
