@@ -52,6 +52,7 @@ pytest_plugins = [
     "tests.integration.mysql_setting",
     "tests.integration.managed_postgresql",
     "tests.integration.managed_mysql",
+    "tests.integration.managed_fixtures",
     "tests.integration.windows",
     "tests.integration.pitr_setting",
     "tests.integration.cosmosdb_marks",

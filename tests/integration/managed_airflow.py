@@ -102,12 +102,12 @@ class Managed:
         self.installation.succeeded(f"{self.NAME}__backup", backed_up.run_id)
         return backed_up
 
-    def drilled(self, restorable: BackedUp, timeout: float) -> BackedUp:
+    def drilled(self, restorable: BackedUp) -> BackedUp:
         """The same, with nobody at work on it any more."""
         restorable.drill_stands.unlink(missing_ok=True)
         drill = f"{self.NAME}__drill"
         run = poll("the drill that the asset starts", lambda: self.installation.airflow.runs(drill) or None, 60)[0]
-        self.installation.succeeded(drill, run["dag_run_id"], timeout=timeout)
+        self.installation.succeeded(drill, run["dag_run_id"], timeout=420)
         return restorable
 
     def standing_drill(self, restorable: BackedUp) -> tuple[str, dict[str, str]]:

@@ -33,19 +33,8 @@ def river(installation: Installation) -> Iterator[River]:
 
 
 @pytest.fixture(scope="module")
-def backed_up(river: River) -> Iterator[BackedUp]:
-    with river.backed_up() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def restorable(river: River, backed_up: BackedUp) -> BackedUp:
-    return river.restorable(backed_up)
-
-
-@pytest.fixture(scope="module")
-def drilled(river: River, restorable: BackedUp) -> BackedUp:
-    return river.drilled(restorable, timeout=420)
+def managed_stores(river: River) -> River:
+    return river
 
 
 def test_it_waits_until_it_can_be_restored(river: River, backed_up: BackedUp) -> None:

@@ -16,7 +16,7 @@ from midtime.stores.azure_database.restorable import RULE
 from midtime.stores.azure_database.targets import IN_PLACE
 from tests.integration.airflow_reading import where
 from tests.integration.airflow_restores import marks, money
-from tests.integration.azure_database_airflow import AFTER, BESIDE_FLEXIBLE, IN_FLEXIBLE, LIVE, NAME, Flexible, Lone, flexible_of
+from tests.integration.azure_database_airflow import AFTER, BESIDE_FLEXIBLE, IN_FLEXIBLE, LIVE, NAME, Flexible, Lone, Vault, flexible_of
 from tests.integration.fixtures import Installation
 from tests.integration.managed_airflow import BackedUp, of_its_own
 from tests.integration.windows import ENDED
@@ -131,20 +131,9 @@ def test_one_beside(flexible: Flexible, marked: dict[str, RestorePoint]) -> None
 
 
 @pytest.fixture(scope="module")
-def backed_up(flexible: Flexible) -> Iterator[BackedUp]:
+def managed_stores(flexible: Flexible) -> Vault:
     flexible.azure.settings(inherits=True)  # each setting that is put back takes a look
-    with flexible.vault.backed_up() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def restorable(flexible: Flexible, backed_up: BackedUp) -> BackedUp:
-    return flexible.vault.restorable(backed_up)
-
-
-@pytest.fixture(scope="module")
-def drilled(flexible: Flexible, restorable: BackedUp) -> BackedUp:
-    return flexible.vault.drilled(restorable, timeout=420)
+    return flexible.vault
 
 
 @pytest.mark.fault(

@@ -46,19 +46,8 @@ def lake(installation: Installation) -> Iterator[Lake]:
 
 
 @pytest.fixture(scope="module")
-def backed_up(lake: Lake) -> Iterator[BackedUp]:
-    with lake.backed_up() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def restorable(lake: Lake, backed_up: BackedUp) -> BackedUp:
-    return lake.restorable(backed_up)
-
-
-@pytest.fixture(scope="module")
-def drilled(lake: Lake, restorable: BackedUp) -> BackedUp:
-    return lake.drilled(restorable, timeout=420)
+def managed_stores(lake: Lake) -> Lake:
+    return lake
 
 
 def test_it_waits_until_it_can_be_restored(lake: Lake, backed_up: BackedUp) -> None:

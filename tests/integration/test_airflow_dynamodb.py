@@ -34,19 +34,8 @@ def sea(installation: Installation) -> Iterator[Sea]:
 
 
 @pytest.fixture(scope="module")
-def backed_up(sea: Sea) -> Iterator[BackedUp]:
-    with sea.backed_up() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def restorable(sea: Sea, backed_up: BackedUp) -> BackedUp:
-    return sea.restorable(backed_up)
-
-
-@pytest.fixture(scope="module")
-def drilled(sea: Sea, restorable: BackedUp) -> BackedUp:
-    return sea.drilled(restorable, timeout=180)
+def managed_stores(sea: Sea) -> Sea:
+    return sea
 
 
 def test_it_waits_until_it_can_be_restored(sea: Sea, backed_up: BackedUp) -> None:

@@ -36,9 +36,8 @@ def test_it_is_checked(mixed: Mixed) -> None:
 
 
 @pytest.fixture(scope="module")
-def backed_up(mixed: Mixed) -> Iterator[BackedUp]:
-    with mixed.backed_up() as made:
-        yield made
+def managed_stores(mixed: Mixed) -> Mixed:
+    return mixed
 
 
 def test_one_window_of_all(mixed: Mixed, backed_up: BackedUp) -> None:
