@@ -27,6 +27,7 @@ from tests.integration.test_airflow_faults import flip, kill_worker
 from tests.integration.windows import ENDED, require_whole_evidence
 from tests.stack.bank import Bank
 from tests.stack.cassandra import CassandraCluster
+from tests.stack.processes import poll
 from tests.stack.scalardb import Place
 from tests.stack.stack import BESIDE_RING, IN_RING, Stack
 
@@ -131,6 +132,14 @@ def backed_up(world: World) -> Iterator[BackedUp]:
     drill_stands.unlink(missing_ok=True)
 
 
+@pytest.fixture(scope="module")
+def drilled(world: World, backed_up: BackedUp) -> None:
+    """The drill that the asset started is over, and the node that it restored into is free."""
+    backed_up.drill_stands.unlink(missing_ok=True)
+    run = poll("the drill", lambda: world.installation.airflow.runs("ring__drill") or None, 60)[0]
+    world.installation.succeeded("ring__drill", run["dag_run_id"], timeout=300)
+
+
 def test_a_backup_while_money_moves(world: World, backed_up: BackedUp) -> None:
     """One task for each node, which carries its name; the window proves itself; nothing is left on the nodes."""
     airflow, point = world.installation.airflow, backed_up.point
@@ -174,6 +183,7 @@ def test_the_drill_that_the_asset_starts(world: World, backed_up: BackedUp) -> N
     "One bit of an SSTable in the pool is flipped",
     "`midtime verify` finds it.",
 )
+@pytest.mark.usefixtures("drilled")
 def test_one_bit_of_an_sstable(world: World, backed_up: BackedUp) -> None:
     """After the drill, which reads them all."""
     pool = Path(f"{world.installation.folder}/restore-points/ring/pool/{IN_RING}")
@@ -249,6 +259,7 @@ def test_an_upload_is_killed_and_goes_on(world: World, interrupted: Interrupted)
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("drilled")
 def test_the_cluster_alone_drilled(world: World, interrupted: Interrupted) -> None:
     """What was uploaded by a killed task and its next try is whole."""
     stands = world.installation.stop_at("alone", "report")
