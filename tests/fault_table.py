@@ -17,9 +17,9 @@ HEAD = """\
 <!-- Written by `python -m tests.fault_table` from the tests. Do not edit. -->
 # What happens when something breaks
 
-Each row is a test against real processes; `make test` runs it, or `make test-long` where it says *long*. In all of them what must hold is
-looked at: nothing stays paused, nothing of somebody else's is lifted, and without evidence there is no restore point. Runbook:
-[stuck-pause.md](runbooks/stuck-pause.md).
+Each row is a test against real processes, or by the real SDK against a cloud's double; `make test` runs it, or `make test-long` where it says
+*long*. In all of them what must hold is looked at: nothing stays paused, nothing of somebody else's is lifted or removed, and without evidence
+there is no restore point. Runbook: [stuck-pause.md](runbooks/stuck-pause.md).
 """
 
 

@@ -82,6 +82,10 @@ class TestBeside:
         shop.store.discard(target)
         assert shop.servers() == [LIVE]
 
+    @pytest.mark.fault(
+        "Azure throttles, is away for a moment, or is busy with the same server",
+        "The restore waits and goes on.",
+    )
     def test_slow_and_busy(self, shop: Shop) -> None:
         shop.server.settings(restore=1.0, update=0.3, resource=0.1, delete=0.5, retry_after=1.0, inherits=False)
         shop.server.faults(
@@ -94,6 +98,10 @@ class TestBeside:
         shop.server.faults()
         assert shop.settings("shop-new") == shop.settings(LIVE)
 
+    @pytest.mark.fault(
+        "Azure's backups have not reached the instant, though the rule's time is over",
+        "The restore waits, and asks for the server once they have.",
+    )
     def test_too_early_is_waited_for(self, shop: Shop) -> None:
         shop.server.settings(lag=3600.0)
         target = shop.target(drill=True)
@@ -104,6 +112,10 @@ class TestBeside:
         shop.restore(target)
         assert begun(shop) == 1
 
+    @pytest.mark.fault(
+        "Azure refuses a server parameter of the mark",
+        "It is said in the verdict; the rest is put back.",
+    )
     def test_a_parameter_that_the_service_refuses(self, shop: Shop) -> None:
         name, value = next(iter(PARAMETERS[shop.dialect].items()))
         shop.server.settings(inherits=False, refused=[name])
@@ -116,6 +128,10 @@ class TestBeside:
 class TestKilled:
     @pytest.mark.parametrize("after", [0, 2, 4, 5, 6, 8])
     @pytest.mark.long
+    @pytest.mark.fault(
+        "kill -9 of a restore of a flexible server, at any of its calls",
+        "The next try goes on; the server is asked for once, and can be removed.",
+    )
     def test_killed_and_gone_on_with(self, shop: Shop, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
         """A call that hangs is not carried out: nobody has to wait for what might still come of it."""
         monkeypatch.setattr(restoring, "UNSEEN", timedelta(seconds=1))
@@ -135,6 +151,10 @@ class TestKilled:
         assert "not to be seen yet" in waiting.detail
         assert begun(shop) == 0
 
+    @pytest.mark.fault(
+        "Azure begins a restore, and its answer is lost",
+        "The server is found; nothing is asked for twice.",
+    )
     def test_the_answer_to_the_restore_is_lost(self, shop: Shop) -> None:
         shop.server.faults({"kind": "error", "operations": ["Servers_CreateOrUpdate"], "after": True, "times": 1})
         shop.restore(shop.target(drill=True))
@@ -142,6 +162,10 @@ class TestKilled:
 
 
 class TestRefused:
+    @pytest.mark.fault(
+        "The name of the new server is taken",
+        "Refused before anything is asked for; what is there is neither used nor removed.",
+    )
     def test_a_name_that_is_taken(self, shop: Shop) -> None:
         shop.server.make_server(shop.dialect, "shop-new")
         target = shop.target(to="shop-new")
@@ -158,6 +182,10 @@ class TestRefused:
             shop.restore(shop.target(to="shop-new"))
 
     @pytest.mark.long
+    @pytest.mark.fault(
+        "No quota for the new server",
+        "The restore fails at once, and nothing is on its way; the next try asks again.",
+    )
     def test_quota(self, shop: Shop) -> None:
         """Nobody waits for it; and nothing is on its way."""
         target = shop.target(drill=True)
@@ -168,6 +196,10 @@ class TestRefused:
         shop.restore(target)
         assert begun(shop) == 1
 
+    @pytest.mark.fault(
+        "The marked server is deleted",
+        "Neither restorable nor restored, and the reason is said.",
+    )
     def test_the_server_was_deleted_since(self, shop: Shop) -> None:
         """Azure may keep its backups for some days, but no restore of ours reaches them."""
         shop.server.settings(delete=0.0)
@@ -181,6 +213,10 @@ class TestRefused:
         assert begun(shop) == 0
 
     @pytest.mark.long
+    @pytest.mark.fault(
+        "The customer's own key is invalid",
+        "The preflight says so, where the service does (PostgreSQL).",
+    )
     def test_the_customers_key_is_gone(self, azure_database_server: AzureDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """As the marked server says it, through the SDK's model of it."""
         key = {"type": "AzureKeyVault", "primaryKeyURI": "https://vault/keys/k/1", "primaryEncryptionKeyStatus": "Invalid"}
@@ -193,6 +229,10 @@ class TestRefused:
                 else:  # Azure Database for MySQL says nothing of it
                     asked(shop, shop.target())
 
+    @pytest.mark.fault(
+        "A subnet, DNS zone or identity of the server is gone",
+        "The preflight names all of them; no restore is asked for.",
+    )
     def test_what_it_is_made_with_is_gone(self, azure_database_server: AzureDatabase, tmp_path: Path) -> None:
         """Asked with the SDK's own client, before anything is asked for; what may not be looked up is no obstacle."""
         group = f"/subscriptions/{AzureDatabase.SUBSCRIPTION}/resourceGroups/{AzureDatabase.GROUP}/providers"
@@ -209,6 +249,10 @@ class TestRefused:
                 asked(shop, shop.target())
             assert begun(shop) == 0
 
+    @pytest.mark.fault(
+        "The service says that the restore failed",
+        "So does the task, each time it is asked, in the service's words.",
+    )
     def test_the_operation_failed(self, shop: Shop) -> None:
         shop.server.faults({"kind": "failed", "operations": ["Servers_CreateOrUpdate"], "times": 1})
         target = shop.target(drill=True)
@@ -218,6 +262,10 @@ class TestRefused:
         shop.store.discard(target)
         assert shop.servers() == [LIVE]
 
+    @pytest.mark.fault(
+        "Credentials expire while a restore on Azure is waited for",
+        "The task fails; the next try goes on with the same server.",
+    )
     def test_expired_credentials(self, shop: Shop) -> None:
         target = shop.target(drill=True)
         shop.server.settings(restore=30.0)

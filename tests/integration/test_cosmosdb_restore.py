@@ -87,6 +87,10 @@ class TestBeside:
             assert shop.values(target.final) == THEN
 
     @pytest.mark.long
+    @pytest.mark.fault(
+        "The marked account is deleted",
+        "It is restored from what Azure keeps of it.",
+    )
     def test_a_deleted_account(self, shop: Shop) -> None:
         shop.server.arm.database_accounts.begin_delete(shop.server.GROUP, LIVE).result()
         target = shop.target(drill=True)
@@ -95,6 +99,10 @@ class TestBeside:
         assert shop.values(target.final) == THEN
 
     @pytest.mark.long
+    @pytest.mark.fault(
+        "Cosmos DB throttles, is away for a moment, or takes one change at a time",
+        "The restore waits and goes on.",
+    )
     def test_slow_and_busy(self, shop: Shop) -> None:
         shop.server.settings(restore=2.0, update=1.0, resource=0.3, delete=1.0, retry_after=1.0)
         shop.server.faults(
@@ -112,6 +120,10 @@ class TestBeside:
 class TestKilled:
     @pytest.mark.parametrize("after", [0, 2, 4, 5, 6, 7, 10, 20, 40])
     @pytest.mark.long
+    @pytest.mark.fault(
+        "kill -9 of a restore of a Cosmos DB account, at any of its calls",
+        "The next try goes on; the account is asked for once, and can be removed.",
+    )
     def test_killed_and_gone_on_with(self, shop: Shop, after: int) -> None:
         shop.server.settings(restore=0.5, update=0.3)
         target = shop.target(to="shop-new")
@@ -129,6 +141,10 @@ class TestKilled:
         assert shop.server.accounts() == [LIVE]
 
     @pytest.mark.long
+    @pytest.mark.fault(
+        "Cosmos DB begins a restore, and its answer is lost",
+        "The account is found; nothing is asked for twice.",
+    )
     def test_the_answer_to_the_restore_is_lost(self, shop: Shop) -> None:
         shop.server.faults({"kind": "error", "operations": ["DatabaseAccounts_CreateOrUpdate"], "after": True, "times": 1})
         target = shop.restore(shop.target(drill=True))
@@ -137,6 +153,10 @@ class TestKilled:
     @pytest.mark.parametrize("after", [5, 25])
     @pytest.mark.parametrize("forward", [True, False])
     @pytest.mark.long
+    @pytest.mark.fault(
+        "kill -9 while a restored account is made ready for products, or taken back",
+        "The next try ends it, either way.",
+    )
     def test_killed_while_it_is_placed(self, shop: Shop, after: int, forward: bool) -> None:
         target = shop.restore(shop.target(to="shop-new"))
         assert shop.killed("place", target, after)
@@ -151,6 +171,10 @@ class TestKilled:
 
 
 class TestRefused:
+    @pytest.mark.fault(
+        "The name of the new account is taken",
+        "Refused before anything is asked for; what is there is neither used nor removed.",
+    )
     def test_a_name_that_is_taken(self, shop: Shop) -> None:
         shop.server.make_account("shop-new")
         target = shop.target(to="shop-new")
@@ -167,6 +191,10 @@ class TestRefused:
         with pytest.raises(TargetExistsError, match="the name shop-new is taken"):
             shop.restore(shop.target(to="shop-new"))
 
+    @pytest.mark.fault(
+        "Somebody else makes the same restore under the same name while the run is dead",
+        "It is neither used nor deleted: it lacks the run's tag.",
+    )
     def test_another_account_is_never_deleted(self, shop: Shop) -> None:
         """The same restore to the same second under the same name, made by somebody else while this run was dead: it lacks our tag."""
         target = shop.target(to="shop-new")
@@ -179,6 +207,10 @@ class TestRefused:
         assert shop.values("shop-new") == THEN
         assert "DatabaseAccounts_Delete" not in shop.server.calls()["counts"]
 
+    @pytest.mark.fault(
+        "Cosmos DB says that the restore failed",
+        "So does the task, each time it is asked, in the service's words.",
+    )
     def test_the_operation_failed(self, shop: Shop) -> None:
         shop.server.faults({"kind": "failed", "operations": ["DatabaseAccounts_CreateOrUpdate"], "times": 1})
         target = shop.target(drill=True)
@@ -197,6 +229,10 @@ class TestRefused:
             require(ask("shop", shop.store.restore_questions(shop.target(), backup)))
 
     @pytest.mark.long
+    @pytest.mark.fault(
+        "Credentials expire while a restore of an account is waited for",
+        "The task fails; the next try goes on with the same account.",
+    )
     def test_expired_credentials(self, shop: Shop) -> None:
         target = shop.target(drill=True)
         shop.server.settings(restore=30.0)

@@ -77,6 +77,10 @@ class TestBeside:
         assert after["GlobalSecondaryIndexes"][0]["ProvisionedThroughput"]["WriteCapacityUnits"] == 4
 
     @pytest.mark.long
+    @pytest.mark.fault(
+        "A table of the new name is there already",
+        "Refused before anything is asked for; it is neither used nor removed.",
+    )
     def test_somebody_elses_table_is_left_alone(self, shop: Shop) -> None:
         make(shop.server, f"new_{ORDERS}")
         target = shop.target(to="new_")
@@ -96,6 +100,10 @@ class TestBeside:
             shop.store.discard(target)
 
     @pytest.mark.long
+    @pytest.mark.fault(
+        "DynamoDB throttles, or its limit of restores is reached",
+        "The restore goes on when there is room.",
+    )
     def test_two_at_once_and_a_busy_service(self, shop: Shop) -> None:
         shop.server.settings(restores=2, restore=[0.2, 1.0])
         shop.server.faults(
@@ -110,6 +118,10 @@ class TestBeside:
         shop.store.discard(target)
 
     @pytest.mark.parametrize("after", mostly_long(17, then=(3, 22, 26)))
+    @pytest.mark.fault(
+        "kill -9 of a restore of DynamoDB tables, at any of its calls",
+        "The next try goes on; all of it can be removed.",
+    )
     def test_killed_and_gone_on_with(self, shop: Shop, after: int) -> None:
         target = shop.target(to="new_")
         assert shop.killed("restore", target, after)
@@ -119,6 +131,10 @@ class TestBeside:
         assert shop.server.names() == sorted(NAMES)
 
     @pytest.mark.long
+    @pytest.mark.fault(
+        "Credentials of DynamoDB have expired",
+        "The restore fails, and no table of it is left.",
+    )
     def test_expired_credentials(self, shop: Shop) -> None:
         target = shop.target(drill=True)
         shop.server.faults({"kind": "expired"})
@@ -146,6 +162,10 @@ class TestInPlace:
 
     @pytest.mark.parametrize("after", mostly_long(60, then=(10, 40, 80, 110)))
     @pytest.mark.parametrize("forward", [True, False])
+    @pytest.mark.fault(
+        "kill -9 while restored tables take the place of the live ones, forward or back, at any call",
+        "The next try ends it: the tables are all as restored, or all as they were.",
+    )
     def test_killed(self, shop: Shop, after: int, forward: bool) -> None:
         target = shop.restore(shop.target(in_place=True))
         came = shop.killed("place", target, after)

@@ -92,6 +92,10 @@ def test_what_is_put_back_goes(shop: RdsShop) -> None:
         ),
     ],
 )
+@pytest.mark.fault(
+    "kill -9 of a restore of an RDS instance or an Aurora cluster, at any of its calls",
+    "The next try goes on; the service is asked for each instance once, and all of it can be removed.",
+)
 def test_killed_and_gone_on_with(
     rds_server: RDS, tmp_path: Path, kind: str, call: str, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +120,10 @@ def test_killed_with_its_restore_on_the_way(shop: RdsShop) -> None:
     assert shop.restores() == []
 
 
+@pytest.mark.fault(
+    "RDS carries out what it was asked for, and its answer is lost",
+    "What is there is found; nothing is asked for twice.",
+)
 def test_an_answer_that_is_lost(shop: RdsShop) -> None:
     operations = ["RestoreDBInstanceToPointInTime", "RestoreDBClusterToPointInTime", "CreateDBInstance"]
     shop.server.faults(
@@ -129,6 +137,10 @@ def test_an_answer_that_is_lost(shop: RdsShop) -> None:
     discarded(shop, target)
 
 
+@pytest.mark.fault(
+    "RDS throttles, or the quota of instances is full",
+    "The restore waits, says so, and goes on when there is room.",
+)
 def test_a_busy_service_and_a_full_quota(shop: RdsShop) -> None:
     shop.server.faults(
         {"kind": "throttling", "operations": ["*"], "every": 5, "times": 4},
@@ -158,6 +170,10 @@ def test_what_it_passes_through(shop: RdsShop) -> None:
 
 
 @pytest.mark.parametrize("state", ["incompatible-restore", "storage-full", "failed"])
+@pytest.mark.fault(
+    "A restored instance ends as `incompatible-restore`, `storage-full` or `failed`",
+    "The restore fails with the service's own words, and what was made is removed.",
+)
 def test_a_restore_that_fails_in_the_services_words(shop: RdsShop, state: str) -> None:
     shop.server.settings(becomes=state)
     target = shop.target(to="shop-new")
@@ -168,6 +184,10 @@ def test_a_restore_that_fails_in_the_services_words(shop: RdsShop, state: str) -
 
 
 @pytest.mark.parametrize(("fault", "words"), [("expired", "credentials have expired"), ("key", "KMS key"), ("denied", "access denied")])
+@pytest.mark.fault(
+    "Credentials have expired, the KMS key is gone, or access is denied",
+    "The restore fails at once; the next try goes on with what is there.",
+)
 def test_what_nobody_waits_for(shop: RdsShop, fault: str, words: str) -> None:
     operations = ["RestoreDBInstanceToPointInTime", "RestoreDBClusterToPointInTime"] if fault == "key" else ["*"]
     target = shop.target(to="shop-new")
@@ -181,6 +201,10 @@ def test_what_nobody_waits_for(shop: RdsShop, fault: str, words: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.fault(
+    "Credentials expire while an RDS restore is waited for",
+    "The task fails; the next try goes on with the same instance.",
+)
 def test_credentials_that_expire_while_it_is_waited_for(shop: RdsShop) -> None:
     target = shop.target(drill=True)
     assert shop.store.restore(shop.backup, shop.shelf, target, print)
@@ -193,6 +217,10 @@ def test_credentials_that_expire_while_it_is_waited_for(shop: RdsShop) -> None:
     discarded(shop, target)
 
 
+@pytest.mark.fault(
+    "The name of the new instance or cluster is taken",
+    "Refused before anything is asked for; what is there is neither used nor removed.",
+)
 def test_a_name_that_is_taken(shop: RdsShop) -> None:
     if shop.kind == "rds":
         shop.server.make_instance("shop-new")
@@ -207,6 +235,10 @@ def test_a_name_that_is_taken(shop: RdsShop) -> None:
     assert shop.made() == {"shop-new"}
 
 
+@pytest.mark.fault(
+    "RDS' latest restorable time never reaches the instant",
+    "The wait ends when its time is over, and says how far the history reaches; the restore point stays MARKED.",
+)
 def test_a_history_that_never_advances(shop: RdsShop) -> None:
     """The wait ends when its time is over, and says how far the history reaches, and what is wanted."""
     shop.server.settings(lag=7200.0)
@@ -220,6 +252,10 @@ def test_a_history_that_never_advances(shop: RdsShop) -> None:
         task.execute(context)
 
 
+@pytest.mark.fault(
+    "The marked instance or cluster is deleted, and its automated backups with it",
+    "Neither restorable nor restored, and the reason is said.",
+)
 def test_deleted_with_its_backups_between_mark_and_restore(shop: RdsShop) -> None:
     client = shop.server.client
     if shop.kind == "rds":
@@ -244,6 +280,10 @@ def test_deleted_with_its_backups_between_mark_and_restore(shop: RdsShop) -> Non
     assert shop.restores() == []
 
 
+@pytest.mark.fault(
+    "A parameter, option or subnet group is gone",
+    "The preflight names all of them; no restore is asked for.",
+)
 def test_a_group_that_is_gone(rds_server: RDS, tmp_path: Path) -> None:
     """As moto words it, by each of the calls; asked before anything is asked for."""
     tuned = {"Description": "d", "DBParameterGroupFamily": "postgres16"}
@@ -266,6 +306,10 @@ def test_a_group_that_is_gone(rds_server: RDS, tmp_path: Path) -> None:
         assert shop.restores() == []
 
 
+@pytest.mark.fault(
+    "The marked instance is renamed, and another one has its name now",
+    "The marked one is found by its resource id, and restored.",
+)
 def test_renamed_between_mark_and_restore(rds_server: RDS, tmp_path: Path) -> None:
     with shop_of(rds_server, tmp_path, "rds") as shop:
         rds_server.client.modify_db_instance(DBInstanceIdentifier=LIVE, NewDBInstanceIdentifier=f"{LIVE}-old", ApplyImmediately=True)
@@ -277,6 +321,10 @@ def test_renamed_between_mark_and_restore(rds_server: RDS, tmp_path: Path) -> No
         discarded(shop, target)
 
 
+@pytest.mark.fault(
+    "A copy is to be removed while RDS is making it",
+    "It goes when it can; `midtime__sweep` comes again until then.",
+)
 def test_discarded_while_it_is_made(rds_server: RDS, tmp_path: Path) -> None:
     """Amazon does not delete what is being created; the sweeper comes again."""
     with shop_of(rds_server, tmp_path, "rds", awaited=True) as shop:
