@@ -179,6 +179,7 @@ def test_the_command_line_beside_airflow(installation: Installation, bank_topolo
         command = [str(Path(sys.executable).with_name("midtime")), *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
+    installation.run("bank__backup")
     checked = midtime("check", "bank", "--json")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert json.loads(checked.stdout)["good"]
