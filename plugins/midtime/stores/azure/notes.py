@@ -55,6 +55,11 @@ class ProgressNotes(RunNotes):
         """Write it down, instead of what was there."""
         objects.replace(self._progress, progress.seal())
 
+    def see(self) -> None:
+        """What was asked for is to be seen, be it half made."""
+        if (progress := self.progress()) and not progress.seen:
+            self.say(progress.model_copy(update={"seen": True}))
+
     def forget_progress(self) -> None:
         """The service was asked for nothing."""
         notes.forget(self._progress)

@@ -73,6 +73,7 @@ def _leaving(azure: Azure, notes: Notes, note: Copy) -> str:
         return on_its_way(azure, notes) or _hidden(azure, notes, note)
     if not found.copies(note) or found.placed:
         return ""
+    notes.see()
     if found.state == "Dropping":
         return DELETING
     call = azure.arm.servers.begin_delete
@@ -80,9 +81,9 @@ def _leaving(azure: Azure, notes: Notes, note: Copy) -> str:
 
 
 def _hidden(azure: Azure, notes: Notes, note: Copy) -> str:
-    """The answer to its request was lost, it is not to be seen, and its name is taken: by it, as likely as not. Whoever forgot it would have it stay."""
+    """It was asked for and never seen, and its name is taken: by it, as likely as not. Whoever forgot it would have it stay."""
     progress = notes.progress()
-    if not progress or progress.there or progress.seen or utc_now() - progress.at > HIDDEN:
+    if not progress or progress.seen or utc_now() - progress.at > HIDDEN:
         return ""
     try:
         require_free(azure, note.server)

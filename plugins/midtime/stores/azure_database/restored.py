@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from midtime.errors import RequestError, RestoreFailedError
+from midtime.errors import RestoreFailedError
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology import Topology
 from midtime.stores.azure_database.azure import Azure
@@ -19,11 +19,10 @@ from midtime.stores.managed_sql.restored import RestoredServer
 
 
 @contextmanager
-def open_restored(topology: Topology, azure: Azure, data: Data | None, backup: StoreBackup, target: Target) -> Iterator[RestoredServer]:
+def open_restored(topology: Topology, azure: Azure, data: Data, backup: StoreBackup, target: Target) -> Iterator[RestoredServer]:
     """What was restored, under its working name.
 
     :raises RestoreFailedError: it is not all there
-    :raises RequestError: nobody has said how its data are reached
     """
     if not (note := Notes(topology, target).copy()):
         raise RestoreFailedError(f"store {azure.store}: nothing was restored as {target.working}", fix="start a new run")
@@ -31,10 +30,5 @@ def open_restored(topology: Topology, azure: Azure, data: Data | None, backup: S
     require_ours(azure, note, found)
     if found.state != READY:
         raise RestoreFailedError(f"store {azure.store}: server {note.server} is in state {found.state}", fix="run it again")
-    if data is None:
-        raise RequestError(
-            f"store {azure.store} has no `data_conn_id`, so nobody can read what was restored",
-            fix="add it to the topology; then clear this task",
-        )
     with data.restored(backup, (found.address, None)) as inner:
         yield RestoredServer(inner, lambda: list(setting_differences(azure, note, found)))

@@ -93,13 +93,11 @@ class Restoring:
 
         :return: None once everything is there
         """
-        found, progress = standing(self.azure, self.note.resource_group, self.note.server), self.notes.progress()
+        found = standing(self.azure, self.note.resource_group, self.note.server)
         if not found.said:
-            return self._ask(progress)
+            return self._ask(self.notes.progress())
         require_ours(self.azure, self.note, found)
-        if progress and not progress.seen:
-            progress = progress.model_copy(update={"seen": True})
-            self.notes.say(progress)
+        self.notes.see()
         if left := self.putting.under_way(there=found.state == READY):
             return self.waiting(left)
         if found.state in _LOST:

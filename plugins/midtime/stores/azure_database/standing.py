@@ -33,7 +33,7 @@ class Standing(common.Standing):
         return (
             source.strip("/").lower() == note.marked.arm_id.strip("/").lower()
             and str(self.said.get("id", "")).strip("/").lower() != note.marked.arm_id.strip("/").lower()
-            and (made is None or note.marked.created_at is None or made > note.marked.instant)
+            and (made is None or made > note.marked.instant)
             and self.owner.removeprefix(PLACED) == note.working
         )
 

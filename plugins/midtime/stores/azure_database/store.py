@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import cached_property
 from typing import cast
 
-from midtime.errors import StoreAccessError
 from midtime.model.clock_readings import ClockReading
 from midtime.model.restore_point import StoreBackup
 from midtime.model.topology.targets import Target as TargetWish
@@ -20,7 +19,7 @@ from midtime.stores.azure_database.restored import open_restored
 from midtime.stores.base import Question, Reached, Restorable, Say, Shelf, Target, Waiting
 from midtime.stores.fences import FenceWriter
 from midtime.stores.managed import ManagedStore
-from midtime.stores.managed_sql.data import Data, data_of
+from midtime.stores.managed_sql.data import Data, data_of, no_data
 from midtime.stores.managed_sql.restored import RestoredServer
 
 
@@ -86,7 +85,7 @@ class AzureDatabaseStore(ManagedStore):
     @contextmanager
     def restored(self, backup: StoreBackup, target: Target) -> Iterator[RestoredServer]:
         """The new server."""
-        with open_restored(self.topology, self._azure_of(target), self.data, backup, target) as restored:
+        with open_restored(self.topology, self._azure_of(target), self._reached(), backup, target) as restored:
             yield restored
 
     def place(self, backup: StoreBackup, target: Target) -> None:
@@ -110,5 +109,5 @@ class AzureDatabaseStore(ManagedStore):
 
     def _reached(self) -> Data:
         if self.data is None:
-            raise StoreAccessError(f"store {self.name} has no connection to its data", fix="add `data_conn_id` to the topology")
+            raise no_data(self.name)
         return self.data

@@ -20,7 +20,6 @@ from midtime.stores.azure_database.rights import TO_RESTORE, group_id, require_r
 from midtime.stores.azure_database.servers import Server, read_server, reason
 from midtime.stores.azure_database.standing import require_ours, standing
 from midtime.stores.base import WILL_BE, Question, Target
-from midtime.stores.managed_sql.data import no_data
 from midtime.stores.marks import require_fit
 from midtime.stores.naming import fit, working_name
 
@@ -175,8 +174,6 @@ def drill_questions(topology: Topology, azure: Azure, target: Target) -> Iterato
     group, sku = place_of(topology, target, azure.spec.resource_group)
 
     def drills() -> str:
-        if azure.spec.data_conn_id is None:
-            raise no_data(azure.store)
         server = read_server(azure)
         said = server.said if server else {}
         require_needs(azure, needs_of(said.get("properties") or {}, said.get("identity"), azure.control.zone), server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 
@@ -15,6 +16,8 @@ from midtime.stores.naming import COPY_TAG, PLACED, TOPOLOGY_TAG, airflow_connec
 
 _RUN = re.compile(rf"{PLACED}midtime-tmp-([0-9a-z]+)-")
 """In the tag of a copy that was placed."""
+_LEADS = frozenset({"host", "hostaddr", "port", "dsn", "unix_socket"})
+"""Extras that win over what a connection says of its address itself: they would lead back to the live one."""
 
 
 def is_handed_over(tags: Mapping[str, str], topology: Topology, store: str, valid: Callable[[str], str]) -> bool:
@@ -35,7 +38,7 @@ def none_placed(topology: Topology, store: str, what: str) -> RequestError:
 
 
 def reached(store: str, spec: AnyCloudDatabase, at: At) -> Reached:
-    """Logins, passwords, database and TLS came back with the data; only the address is another one.
+    """Logins, passwords, database and TLS came back with the data; only the address is another one, wherever the connection says it.
 
     :raises StoreAccessError: there is no connection to the live one; or the copy has no address yet
     """
@@ -48,5 +51,8 @@ def reached(store: str, spec: AnyCloudDatabase, at: At) -> Reached:
         raise StoreAccessError(f"store {store}: the copy has no address yet", fix="try again once it is available")
     if spec.speaks == "oracle" and protocol_of(live) != "tcp":
         port = None  # the live one's
-    secrets = live.password or "", live.extra or ""
-    return Reached(live.conn_type or "", live.login or "", secrets[0], host, port or live.port, live.schema or "", secrets[1])
+    said = live.extra_dejson
+    kept = {key: value for key, value in said.items() if key not in _LEADS}
+    secrets = live.password or "", (live.extra or "") if kept == said else json.dumps(kept)
+    port = port or int(said.get("port") or live.port or 0) or None
+    return Reached(live.conn_type or "", live.login or "", secrets[0], host, port, live.schema or "", secrets[1])

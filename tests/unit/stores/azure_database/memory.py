@@ -27,7 +27,8 @@ DEFAULTS = {"max_connections": "100", "work_mem": "4096", "azure.extensions": ""
 @dataclass
 class Server:
     name: str
-    made: float
+    made: float | None
+    """None: the service does not say."""
     said: dict[str, Any]
     tags: dict[str, str]
     sku: dict[str, Any]
@@ -35,8 +36,8 @@ class Server:
     rules: dict[str, dict[str, str]] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
     pending: set[str] = field(default_factory=set)
-    begins: float = 0.0
-    """Of its backups."""
+    begins: float | None = 0.0
+    """Of its backups; None before the first."""
     identity: dict[str, Any] | None = None
 
 
@@ -77,6 +78,8 @@ class Memory(ArmInMemory):
         """Restored servers have the rules and parameters of a new one, not those of their source."""
         self.others: dict[str, int] = {}
         """Resources of other kinds, and with what the service answers to a question for one that is not simply there."""
+        self.fixed: set[str] = set()
+        """Parameters that nobody can set."""
         self.refused: set[str] = set()
         """Parameters that a server of this size does not take."""
 
@@ -103,11 +106,12 @@ class Memory(ArmInMemory):
 
     def _described(self, server: Server) -> dict[str, Any]:
         said = copy.deepcopy(server.said)
-        said["backup"] = {**said.get("backup", {}), "earliestRestoreDate": self.moment(server.begins).isoformat()}
+        if server.begins is not None:
+            said["backup"] = {**said.get("backup", {}), "earliestRestoreDate": self.moment(server.begins).isoformat()}
         told = {"state": server.state, "fullyQualifiedDomainName": f"{server.name}.example"}
         return {
             "id": self._id(server.name), "name": server.name, "location": "japaneast", "tags": dict(server.tags), "sku": dict(server.sku),
-            "systemData": {"createdAt": self.moment(server.made).isoformat()}, "properties": {**said, **told},
+            "systemData": {} if server.made is None else {"createdAt": self.moment(server.made).isoformat()}, "properties": {**said, **told},
             **({"identity": server.identity} if server.identity else {}),
         }  # fmt: skip
 
@@ -195,10 +199,11 @@ class Memory(ArmInMemory):
         return [self._model({"name": each, "properties": self._parameter(server, each)}) for each in DEFAULTS]
 
     def _parameter(self, server: Server, name: str) -> dict[str, Any]:
-        pending: Any = name in server.pending
+        pending = name in server.pending
         source = "user-override" if name in server.parameters else "system-default"
+        words: Any = bool if self.dialect == "postgresql" else str
         said = {"value": server.parameters.get(name, DEFAULTS[name]), "source": source}
-        return {**said, "isConfigPendingRestart": pending if self.dialect == "postgresql" else str(pending)}
+        return {**said, "isConfigPendingRestart": words(pending), "isReadOnly": words(name in self.fixed)}
 
     def configurations_begin_update(self, _group: str, name: str, parameter: str, body: Any, **asked: Any) -> None:
         server, wanted = self._settled(name), json.load(body)["properties"]

@@ -70,6 +70,10 @@ def _young(subscription: Subscription) -> None:
     subscription.live.begins = 10**6
 
 
+def _without_backup(subscription: Subscription) -> None:
+    subscription.live.begins = None
+
+
 def _forbidden(subscription: Subscription) -> None:
     subscription.memory.allowed = [{"actions": ["*/read"], "notActions": ["*/administrators/read"]}]
 
@@ -81,6 +85,7 @@ def _forbidden(subscription: Subscription) -> None:
         (_stopped, "is in state Stopped, not Ready"),
         (_replica, "is a replica"),
         (_young, "has backups since"),
+        (_without_backup, "has no backup yet"),
         (_forbidden, "administrators/read"),
         (_elsewhere, "leads to 192.0.2.1"),
     ],
@@ -108,13 +113,21 @@ def test_the_mark(subscription: Subscription) -> None:
     assert backup.client.startswith("azure-mgmt-")
 
 
+def test_a_parameter_that_nobody_can_set_is_not_marked(subscription: Subscription) -> None:
+    subscription.memory.fixed = {"max_connections"}
+    subscription.shelf.folder.joinpath("files", "settings.json").unlink()
+    backup = subscription.mark().backup
+    marked = notes.marked(backup, subscription.shelf, MarkedServer)
+    assert "max_connections" not in marked.settings.parameters
+
+
 def test_marked_twice_the_first_one_stays(subscription: Subscription) -> None:
     subscription.live.parameters = {}
     again = subscription.store.mark(subscription.backup.midtime, subscription.shelf, lambda _: None)
     assert again.artifacts == subscription.backup.artifacts
 
 
-@pytest.mark.parametrize("change", [_gone, _young])
+@pytest.mark.parametrize("change", [_gone, _young, _without_backup])
 def test_what_cannot_be_marked(subscription: Subscription, change: Callable[[Subscription], None]) -> None:
     change(subscription)
     with pytest.raises(NotRestorableError):
@@ -155,7 +168,7 @@ def test_after_a_cut_over_the_marked_server_is_asked(subscription: Subscription)
 def test_without_a_connection_to_its_data(subscription: Subscription) -> None:
     store = subscription.store
     store.__dict__["data"] = None
-    with pytest.raises(StoreAccessError, match="no connection to its data"):
+    with pytest.raises(StoreAccessError, match="has no `data_conn_id`"):
         store.read_clock()
 
 

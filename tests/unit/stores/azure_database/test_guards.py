@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from midtime.errors import RequestError, RestoreFailedError, StoreAccessError, StoreStatementError, TargetExistsError
+from midtime.errors import RequestError, RestoreFailedError, StoreAccessError, StoreStatementError, StoreUnreachableError, TargetExistsError
+from midtime.stores.azure_database.azure import Azure
 from midtime.stores.azure_database.notes import Notes
 from midtime.stores.azure_database.targets import tier_of
 from midtime.stores.naming import COPY_TAG
@@ -42,8 +43,32 @@ def test_without_a_connection_nobody_reads_it(subscription: Subscription) -> Non
     target = subscription.restore(subscription.target(to="claims-new"))
     store = subscription.store
     store.__dict__["data"] = None
-    with pytest.raises(RequestError, match="has no `data_conn_id`"), store.restored(subscription.backup, target):
+    with pytest.raises(StoreAccessError, match="has no `data_conn_id`"), store.restored(subscription.backup, target):
         pytest.fail("it is open")
+
+
+def test_what_nobody_can_read_is_restored_all_the_same(subscription: Subscription) -> None:
+    """There is nobody whom it would have to let in."""
+    subscription.data = None  # type: ignore[assignment]
+    target = subscription.restore(subscription.target(to="claims-new"))
+    assert subscription.copy(target).state == "Ready"
+
+
+def test_a_server_that_cannot_be_reached_is_waited_for_as_long_as_a_restore(subscription: Subscription) -> None:
+    """Its name, or the way to it, may come later than its firewall; why is told."""
+    subscription.data.refuses = StoreUnreachableError("no route to it", fix="x")
+    with pytest.raises(RestoreFailedError, match=r"does not let this worker in.*no route to it"):
+        subscription.restore(subscription.target(to="claims-new"))
+
+
+@pytest.mark.parametrize("code", ["SubscriptionNotFound", "ResourceGroupNotFound", "InvalidSubscriptionId"])
+def test_what_is_no_answer_about_a_server(subscription: Subscription, code: str) -> None:
+    """Whoever took it for one would forget the server, and leave it."""
+    target = subscription.restore(subscription.target(drill=True))
+    with subscription.memory.refusing(404, "not found", code, of="servers_get"), pytest.raises(StoreAccessError, match="not there"):
+        subscription.store.discard(target)
+    subscription.store.discard(target)
+    assert list(subscription.memory.servers) == [LIVE]
 
 
 @pytest.mark.parametrize("state", ["Disabled", "Dropping", "Inaccessible"])
@@ -61,6 +86,36 @@ def test_what_has_no_note_is_not_placed(subscription: Subscription) -> None:
     Notes(subscription.topology, target).end()
     with pytest.raises(RestoreFailedError, match="note about server claims-new is gone"):
         subscription.store.place(subscription.backup, target)
+
+
+def test_what_was_never_begun_is_not_put_back(subscription: Subscription) -> None:
+    subscription.store.put_back(subscription.backup, subscription.target(to="claims-new"))
+    assert subscription.memory.counts["servers_begin_update"] == 0
+
+
+def test_a_drills_server_is_not_waited_for_to_be_put_back(subscription: Subscription) -> None:
+    """It was never placed."""
+    target = subscription.target(drill=True)
+    subscription.look(target)
+    began = subscription.memory.now
+    subscription.store.put_back(subscription.backup, target)
+    assert subscription.memory.now == began
+
+
+def test_a_service_that_does_not_say_when_a_server_was_made(subscription: Subscription) -> None:
+    subscription.live.made = None
+    target = subscription.restore(subscription.target(to="claims-new"))
+    subscription.copy(target).made = None
+    subscription.store.place(subscription.backup, target)
+    assert subscription.differences(target) == []
+
+
+def test_asked_again_before_it_is_made(subscription: Subscription) -> None:
+    """`plan` is cleared when the service has refused."""
+    target = subscription.target(to="claims-new")
+    with subscription.memory.refusing(429, "busy", of=subscription.memory.create):
+        subscription.look(target)
+    assert all(check.ok for check in subscription.asked(target))
 
 
 def test_what_is_somebody_elses_is_not_put_back(subscription: Subscription) -> None:
@@ -144,3 +199,11 @@ def test_a_server_that_has_no_firewall(subscription: Subscription) -> None:
     ):
         subscription.mark()
     assert LIVE in subscription.memory.servers
+
+
+def test_a_login_of_another_cloud(subscription: Subscription, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it is sent to Azure, nor is the worker's own identity taken for it."""
+    monkeypatch.setenv("AIRFLOW_CONN_AZURE", '{"conn_type": "aws", "login": "key", "password": "hunter2"}')
+    with pytest.raises(StoreAccessError, match="connection azure is of type aws, not azure") as caught:
+        _ = Azure("files", subscription.store.spec).arm
+    assert "hunter2" not in str(caught.value)

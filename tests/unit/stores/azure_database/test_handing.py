@@ -30,6 +30,23 @@ def test_the_live_ones_login_at_the_copys_address(placed: Subscription) -> None:
     assert found.extra == ""
 
 
+@pytest.mark.parametrize("leads", [{"hostaddr": "10.0.0.4"}, {"host": f"{LIVE}.example"}, {"unix_socket": "/run/live"}, {}])
+def test_no_extra_leads_back_to_the_live_one(placed: Subscription, monkeypatch: pytest.MonkeyPatch, leads: dict[str, str]) -> None:
+    """It would win over the copy's address: products that were moved there would write what was left behind."""
+    said = {"conn_type": "postgres", "host": f"{LIVE}.example", "extra": {"sslmode": "require", **leads}}
+    monkeypatch.setenv("AIRFLOW_CONN_FILES_DB", json.dumps(said))
+    found = placed.store.reached("claims-new")
+    assert found.host == "claims-new.example"
+    assert json.loads(found.extra) == {"sslmode": "require"}
+
+
+def test_a_port_among_the_extras(placed: Subscription, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"conn_type": "postgres", "host": f"{LIVE}.example", "port": 5444, "extra": {"port": 6432}}
+    monkeypatch.setenv("AIRFLOW_CONN_FILES_DB", json.dumps(said))
+    found = placed.store.reached("claims-new")
+    assert (found.port, found.extra) == (6432, "{}")
+
+
 @pytest.mark.parametrize(
     ("tag", "value"), [(COPY_TAG, f"{PLACED}midtime-tmp-abc123-0000-other"), (COPY_TAG, "midtime"), (TOPOLOGY_TAG, "another")]
 )

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from midtime.errors import StoreAccessError, StoreUnreachableError
-from midtime.stores.azure_database import targets
 from midtime.stores.azure_database.control import CONTROLS
 from midtime.stores.base import Question
 from tests.unit.stores.azure_database.restores import Subscription
@@ -46,14 +45,6 @@ def test_all_is_there(closed: Subscription) -> None:
     assert answer(closed) == "subnet db, private DNS zone db.private, identity reader"
     assert "can be drilled" in drill(closed)
     assert drill(closed)[1]()
-
-
-def test_what_nobody_could_read(closed: Subscription) -> None:
-    store, target = closed.store, closed.target(drill=True)
-    store.azure.spec = store.spec.model_copy(update={"data_conn_id": None})
-    ((_, asked),) = targets.drill_questions(store.topology, store.azure, target)
-    with pytest.raises(StoreAccessError, match="has no `data_conn_id`"):
-        asked()
 
 
 @pytest.mark.parametrize(("name", "noun"), [(SUBNET, "subnet"), (ZONE, "private DNS zone"), (IDENTITY, "identity")])

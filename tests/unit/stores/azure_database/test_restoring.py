@@ -43,6 +43,18 @@ def test_a_drill_comes_and_goes(subscription: Subscription) -> None:
     assert list(subscription.memory.servers) == [LIVE]
 
 
+def test_a_drill_somewhere_else_with_another_login(subscription: Subscription) -> None:
+    """The topology's words hold for drills only."""
+    subscription.change(drill={"conn_id": "drills", "resource_group": "drills"})
+    wish = subscription.topology.drill.targets["files"]
+    target = subscription.store.target(wish, run=RUN, drill=True, in_place=False)
+    assert target.conn_id == "drills"
+    assert "in resource group drills" in subscription.asked(target)[2].detail
+    beside = subscription.store.target(None, run=RUN, drill=False, in_place=False)
+    assert (beside.conn_id, beside.final) == ("azure", f"restored-{RUN}-{LIVE}")
+    assert f"`restored-{RUN}-{LIVE}` in resource group claims" in subscription.asked(beside)[2].detail
+
+
 def test_what_is_placed_has_its_standby_and_stays(subscription: Subscription) -> None:
     target = subscription.restore(subscription.target(to="claims-new"))
     assert subscription.copy(target).said["highAvailability"]["mode"] == "Disabled", "it costs double"

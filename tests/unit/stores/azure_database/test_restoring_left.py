@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from midtime.errors import RestoreFailedError, StoreUnreachableError
+from midtime.stores.azure_database.notes import Notes
 from midtime.stores.naming import COPY_TAG
 from tests.unit.stores.azure.service import refusal
 from tests.unit.stores.azure_database.memory import LIVE
@@ -149,7 +150,7 @@ def test_made_and_not_to_be_seen_yet(subscription: Subscription, monkeypatch: py
     assert memory.counts[memory.create] == 1
 
 
-@pytest.mark.parametrize(("answered", "seconds"), [(True, 90), (False, 300)])
+@pytest.mark.parametrize(("answered", "seconds"), [(True, 90), (True, 300), (False, 300)])
 def test_discarded_when_it_is_made_and_not_to_be_seen_yet(
     subscription: Subscription, monkeypatch: pytest.MonkeyPatch, answered: bool, seconds: float
 ) -> None:
@@ -164,6 +165,44 @@ def test_discarded_when_it_is_made_and_not_to_be_seen_yet(
         with suppress(StoreUnreachableError):
             subscription.store.discard(target)
     assert list(memory.servers) == [LIVE]
+
+
+@pytest.mark.parametrize("looked", [True, False])
+def test_the_name_stays_taken_when_the_server_is_deleted(subscription: Subscription, looked: bool) -> None:
+    """By a server that was seen nobody is kept: it is gone."""
+    memory, target = subscription.memory, subscription.target(drill=True)
+    subscription.look(target)
+    if looked:
+        subscription.look(target)
+    memory.sleep(memory.seconds)
+    memory.taken.add(target.final)
+    subscription.store.discard(target)
+    assert list(memory.servers) == [LIVE]
+    assert memory.now < 4260 + 120, "nor was it waited for"
+
+
+def test_a_name_that_somebody_else_took_is_not_waited_for_without_end(subscription: Subscription, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, target = subscription.memory, subscription.target(drill=True)
+
+    def lost(*said: Any, **asked: Any) -> None:
+        raise refusal(504, "gateway")
+
+    monkeypatch.setattr(memory, memory.create, lost)
+    subscription.look(target)
+    memory.taken.add(target.final)
+    with pytest.raises(StoreUnreachableError, match="its name is taken"):
+        subscription.store.discard(target)
+    memory.sleep(3600)
+    subscription.store.discard(target)
+
+
+def test_the_note_of_what_was_asked_for_is_only_a_hint(subscription: Subscription) -> None:
+    memory, target = subscription.memory, subscription.target(drill=True)
+    subscription.look(target)
+    Notes(subscription.topology, target).forget_progress()
+    subscription.restore(target)
+    require_whole(subscription, target)
+    assert memory.counts[memory.create] == 1
 
 
 def test_deleted_before_anybody_has_seen_it(subscription: Subscription) -> None:

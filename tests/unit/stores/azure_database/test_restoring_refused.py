@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from azure.core.exceptions import ServiceRequestError
 
 from midtime.catalog import Catalog
 from midtime.errors import (
@@ -112,6 +113,16 @@ def test_what_is_refused_for_good(subscription: Subscription, message: str, late
         subscription.restore(target)
 
 
+def test_who_may_not_restore_does_not_come_too_early(subscription: Subscription) -> None:
+    memory, target = subscription.memory, subscription.target(drill=True)
+    memory.now = 1300
+    with (
+        memory.refusing(403, "no right to a point in time", "AuthorizationFailed", of=memory.create),
+        pytest.raises(StoreAccessError, match="access denied"),
+    ):
+        subscription.look(target)
+
+
 def test_too_early_is_not_waited_for_without_end(subscription: Subscription) -> None:
     memory, target = subscription.memory, subscription.target(drill=True)
     memory.now = 1300
@@ -141,6 +152,18 @@ def test_busy(subscription: Subscription, status: int) -> None:
     subscription.restore(target)
     require_whole(subscription, target)
     assert memory.counts[memory.create] == 1
+
+
+def test_the_way_to_azure_is_interrupted(subscription: Subscription) -> None:
+    target = subscription.target(drill=True)
+
+    def interrupted(_operation: str) -> None:
+        raise ServiceRequestError("no route")
+
+    subscription.memory.before_each = interrupted
+    waiting = subscription.look(target)
+    assert waiting
+    assert "the service does not answer now" in waiting.detail
 
 
 def test_credentials_expire_in_mid_wait(subscription: Subscription) -> None:
