@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from midtime.errors import StoreUnreachableError
+from midtime.errors import StoreUnreachableError, TargetExistsError
 from midtime.model.instants import utc_now
 from midtime.stores import looks
 from midtime.stores.azure import operations
@@ -18,6 +18,8 @@ DELETING = "it is being deleted"
 LOOK = 5.0
 UNSEEN = timedelta(minutes=2)
 """For so long a copy that was asked for may not be seen yet."""
+HIDDEN = timedelta(hours=1)
+"""For so long ARM may not show what it makes."""
 
 
 def remove(azure: Clients, what: str, leaving: Callable[[], str]) -> None:
@@ -37,8 +39,15 @@ def remove(azure: Clients, what: str, leaving: Callable[[], str]) -> None:
         looks.sleep(LOOK)
 
 
-def on_its_way(azure: Clients, notes: ProgressNotes) -> str:
-    """Whether the service makes it yet, though it is not to be seen: whoever asked for it may have died a moment ago."""
+def on_its_way(azure: Clients, notes: ProgressNotes, require_free: Callable[[], None]) -> str:
+    """Whether the service makes it yet, though it is not to be seen: whoever asked for it may have died a moment ago.
+
+    :param require_free: raises while its name is taken
+    """
+    return _being_made(azure, notes) or _hidden(notes, require_free)
+
+
+def _being_made(azure: Clients, notes: ProgressNotes) -> str:
     if not (progress := notes.progress()) or (progress.there and progress.seen):
         return ""
     if said := [operations.look(azure, each) for each in progress.operations]:
@@ -49,6 +58,18 @@ def on_its_way(azure: Clients, notes: ProgressNotes) -> str:
         progress = made(progress)
         notes.say(progress)
     return "it was asked for a moment ago" if utc_now() - progress.at < UNSEEN else ""
+
+
+def _hidden(notes: ProgressNotes, require_free: Callable[[], None]) -> str:
+    """It was asked for and never seen, and its name is taken: by it, as likely as not. Whoever forgot it would have it stay."""
+    progress = notes.progress()
+    if not progress or progress.seen or utc_now() - progress.at > HIDDEN:
+        return ""
+    try:
+        require_free()
+    except TargetExistsError:
+        return "it was asked for, and its name is taken"
+    return ""
 
 
 def made(progress: Progress) -> Progress:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 
-from midtime.errors import RestoreFailedError, TargetExistsError
+from midtime.errors import RestoreFailedError
 from midtime.model.instants import utc_now
 from midtime.model.topology import Topology
 from midtime.stores import looks
@@ -24,8 +23,6 @@ from midtime.stores.base import Target, Waiting
 from midtime.stores.looks import waiting
 from midtime.stores.naming import PLACED
 
-HIDDEN = timedelta(hours=1)
-"""For so long ARM may not show what it makes."""
 log = logging.getLogger(__name__)
 
 
@@ -70,7 +67,7 @@ def _leaving(azure: Azure, notes: Notes, note: Copy) -> str:
     """One step towards its end: why it is there yet; empty once it is gone, or was never ours to remove."""
     found = standing(azure, note.resource_group, note.server)
     if not found.said:
-        return on_its_way(azure, notes) or _hidden(azure, notes, note)
+        return on_its_way(azure, notes, lambda: require_free(azure, note.server))
     if not found.copies(note) or found.placed:
         return ""
     notes.see()
@@ -78,18 +75,6 @@ def _leaving(azure: Azure, notes: Notes, note: Copy) -> str:
         return DELETING
     call = azure.arm.servers.begin_delete
     return operations.begin(azure, f"deletion of {note.server}", call, note.resource_group, note.server)[1] or DELETING
-
-
-def _hidden(azure: Azure, notes: Notes, note: Copy) -> str:
-    """It was asked for and never seen, and its name is taken: by it, as likely as not. Whoever forgot it would have it stay."""
-    progress = notes.progress()
-    if not progress or progress.seen or utc_now() - progress.at > HIDDEN:
-        return ""
-    try:
-        require_free(azure, note.server)
-    except TargetExistsError:
-        return "it was asked for, and its name is taken"
-    return ""
 
 
 def _known(topology: Topology, azure: Azure, target: Target) -> Copy:

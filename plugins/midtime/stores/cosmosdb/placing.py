@@ -19,6 +19,7 @@ from midtime.stores.cosmosdb.copied import read_copy
 from midtime.stores.cosmosdb.notes import Copy, Notes
 from midtime.stores.cosmosdb.putting import tag_changes, ttl_changes
 from midtime.stores.cosmosdb.standing import Standing, standing, unsettled
+from midtime.stores.cosmosdb.targets import require_free
 from midtime.stores.looks import waiting
 from midtime.stores.naming import PLACED
 
@@ -66,9 +67,10 @@ def _leaving(azure: Azure, notes: Notes, note: Copy) -> str:
     """One step towards its end: why it is there yet; empty once it is gone, or was never ours to remove."""
     found = standing(azure, note.resource_group, note.account)
     if not found.said:
-        return on_its_way(azure, notes)
+        return on_its_way(azure, notes, lambda: require_free(azure, note.account))
     if not found.copies(note) or found.placed:
         return ""
+    notes.see()
     if found.state == "Deleting":
         return DELETING
     call = azure.arm.database_accounts.begin_delete

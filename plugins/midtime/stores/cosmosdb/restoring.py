@@ -89,9 +89,7 @@ class Restoring:
         if not found.said:
             return self._ask(progress)
         require_ours(self.azure, self.note, found)
-        if progress and not progress.seen:
-            progress = progress.model_copy(update={"seen": True})
-            self.notes.say(progress)
+        self.notes.see()
         if found.state == "Failed" and not (progress and progress.there):
             raise self._failed(progress)
         if left := self.putting.under_way(there=found.state == "Succeeded") or unsettled(found):

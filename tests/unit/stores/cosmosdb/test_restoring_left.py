@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -110,6 +111,36 @@ def test_discarded_before_the_account_is_to_be_seen(subscription: Subscription, 
     subscription.store.discard(target)
     for late in on_its_way:
         late()
+    assert list(memory.accounts) == [LIVE]
+
+
+@pytest.mark.parametrize("seconds", [90, 600])
+def test_discarded_when_it_is_made_and_not_to_be_seen_yet(
+    subscription: Subscription, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """Whoever forgot it now would have it stay, and cost, for ever: its name says that it is there."""
+    memory, target = subscription.memory, subscription.target(drill=True)
+    subscription.look(target)
+    real, seen_at = memory.get, memory.now + memory.seconds + seconds
+
+    def get(group: str, asked: str) -> Any:
+        if asked == target.final and memory.now < seen_at:
+            raise refusal(404, f"The Resource {asked} was not found", "ResourceNotFound")
+        return real(group, asked)
+
+    monkeypatch.setattr(memory, "get", get)
+    memory.sleep(memory.seconds)
+    for _ in range(4):
+        with suppress(StoreUnreachableError):
+            subscription.store.discard(target)
+    assert list(memory.accounts) == [LIVE]
+
+
+def test_the_name_stays_taken_when_the_account_is_deleted(subscription: Subscription) -> None:
+    """By an account that was seen nobody is kept: it is gone."""
+    memory, target = subscription.memory, subscription.restore(subscription.target(drill=True))
+    memory.taken.add(target.final)
+    subscription.store.discard(target)
     assert list(memory.accounts) == [LIVE]
 
 
