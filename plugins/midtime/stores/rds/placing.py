@@ -143,6 +143,6 @@ def _known(topology: Topology, aws: RdsClients, target: Target) -> tuple[Copy, S
     if not (note := notes.copy()):
         raise RestoreFailedError(f"store {aws.store}: the run's note about {noun} {target.final} is gone", fix="start a new run")
     found = flavour_of(aws.spec).find(aws, note.name)
-    if not found or not is_ours(note, notes.progress(), found):
+    if not found or found.status == "deleting" or not is_ours(note, notes.progress(), found):
         raise RestoreFailedError(f"store {aws.store}: {noun} {note.name} is gone, or somebody else's now", fix="start a new run")
     return note, found
