@@ -147,6 +147,28 @@ def test_two_that_look_at_once(account: Account) -> None:
     assert account.copies() == {}
 
 
+def test_two_that_look_at_once_with_room_for_one(account: Account) -> None:
+    """Whoever is refused forgets that anything was asked for; the copy of the other one is found all the same."""
+    target, others = account.target(to="bank-new"), iter([account.look])
+
+    def full(operation: str, _: Any) -> None:
+        if operation in RESTORES:
+            raise refusal("InstanceQuotaExceeded")
+
+    def before(operation: str, _: Any) -> None:
+        if operation.endswith("automated_backups") and (look := next(others, None)):
+            look(target)
+            account.memory.before_each = full
+
+    account.memory.before_each = before
+    assert account.look(target)
+    account.memory.before_each = lambda *_: None
+    account.restore(target)
+    assert account.copies() == new_names(account, "bank-new")
+    account.store.discard(target)
+    assert account.copies() == {}
+
+
 @pytest.mark.parametrize("end", ["discarded", "gone on with"])
 def test_the_topology_names_another_region_meanwhile(account: Account, end: str) -> None:
     """The copy is looked for where it was asked for, not where nobody has it."""
