@@ -37,7 +37,7 @@ class History:
         """Only its backups are left."""
         return self.server is None and self.kept is not None
 
-    def unfit(self, instant: datetime) -> str:
+    def unfit(self, instant: datetime, spread: timedelta = timedelta(0)) -> str:
         """Why it can never be restored to an instant; empty where it can, by now or later."""
         if self.server is None and self.kept is None:
             return "was deleted, and its automated backups with it"
@@ -45,7 +45,7 @@ class History:
             return "has its automated backups switched off"
         if self.earliest and self.earliest > instant:
             return f"has a history that begins at {to_rfc3339(self.earliest)}, behind {to_rfc3339(instant)}"
-        if self.deleted and not (self.latest and self.latest > instant):
+        if self.deleted and not self.reaches(instant, spread):
             end = to_rfc3339(self.latest) if self.latest else "an unknown time"
             return f"was deleted, and the automated backups that are kept of it end at {end}"
         return ""

@@ -14,7 +14,7 @@ from midtime.stores import marks
 from midtime.stores.base import Say, Shelf
 from midtime.stores.rds.clients import RdsClients
 from midtime.stores.rds.groups import NOTED, groups_of
-from midtime.stores.rds.history import History, history_at
+from midtime.stores.rds.history import History, history_at, spread_of
 from midtime.stores.rds.reading import read
 from midtime.stores.rds.servers import Server, flavour_of
 from midtime.stores.rds.settings import MarkedServer
@@ -56,5 +56,5 @@ def require_fit(aws: RdsClients, name: str, instant: datetime, history: History,
     :param alive: what was deleted is none of it, though backups of it be kept
     :raises NotRestorableError: it never can
     """
-    why = "was deleted, or never was" if alive and history.server is None else history.unfit(instant)
+    why = "was deleted, or never was" if alive and history.server is None else history.unfit(instant, spread_of(aws.spec))
     marks.require_fit(aws.store, instant, [(f"{flavour_of(aws.spec).noun} {name}", why)], fix=LOST)

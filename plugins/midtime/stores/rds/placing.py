@@ -38,7 +38,6 @@ def place(topology: Topology, aws: RdsClients, target: Target) -> None:
     note, found = _known(topology, aws, target)
     _tag(aws, found, PLACED + note.working)
     _tag_members(aws, note, found, PLACED + note.working)
-    note, found = _known(topology, aws, target)
     for said in setting_differences(aws, note, found, placed=False):
         log.warning("Not as in the mark: %s", said)
     log.info(
@@ -61,10 +60,10 @@ def _protect(topology: Topology, aws: RdsClients, target: Target, began: datetim
 def put_back(topology: Topology, aws: RdsClients, target: Target) -> None:
     """It is the run's again, to be discarded."""
     notes = Notes(topology, target)
-    if not (note := notes.copy()) or note.drill:
+    if not (note := notes.copy()):
         return
     found = flavour_of(aws.spec).find(aws, note.name)
-    if found and is_ours(note, notes.progress(), found) and is_placed(found):
+    if found and is_ours(note, notes.progress(), found):
         _tag_members(aws, note, found, note.working)
         _tag(aws, found, note.working)
 
@@ -104,8 +103,7 @@ def _leaving(aws: RdsClients, notes: Notes, note: Copy) -> str:
             return "its protection is being taken off"
         if why := _members_leaving(aws, note, found):
             return why
-        more = {"DeleteAutomatedBackups": True}
-        flavour.delete(aws, found.name, **more)
+        flavour.delete(aws, found.name, DeleteAutomatedBackups=True)
     except StoreError as error:
         if refused_with(error) in NOT_THERE:
             return "it is just gone"
@@ -143,6 +141,6 @@ def _known(topology: Topology, aws: RdsClients, target: Target) -> tuple[Copy, S
     if not (note := notes.copy()):
         raise RestoreFailedError(f"store {aws.store}: the run's note about {noun} {target.final} is gone", fix="start a new run")
     found = flavour_of(aws.spec).find(aws, note.name)
-    if not found or not is_ours(note, notes.progress(), found):
+    if not found or found.status == "deleting" or not is_ours(note, notes.progress(), found):
         raise RestoreFailedError(f"store {aws.store}: {noun} {note.name} is gone, or somebody else's now", fix="start a new run")
     return note, found

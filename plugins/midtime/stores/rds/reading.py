@@ -48,7 +48,7 @@ def read_members(aws: RdsClients, cluster: Server) -> tuple[Member, ...]:
 
 def read_endpoints(aws: RdsClients, cluster: Server) -> tuple[dict[str, Any], ...]:
     """A cluster's custom endpoints; none of an instance's."""
-    if "DBClusterIdentifier" not in cluster.said or "DBInstanceIdentifier" in cluster.said or not cluster.said.get("CustomEndpoints"):
+    if not cluster.said.get("CustomEndpoints"):
         return ()
     with aws.errors(aws.store):
         found = aws.control.describe_db_cluster_endpoints(DBClusterIdentifier=cluster.name)["DBClusterEndpoints"]

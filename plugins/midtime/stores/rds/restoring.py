@@ -174,6 +174,7 @@ class Restoring:
             self.flavour.modify(self.aws, found.name, **changes)
         except StoreError as error:
             if passes(error):
+                self.notes.say(progress)  # it was not taken, so it does not count
                 raise
             log.warning("%s could not be put back: %s", what, error.message)  # told again by `verify`
             self.notes.say(progress.model_copy(update={"asked": {**progress.asked, what: REPEATS}}))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
@@ -72,10 +72,6 @@ class Server:
 class Kept:
     """Automated backups, which may outlive what they are of."""
 
-    status: str
-    """``active``, ``creating``, ``retained`` (of something that was deleted)."""
-    arn: str
-    days: int
     earliest: datetime | None
     latest: datetime | None
 
@@ -140,7 +136,7 @@ class Flavour:
         self._call(aws, self.verbs[1], **{self.name: name, "ApplyImmediately": True}, **changes)
 
     def delete(self, aws: RdsClients, name: str, **more: Any) -> None:
-        """Without a final snapshot, and with its automated backups."""
+        """Without a final snapshot."""
         self._call(aws, self.verbs[2], **{self.name: name, "SkipFinalSnapshot": True}, **more)
 
     def words_of(self, aws: RdsClients, name: str) -> str:
@@ -237,6 +233,4 @@ def members_of(aws: RdsClients, cluster: Server) -> list[Server]:
 
 def _kept(said: Mapping[str, Any]) -> Kept:
     window = said.get("RestoreWindow") or {}
-    arn = cast(str, said.get("DBInstanceArn") or said.get("DBClusterArn") or "")
-    days = int(said.get("BackupRetentionPeriod") or 0)
-    return Kept(str(said.get("Status") or ""), arn, days, window.get("EarliestTime"), window.get("LatestTime"))
+    return Kept(window.get("EarliestTime"), window.get("LatestTime"))

@@ -97,7 +97,7 @@ def own_tags(tags: Mapping[str, str]) -> dict[str, str]:
 def spoken(settings: Mapping[str, Any], tags: Mapping[str, str], roles: Iterable[str] = ()) -> Spoken:
     """In words."""
     for key, value in sorted(settings.items()):
-        if value is not False and value != 0:
+        if value != 0:  # nor False
             yield key, value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     for key, value in sorted(tags.items()):
         yield f"tag {key}", repr(value)

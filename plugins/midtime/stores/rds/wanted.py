@@ -97,7 +97,7 @@ def changes(flavour: Flavour, wanted: Mapping[str, Any], now: Mapping[str, Any])
     different = {key for key in keys if wanted.get(key) != now.get(key) and key in wanted}
     for group in _TOGETHER:
         if different & set(group):
-            different |= {key for key in group if key in wanted and key in keys}
+            different |= {key for key in group if key in wanted}
     return {key: wanted[key] for key in keys if key in different}
 
 

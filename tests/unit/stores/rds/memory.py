@@ -315,12 +315,14 @@ class Memory:
 
     def modify_db_instance(self, DBInstanceIdentifier: str, ApplyImmediately: bool, **asked: Any) -> None:  # noqa: N803
         thing = self._settled(self.instances, DBInstanceIdentifier, "DBInstanceNotFound", "InvalidDBInstanceState")
+        assert ApplyImmediately, "or it waits for the next maintenance window"
         thing.said |= described(asked, cluster=False)
         thing.busy_until = self.now + 8
 
     def modify_db_cluster(self, DBClusterIdentifier: str, ApplyImmediately: bool, **asked: Any) -> None:  # noqa: N803
         thing = self._settled(self.clusters, DBClusterIdentifier, "DBClusterNotFoundFault", "InvalidDBClusterStateFault")
         assert "EnableHttpEndpoint" not in asked, "taken and ignored, but for Aurora Serverless v1"
+        assert ApplyImmediately, "or it waits for the next maintenance window"
         thing.said |= described(asked, cluster=True)
         thing.busy_until = self.now + 8
 

@@ -96,6 +96,17 @@ class Account:
         self.memory.now += 600
         return self
 
+    def mark_anew(self) -> Account:
+        """Another restore point, of what it is now."""
+        self.shelf = Shelf(self.catalog.folder("20261121T020007Z-ffffff"), "points")
+        return self.mark()
+
+    def unprotected(self) -> Account:
+        """Whoever may delete it may do so at once."""
+        for each in (*self.memory.instances.values(), *self.memory.clusters.values()):
+            each.said["DeletionProtection"] = False
+        return self.mark_anew()
+
     def move(self, region: str) -> None:
         """Somebody writes another region into the topology."""
         self.topology = topology(self.kind, self.topology.destination, region=region)
@@ -149,3 +160,10 @@ def new_names(account: Account, name: str, *, drill: bool = False) -> dict[str, 
 
 def copy_of(account: Account, name: str) -> Any:
     return (account.memory.instances if account.kind == "rds" else account.memory.clusters)[name]
+
+
+def make_anew(account: Account, name: str) -> None:
+    """Somebody deletes it, and makes another one with its name and its tags."""
+    there = copy_of(account, name)
+    account.memory.kept["made-anew"] = account.memory.kept[there.resource_id]
+    there.resource_id = "made-anew"

@@ -13,7 +13,7 @@ from midtime.stores.naming import COPY_TAG, PLACED, TOPOLOGY_TAG
 from midtime.stores.rds.dialects import data_of
 from midtime.stores.rds.notes import Notes
 from midtime.stores.rds.restoring import begin
-from tests.unit.stores.rds.restores import LIVE, Account, copy_of, new_names, restored
+from tests.unit.stores.rds.restores import LIVE, Account, copy_of, make_anew, new_names, restored
 
 
 def opened(account: Account, target: Any) -> None:
@@ -33,7 +33,8 @@ def test_what_was_never_begun_is_not_opened(account: Account) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"), [("gone", "bank-new is gone"), ("state", "bank-new is stopped"), ("theirs", "somebody else's")]
+    ("change", "words"),
+    [("gone", "bank-new is gone"), ("state", "bank-new is stopped"), ("theirs", "somebody else's"), ("anew", "somebody else's")],
 )
 def test_what_is_not_all_there_is_not_opened(account: Account, change: str, words: str) -> None:
     target = account.restore(account.target(to="bank-new"))
@@ -41,17 +42,21 @@ def test_what_is_not_all_there_is_not_opened(account: Account, change: str, word
         account.memory.lose("bank-new", retained=False)
     elif change == "state":
         copy_of(account, "bank-new").broken = "stopped"
+    elif change == "anew":
+        make_anew(account, "bank-new")
     else:
         copy_of(account, "bank-new").tags[COPY_TAG] = "midtime-tmp-ffffff"
     with pytest.raises((RestoreFailedError, TargetExistsError), match=words):
         opened(account, target)
 
 
-@pytest.mark.parametrize("change", ["gone", "theirs", "no note"])
+@pytest.mark.parametrize("change", ["gone", "theirs", "anew", "no note"])
 def test_what_is_not_the_runs_is_not_placed(account: Account, change: str) -> None:
     target = account.restore(account.target(to="bank-new"))
     if change == "gone":
         account.memory.lose("bank-new", retained=False)
+    elif change == "anew":
+        make_anew(account, "bank-new")
     elif change == "theirs":
         copy_of(account, "bank-new").tags[COPY_TAG] = "midtime-tmp-ffffff"
     else:
@@ -61,11 +66,21 @@ def test_what_is_not_the_runs_is_not_placed(account: Account, change: str) -> No
     assert not account.memory.counts["add_tags_to_resource"]
 
 
-@pytest.mark.parametrize(("tag", "value"), [(TOPOLOGY_TAG, "another"), (COPY_TAG, f"{PLACED}midtime-tmp-ffffff")])
+def test_what_somebody_is_deleting_is_not_placed(account: Account) -> None:
+    target = account.unprotected().restore(account.target(to="bank-new"))
+    copy_of(account, "bank-new").gone_at = account.memory.now + 30
+    with pytest.raises(RestoreFailedError, match="bank-new is gone"):
+        account.store.place(account.backup, target)
+
+
+@pytest.mark.parametrize(("tag", "value"), [(TOPOLOGY_TAG, "another"), (COPY_TAG, f"{PLACED}midtime-tmp-ffffff"), ("anew", "")])
 def test_what_another_topology_or_run_made_is_not_put_back(account: Account, tag: str, value: str) -> None:
     target = account.restore(account.target(to="bank-new"))
     account.store.place(account.backup, target)
-    copy_of(account, "bank-new").tags[tag] = value
+    if tag == "anew":
+        make_anew(account, "bank-new")
+    else:
+        copy_of(account, "bank-new").tags[tag] = value
     tags = dict(copy_of(account, "bank-new").tags)
     account.store.put_back(account.backup, target)
     account.store.discard(target)
@@ -73,13 +88,57 @@ def test_what_another_topology_or_run_made_is_not_put_back(account: Account, tag
     assert account.copies() == new_names(account, "bank-new")
 
 
-def test_asked_again_once_it_is_made(account: Account) -> None:
+@pytest.mark.parametrize("change", ["theirs", "anew"])
+def test_asked_again_once_it_is_made(account: Account, change: str) -> None:
     """`plan` is cleared: the name is taken by the run itself. By anybody else it is not the run's."""
     target = account.restore(account.target(to="bank-new"))
     assert "`bank-new`" in account.answers(target)["will be"]
-    copy_of(account, "bank-new").tags[COPY_TAG] = "midtime-tmp-ffffff"
+    if change == "anew":
+        make_anew(account, "bank-new")
+    else:
+        copy_of(account, "bank-new").tags[COPY_TAG] = "midtime-tmp-ffffff"
     with pytest.raises(TargetExistsError, match="was not restored by this run"):
         account.answers(target)
+
+
+def test_made_anew_while_it_is_waited_for(account: Account) -> None:
+    target = account.target(to="bank-new")
+    for _ in range(2):
+        assert account.look(target)
+        account.memory.sleep(10)
+    make_anew(account, "bank-new")
+    with pytest.raises(TargetExistsError, match="bank-new is somebody else's"):
+        account.look(target)
+
+
+def test_an_instance_that_somebody_makes_in_its_cluster(aurora: Account) -> None:
+    target = aurora.target(to="bank-new")
+    assert aurora.look(target)
+    aurora.memory.sleep(100)
+    aurora.memory.make("bank-new-1", "somebody's", of="bank-new")
+    with pytest.raises(TargetExistsError, match="instance bank-new-1 is somebody else's"):
+        aurora.look(target)
+
+
+def test_an_instance_that_somebody_makes_in_its_cluster_keeps_its_tags(aurora: Account) -> None:
+    target = aurora.restore(aurora.target(to="bank-new"))
+    theirs = aurora.memory.make("theirs", "somebody's", of="bank-new")
+    aurora.store.place(aurora.backup, target)
+    assert theirs.tags == {}
+
+
+@pytest.mark.parametrize("change", ["gone", "no note"])
+def test_nothing_is_there_to_be_put_back(account: Account, change: str) -> None:
+    target = account.restore(account.target(to="bank-new"))
+    account.store.place(account.backup, target)
+    if change == "gone":
+        account.memory.lose("bank-new", retained=False)
+    else:
+        Notes(account.topology, target).end()
+    before = account.memory.contents()
+    account.store.put_back(account.backup, target)
+    account.store.discard(target)
+    assert account.memory.contents() == before
 
 
 def test_an_instance_that_was_moved_to_another_cluster(aurora: Account) -> None:

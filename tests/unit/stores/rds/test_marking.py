@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from midtime.errors import NotRestorableError, StoreAccessError
 from midtime.stores.marks import FILE
 from midtime.stores.rds.settings import MarkedServer
 from tests.unit.stores.rds.memory import START, refusal
-from tests.unit.stores.rds.restores import LIVE, Account
+from tests.unit.stores.rds.restores import LIVE, Account, copy_of
 
 
 def noted(account: Account) -> MarkedServer:
@@ -71,6 +72,37 @@ def test_small_gp3_volumes_take_no_speed(tmp_path: Path, monkeypatch: pytest.Mon
     assert not {"Iops", "StorageThroughput"} & noted(account.mark()).settings.keys()
 
 
+@pytest.mark.parametrize(("speed", "noted_"), [({"Iops": 2000, "StorageThroughput": 0}, {"Iops": 2000}), ({"Iops": 0}, {})])
+def test_other_volumes_have_what_they_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speed: Any, noted_: Any) -> None:
+    account = Account("rds", tmp_path, monkeypatch)
+    account.memory.make(LIVE, "live", StorageType="io1", **{"StorageThroughput": 0, **speed})
+    settings = noted(account.mark()).settings
+    assert {key: settings[key] for key in ("Iops", "StorageThroughput") if key in settings} == noted_
+
+
+def test_an_instance_without_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = Account("rds", tmp_path, monkeypatch).fill()
+    account.memory.instances[LIVE].ready_at = 1e9
+    assert "Port" not in noted(account.mark()).settings
+
+
+def test_what_a_restore_takes_no_request_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Aurora PostgreSQL has no backtracking, and says so by a zero."""
+    account = Account("aurora", tmp_path, monkeypatch).fill()
+    account.memory.clusters[LIVE].said["BacktrackWindow"] = 0
+    assert "BacktrackWindow" not in noted(account.mark()).settings
+
+
+def test_only_what_somebody_chose_of_its_endpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = Account("aurora", tmp_path, monkeypatch).fill()
+    account.memory.endpoints = [
+        {"EndpointType": "WRITER", "Endpoint": "w"},
+        {"DBClusterEndpointIdentifier": "reports", "CustomEndpointType": "READER", "StaticMembers": [], "ExcludedMembers": ["a"]},
+    ]
+    own = {"DBClusterEndpointIdentifier": "reports", "CustomEndpointType": "READER", "ExcludedMembers": ["a"]}
+    assert noted(account.mark()).endpoints == (own,)
+
+
 def test_marked_again_it_is_the_first_one(account: Account) -> None:
     for things in (account.memory.instances, account.memory.clusters):
         for each in things.values():
@@ -101,7 +133,8 @@ class TestRestorable:
         account.memory.now, account.memory.lag = 800.0, 300.0
         said = account.store.restorable(account.backup)
         assert not said.ready, "it must lie before the latest restorable time"
-        assert "reaches 2026-11-21T02:08:20Z, 2026-11-21T02:08:20Z is wanted" in said.detail
+        noun = "instance" if account.kind == "rds" else "cluster"
+        assert said.detail == f"{noun} {LIVE} reaches 2026-11-21T02:08:20Z, 2026-11-21T02:08:20Z is wanted"
         account.memory.now += 1
         assert account.store.restorable(account.backup).ready
 
@@ -125,6 +158,20 @@ class TestRestorable:
         assert said.ready or "OFFLINE" in said.detail
         assert account.store.fleet
         assert account.store.early == timedelta(seconds=1)
+
+    @pytest.mark.parametrize("after", [1, 2])
+    def test_a_sql_server_that_was_deleted_too_early_for_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+        """It is told: nothing comes any more."""
+        account = Account("rds", tmp_path, monkeypatch, dialect="sqlserver")
+        account.memory.make(LIVE, "live", Engine="sqlserver-se")
+        account.mark()
+        account.memory.lose(LIVE, retained=True)
+        account.memory.kept[account.backup.details["resource_id"]]["latest"] = 500.0 + after
+        if after == 2:
+            assert account.store.restorable(account.backup).ready
+        else:
+            with pytest.raises(NotRestorableError, match="kept of it end at 2026-11-21T02:08:21Z"):
+                account.store.restorable(account.backup)
 
     def test_no_second_more_for_the_others(self, account: Account) -> None:
         assert not account.store.fleet
@@ -150,12 +197,59 @@ class TestRestorable:
         assert said.ready
         assert "deleted since" in said.detail
 
-    def test_deleted_before_the_backups_came_so_far(self, account: Account) -> None:
+    def test_being_deleted(self, account: Account) -> None:
+        """It is listed for as long as that takes, but its history has ended."""
+        copy_of(account, LIVE).gone_at = 1e9
+        account.memory.kept[account.backup.details["resource_id"]]["latest"] = 550.0
+        said = account.store.restorable(account.backup)
+        assert said.ready
+        assert "deleted since" in said.detail
+        with pytest.raises(NotRestorableError, match="was deleted, or never was"):
+            account.mark_anew()
+
+    @pytest.mark.parametrize(("latest", "said"), [(490.0, "2026-11-21T02:08:10Z"), (500.0, "2026-11-21T02:08:20Z")])
+    def test_deleted_before_the_backups_came_so_far(self, account: Account, latest: float, said: str) -> None:
         account.memory.lose(LIVE, retained=True)
-        account.memory.kept[account.backup.details["resource_id"]]["latest"] = 490.0
-        with pytest.raises(
-            NotRestorableError, match="was deleted, and the automated backups that are kept of it end at 2026-11-21T02:08:10Z"
-        ):
+        account.memory.kept[account.backup.details["resource_id"]]["latest"] = latest
+        with pytest.raises(NotRestorableError, match=f"was deleted, and the automated backups that are kept of it end at {said}"):
+            account.store.restorable(account.backup)
+
+    def test_deleted_and_nobody_knows_when_its_backups_end(self, rds: Account) -> None:
+        kept = {"DbiResourceId": rds.backup.details["resource_id"], "Status": "retained"}
+        rds.memory.lose(LIVE, retained=True)
+        rds.memory.describe_db_instance_automated_backups = lambda **_: {"DBInstanceAutomatedBackups": [kept]}  # type: ignore[method-assign]
+        with pytest.raises(NotRestorableError, match="end at an unknown time"):
+            rds.store.restorable(rds.backup)
+
+    def test_to_the_very_beginning_of_its_history(self, account: Account) -> None:
+        account.memory.kept[account.backup.details["resource_id"]]["earliest"] = 500.0
+        assert account.store.restorable(account.backup).ready
+
+    def test_a_cluster_says_itself_when_its_history_begins(self, aurora: Account) -> None:
+        aurora.memory.kept[aurora.backup.details["resource_id"]]["earliest"] = 501.0
+        aurora.memory.describe_db_cluster_automated_backups = lambda **_: {"DBClusterAutomatedBackups": []}  # type: ignore[method-assign]
+        with pytest.raises(NotRestorableError, match="has a history that begins at 2026-11-21T02:08:21Z, behind 2026-11-21T02:08:20Z"):
+            aurora.store.restorable(aurora.backup)
+
+    def test_nobody_knows_when_its_history_begins(self, rds: Account) -> None:
+        rds.memory.describe_db_instance_automated_backups = lambda **_: {"DBInstanceAutomatedBackups": []}  # type: ignore[method-assign]
+        assert rds.store.restorable(rds.backup).ready
+
+    def test_a_history_that_has_not_begun(self, rds: Account) -> None:
+        rds.memory._latest = lambda _: None  # type: ignore[assignment,method-assign,return-value]
+        said = rds.store.restorable(rds.backup)
+        assert not said.ready
+        assert "reaches nothing yet" in said.detail
+
+    def test_a_service_that_does_not_know_the_filters(self, account: Account) -> None:
+        """An emulator answers with all that there is: the one that was marked is none of these."""
+        memory = account.memory
+        memory.lose(LIVE, retained=False)
+        other = memory.make("another", "another", cluster=account.kind == "aurora")
+        memory._found = lambda things, *_: list(things.values())  # type: ignore[method-assign,assignment]
+        plain = memory._backups
+        memory._backups = lambda _, key, missing: plain(other.resource_id, key, missing)  # type: ignore[method-assign,assignment]
+        with pytest.raises(NotRestorableError, match="was deleted, and its automated backups with it"):
             account.store.restorable(account.backup)
 
     @pytest.mark.parametrize("anew", [True, False])

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from midtime.errors import StoreUnreachableError, TargetExistsError
-from midtime.stores.base import Shelf
+from midtime.errors import StoreAccessError, StoreUnreachableError, TargetExistsError
 from midtime.stores.naming import COPY_TAG
 from midtime.stores.rds.comparing import setting_differences
 from midtime.stores.rds.notes import Notes
 from midtime.stores.rds.servers import flavour_of
 from tests.unit.stores.rds.memory import START, refusal
-from tests.unit.stores.rds.restores import LIVE, RESTORES, Account, copy_of, new_names, restored
+from tests.unit.stores.rds.restores import LIVE, RESTORES, Account, copy_of, make_anew, new_names, restored
 
 
 def test_a_drill(account: Account) -> None:
@@ -64,6 +63,12 @@ def test_beside_it_stays_as_it_was_marked(account: Account) -> None:
     assert not [key for key in now.tags if key.startswith("aws:")]
 
 
+def test_what_was_not_protected_is_not_protected(account: Account) -> None:
+    target = account.unprotected().restore(account.target(to="bank-new"))
+    account.store.place(account.backup, target)
+    assert not copy_of(account, "bank-new").said["DeletionProtection"]
+
+
 def test_placing_waits_for_the_first_backup(account: Account) -> None:
     """Which the service makes right after a restore, and takes no change meanwhile."""
     target = account.restore(account.target(to="bank-new"))
@@ -103,6 +108,9 @@ def test_beside_and_back_it_goes(account: Account) -> None:
     account.store.put_back(account.backup, target)
     account.store.discard(target)
     assert account.copies() == {}
+    deletions = account.memory.requests(f"delete_db_{'instance' if account.kind == 'rds' else 'cluster'}")
+    assert deletions
+    assert all(asked["DeleteAutomatedBackups"] for asked in deletions)
 
 
 @pytest.mark.parametrize("drill", [True, False])
@@ -133,6 +141,28 @@ def test_two_that_look_at_once(account: Account) -> None:
             look(target)
 
     account.memory.before_each = before
+    account.restore(target)
+    assert account.copies() == new_names(account, "bank-new")
+    account.store.discard(target)
+    assert account.copies() == {}
+
+
+def test_two_that_look_at_once_with_room_for_one(account: Account) -> None:
+    """Whoever is refused forgets that anything was asked for; the copy of the other one is found all the same."""
+    target, others = account.target(to="bank-new"), iter([account.look])
+
+    def full(operation: str, _: Any) -> None:
+        if operation in RESTORES:
+            raise refusal("InstanceQuotaExceeded")
+
+    def before(operation: str, _: Any) -> None:
+        if operation.endswith("automated_backups") and (look := next(others, None)):
+            look(target)
+            account.memory.before_each = full
+
+    account.memory.before_each = before
+    assert account.look(target)
+    account.memory.before_each = lambda *_: None
     account.restore(target)
     assert account.copies() == new_names(account, "bank-new")
     account.store.discard(target)
@@ -228,6 +258,54 @@ def test_discarded_before_it_is_to_be_seen(account: Account) -> None:
     assert account.copies() == {}
 
 
+def test_what_never_came_is_not_waited_for_for_ever(account: Account) -> None:
+    account.memory.hidden = 1e9
+    target = account.target(to="bank-new")
+    assert account.look(target)
+    account.memory.sleep(150)
+    account.store.discard(target)
+    assert Notes(account.topology, target).copy() is None
+
+
+def test_what_somebody_has_deleted_is_not_waited_for(account: Account) -> None:
+    target = account.target(to="bank-new")
+    for _ in range(2):
+        assert account.look(target)
+        account.memory.sleep(10)
+    account.memory.lose("bank-new", retained=False)
+    before = account.memory.now
+    account.store.discard(target)
+    assert account.memory.now == before
+
+
+def test_somebody_is_faster_to_delete_it(account: Account) -> None:
+    target = account.restore(account.target(to="bank-new"))
+
+    def before(operation: str, asked: Any) -> None:
+        if operation.startswith("delete"):
+            (account.memory.instances if "DBInstanceIdentifier" in asked else account.memory.clusters).clear()
+
+    account.memory.before_each = before
+    account.store.discard(target)
+    assert Notes(account.topology, target).copy() is None
+
+
+def test_a_login_that_may_not_delete(account: Account) -> None:
+    """It is told at once; and the note stays, or nobody would try again."""
+    target = account.restore(account.target(to="bank-new"))
+
+    def before(operation: str, asked: Any) -> None:
+        if operation.startswith("delete"):
+            raise refusal("AccessDenied", status=403)
+
+    account.memory.before_each = before
+    with pytest.raises(StoreAccessError, match="access denied"):
+        account.store.discard(target)
+    account.memory.before_each = lambda *_: None
+    account.store.discard(target)
+    assert account.copies() == {}
+
+
 def test_asked_for_and_unseen_for_long(account: Account) -> None:
     """The name is taken then, by the first request."""
     account.memory.hidden = 300.0
@@ -282,8 +360,7 @@ def test_nothing_but_its_own_is_discarded(account: Account, change: str) -> None
     elif change == "source":
         there.tags["midtime:restored"] = "db-OTHER 5"
     else:
-        account.memory.kept["made-anew"] = account.memory.kept[there.resource_id]
-        there.resource_id = "made-anew"
+        make_anew(account, "bank-new")
     account.store.discard(target)
     assert account.copies() == new_names(account, "bank-new")
 
@@ -296,13 +373,18 @@ def test_a_readers_of_somebody_elses_keeps_the_cluster(aurora: Account) -> None:
     assert aurora.copies() == {**new_names(aurora, "bank-new"), "theirs": "member"}
 
 
+def test_a_reader_of_somebody_elses_that_goes_already(aurora: Account) -> None:
+    target = aurora.restore(aurora.target(to="bank-new"))
+    aurora.memory.make("theirs", "member", of="bank-new").gone_at = 1e9
+    aurora.store.discard(target)
+    assert aurora.copies() == {}
+
+
 def test_a_source_with_as_many_tags_as_there_can_be(account: Account) -> None:
     """Ours come first: without them nobody would know whose the copy is. What has no room is listed."""
     for each in (account.memory.instances | account.memory.clusters).values():
         each.tags = {f"t{number:02}": "x" for number in range(50)}
-    account.shelf = Shelf(account.catalog.folder("20261121T020007Z-ffffff"), "points")
-    account.mark()
-    target = account.restore(account.target(to="bank-new"))
+    target = account.mark_anew().restore(account.target(to="bank-new"))
     for operation in (*RESTORES, "create_db_instance"):
         for asked in account.memory.requests(operation):
             assert len(asked["Tags"]) == 50

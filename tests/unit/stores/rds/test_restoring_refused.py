@@ -59,6 +59,28 @@ def test_a_restore_that_fails(rds: Account, state: str) -> None:
     assert rds.copies() == {}
 
 
+def test_a_restore_that_fails_without_a_word(account: Account) -> None:
+    account.memory.becomes = "failed"
+    target = account.target(to="bank-new")
+    assert account.look(target)
+    account.memory.sleep(100)
+    with pytest.raises(RestoreFailedError, match="ended as failed: Amazon's events say no more"):
+        account.look(target)
+
+
+def test_somebody_changes_it_when_its_settings_are_put_back(account: Account) -> None:
+    """That is waited for, and does not count as if the service would not take them."""
+    busy = iter(["InvalidDBInstanceState", "InvalidDBClusterStateFault", "Throttling", "ThrottlingException"])
+
+    def before(operation: str, asked: Any) -> None:
+        if operation.startswith("modify") and (code := next(busy, None)):
+            raise refusal(code)
+
+    account.memory.before_each = before
+    account.restore(account.target(to="bank-new"))
+    assert copy_of(account, "bank-new").said["PreferredMaintenanceWindow"] == "sun:03:00-sun:03:30"
+
+
 def test_an_instance_of_a_cluster_that_fails(aurora: Account) -> None:
     target = aurora.target(to="bank-new")
     assert aurora.look(target)
