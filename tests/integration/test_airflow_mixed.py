@@ -31,7 +31,8 @@ def test_it_is_checked(mixed: Mixed) -> None:
     """All four stores and the product, for the backup and for the drill; nothing is paused."""
     checked = json.loads(mixed.installation.midtime("check", NAME, "--json"))
     asked = {(each["subject"], each["question"]) for each in checked["checks"]}
-    assert set(STORES) < {subject for subject, _ in asked}
+    assert {(store, question) for store in STORES for question in ("is reachable", "can be drilled")} < asked
+    assert {(product.label, "answers scalar-admin") for product in mixed.topology.pause_set} < asked
     assert all(each["ok"] for each in checked["checks"])
 
 
