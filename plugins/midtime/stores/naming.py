@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from midtime.errors import RequestError, StoreAccessError, TargetExistsError
 from midtime.model.instants import run_suffix
@@ -22,6 +22,8 @@ PLACED = "placed "
 """What stands before the working name in the tag of a copy that was placed."""
 TOPOLOGY_TAG, SOURCE_TAG = "midtime:topology", "midtime:restored"
 """Of a copy, too: for which topology it was made, and of what."""
+_LEADS = frozenset({"host", "hostaddr", "port", "dsn", "unix_socket"})
+"""Extras that win over what a connection says of its address itself."""
 
 
 def airflow_connection(conn_id: str) -> Connection | None:
@@ -33,6 +35,12 @@ def airflow_connection(conn_id: str) -> Connection | None:
         return BaseHook.get_connection(conn_id)
     except (AirflowNotFoundException, AirflowRuntimeError):
         return None
+
+
+def without_address(connection: Connection) -> tuple[dict[str, Any], int | None]:
+    """What of a connection holds at another address, too: the extras that do not lead back to its own, and its port."""
+    said = connection.extra_dejson
+    return {key: value for key, value in said.items() if key not in _LEADS}, int(said.get("port") or connection.port or 0) or None
 
 
 def require_type(store: str, connection: Connection, wanted: str) -> None:

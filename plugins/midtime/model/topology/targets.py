@@ -10,11 +10,6 @@ from midtime.model.topology.base import AbsolutePath, ConnId, Flag, Port, Sectio
 from midtime.model.topology.cassandra import Access, Nodes
 from midtime.model.topology.store import Region
 
-CLONE = (
-    "Aurora clones a cluster as it is now, never as it was at an instant, so a clone is not what was marked "
-    "(RestoreToTime cannot be given with copy-on-write)"
-)
-
 
 class Target(Section):
     """Target of one store. Plain text is short for `to`; which other keys fit depends on the store's engine."""
@@ -65,5 +60,9 @@ class Target(Section):
     @model_validator(mode="after")
     def _no_clone(self) -> Self:
         if self.clone:
-            broken(f"{CLONE}: leave it out, and the cluster is restored in full", "clone")
+            broken(
+                "Aurora clones a cluster as it is now, never as it was at an instant, so a clone is not what was marked "
+                "(RestoreToTime cannot be given with copy-on-write): leave it out, and the cluster is restored in full",
+                "clone",
+            )
         return self

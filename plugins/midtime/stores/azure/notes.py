@@ -55,10 +55,16 @@ class ProgressNotes(RunNotes):
         """Write it down, instead of what was there."""
         objects.replace(self._progress, progress.seal())
 
-    def see(self) -> None:
-        """What was asked for is to be seen, be it half made."""
-        if (progress := self.progress()) and not progress.seen:
-            self.say(progress.model_copy(update={"seen": True}))
+    def see(self) -> Progress | None:
+        """What was asked for is to be seen, be it half made.
+
+        :return: what is noted of it from now on
+        """
+        progress = self.progress()
+        if progress and not progress.seen:
+            progress = progress.model_copy(update={"seen": True})
+            self.say(progress)
+        return progress
 
     def forget_progress(self) -> None:
         """The service was asked for nothing."""

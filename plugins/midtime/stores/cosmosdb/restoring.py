@@ -85,11 +85,10 @@ class Restoring:
         :return: None once everything is there
         """
         found = standing(self.azure, self.note.resource_group, self.note.account)
-        progress = self.notes.progress()
         if not found.said:
-            return self._ask(progress)
+            return self._ask(self.notes.progress())
         require_ours(self.azure, self.note, found)
-        self.notes.see()
+        progress = self.notes.see()
         if found.state == "Failed" and not (progress and progress.there):
             raise self._failed(progress)
         if left := self.putting.under_way(there=found.state == "Succeeded") or unsettled(found):

@@ -12,12 +12,10 @@ from midtime.model.topology.cloud import AnyCloudDatabase
 from midtime.stores.base import Reached
 from midtime.stores.managed_sql.data import At
 from midtime.stores.managed_sql.oracle import protocol_of
-from midtime.stores.naming import COPY_TAG, PLACED, TOPOLOGY_TAG, airflow_connection, working_name
+from midtime.stores.naming import COPY_TAG, PLACED, TOPOLOGY_TAG, airflow_connection, without_address, working_name
 
 _RUN = re.compile(rf"{PLACED}midtime-tmp-([0-9a-z]+)-")
 """In the tag of a copy that was placed."""
-_LEADS = frozenset({"host", "hostaddr", "port", "dsn", "unix_socket"})
-"""Extras that win over what a connection says of its address itself: they would lead back to the live one."""
 
 
 def is_handed_over(tags: Mapping[str, str], topology: Topology, store: str, valid: Callable[[str], str]) -> bool:
@@ -51,8 +49,6 @@ def reached(store: str, spec: AnyCloudDatabase, at: At) -> Reached:
         raise StoreAccessError(f"store {store}: the copy has no address yet", fix="try again once it is available")
     if spec.speaks == "oracle" and protocol_of(live) != "tcp":
         port = None  # the live one's
-    said = live.extra_dejson
-    kept = {key: value for key, value in said.items() if key not in _LEADS}
-    secrets = live.password or "", (live.extra or "") if kept == said else json.dumps(kept)
-    port = port or int(said.get("port") or live.port or 0) or None
-    return Reached(live.conn_type or "", live.login or "", secrets[0], host, port, live.schema or "", secrets[1])
+    kept, own_port = without_address(live)
+    extra = (live.extra or "") if kept == live.extra_dejson else json.dumps(kept)
+    return Reached(live.conn_type or "", live.login or "", live.password or "", host, port or own_port, live.schema or "", extra)

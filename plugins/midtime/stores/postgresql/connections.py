@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from midtime.errors import StoreAccessError, StoreError, StoreStatementError, StoreUnreachableError
-from midtime.stores.naming import airflow_connection
+from midtime.stores.naming import airflow_connection, without_address
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -110,10 +110,9 @@ def _moved(connection: Connection, folder: str, port: int) -> Connection:
 
 def _elsewhere(connection: Connection, host: str, port: int | None) -> Connection:
     """To another server. Extras win over what a connection says itself, and an address over any name: none may lead back to the live one."""
-    said = connection.extra_dejson
-    kept = {key: value for key, value in said.items() if key not in ("host", "port")}
+    kept, own_port = without_address(connection)
     extra = {**kept, "hostaddr": ""}  # empty, it also hides what a service file or PGHOSTADDR say
-    return _changed(connection, extra, host, port or int(said.get("port") or connection.port or 0) or None)
+    return _changed(connection, extra, host, port or own_port)
 
 
 def _changed(connection: Connection, extra: Mapping[str, Any], host: str | None, port: int | None) -> Connection:
